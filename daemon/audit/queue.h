@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The queue from one engine to pvcalls-auditd: a pool of slots in shared memory.
+ *
+ * Theory of operation. The memory is a memfd that the supervisor makes and that engine, writer and
+ * supervisor hold, so it outlives any of them. Calls finish out of order (an accept may wait for
+ * hours), so slots are a pool, not a line. Two rings of slot numbers, each with one producer and
+ * one consumer, lie beside it: `done` (engine to writer) and `free` (writer back to engine, after
+ * the commit). A full queue makes audit_queue_take() return NULL; then the guest's ring is left
+ * unread. Nothing is ever dropped.
+ *
+ * The writer stores its place in `done` in the same transaction as the rows, so a writer that was
+ * killed between commit and free stores nothing twice. The writer trusts nothing in this memory:
+ * each index is masked and checked, each record copied once before it is looked at.
+ */
+#ifndef AUDIT_QUEUE_H
+#define AUDIT_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "audit/record.h"
+
+#define AUDIT_QUEUE_SLOTS 8192u /* a power of two */
+
+struct audit_queue;
+
+/* Makes the memory of an empty queue for a guest. Returns a sealed memfd, or -errno. */
+int audit_queue_create(const struct audit_identity *identity);
+
+/*
+ * The engine's end. Maps memfd; writer_doorbell and engine_doorbell are eventfds, borrowed. Returns
+ * 0 and *queue, or -errno.
+ */
+int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
+		     int engine_doorbell);
+void audit_queue_close(struct audit_queue *queue);
+
+/* A zeroed slot in state TAKEN, and its number; NULL if there is none (see audit_queue_await). */
+struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot);
+struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot);
+/* Gives back a slot whose call was never decided. */
+void audit_queue_untake(struct audit_queue *queue, uint32_t slot);
+/* The decision is in the slot: from here on it will be stored, whatever happens to the engine. */
+void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
+/* The slot is complete: hands it to the writer. audit_queue_flush() makes the writer look. */
+void audit_queue_done(struct audit_queue *queue, uint32_t slot);
+/* Rings the writer's doorbell if it sleeps and (now, or enough slots are done). Once per turn. */
+void audit_queue_flush(struct audit_queue *queue, bool now);
+
+/*
+ * Collects slots that were committed; calls stored(owner, slot) for each before it can be taken
+ * again. stored may be NULL. Returns how many.
+ */
+uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner, uint32_t slot),
+			  void *owner);
+/* Asks for the engine's doorbell to be rung at the next commit (no slot left, or sync durability).
+ */
+void audit_queue_await(struct audit_queue *queue);
+/* Slots neither free nor yet reaped: for status. */
+uint32_t audit_queue_used(const struct audit_queue *queue);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A token bucket for bytes. Streams take from the meters that the policy attached to them; a meter
+ * outlives the policy that made it for as long as a stream holds it.
+ */
+#ifndef BASE_METER_H
+#define BASE_METER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct meter {
+	uint64_t bytes_per_s; /* at least 1 */
+	uint64_t burst;       /* bytes; at least 1 */
+	uint64_t tokens;      /* bytes that may pass now */
+	uint64_t filled_ns;   /* when tokens was last topped up */
+	uint32_t refs;
+};
+
+/* Returns a full meter with one reference, or NULL when there is no memory. */
+struct meter *meter_create(uint64_t bytes_per_s, uint64_t burst, uint64_t now_ns);
+struct meter *meter_ref(struct meter *meter);
+void meter_unref(struct meter *meter);
+/* Changes the rate and keeps the tokens, at most the new burst. */
+void meter_set(struct meter *meter, uint64_t bytes_per_s, uint64_t burst);
+
+/* Bytes (at most want) that may pass now; 0: wait until meter_ready_ns(). NULL passes everything.
+ */
+size_t meter_allows(struct meter *meter, size_t want, uint64_t now_ns);
+/* Takes bytes that have passed, at most what meter_allows() last said. */
+void meter_take(struct meter *meter, size_t bytes);
+/* When a useful number of bytes (a 16th of the burst) will be there. */
+uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The shared pages, byte by byte: xen/io/ring.h and xen/io/pvcalls.h of Xen's public headers.
+ *
+ * The specification's picture puts ring_order at 76; the header and every implementation put it at
+ * 128, and so does this file. tests/unit/test_layout.c compares each offset with Xen's own headers.
+ */
+#ifndef RING_LAYOUT_H
+#define RING_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RING_PAGE_SIZE 4096u
+#define COMMAND_SLOTS  32u /* requests that fit the command page */
+
+#define DATA_ORDER_MIN 1u
+#define DATA_ORDER_MAX 9u /* 512 references are the most that fit the indexes page */
+#define DATA_REFS_MAX  (1u << DATA_ORDER_MAX)
+
+/* Bytes of one direction of a data ring of this order; both directions fill 1 << order pages. */
+#define DATA_RING_BYTES(order) (1u << ((order) + 11u))
+
+#define WIRE_SOCKET  0u
+#define WIRE_CONNECT 1u
+#define WIRE_RELEASE 2u
+#define WIRE_BIND    3u
+#define WIRE_LISTEN  4u
+#define WIRE_ACCEPT  5u
+#define WIRE_POLL    6u
+
+#define WIRE_ADDR_BYTES 28u
+
+struct wire_request {
+	uint32_t req_id;
+	uint32_t cmd;
+	uint64_t id;
+	union {
+		struct {
+			uint32_t domain;
+			uint32_t type;
+			uint32_t protocol;
+			uint32_t pad;
+		} socket;
+		struct {
+			uint8_t addr[WIRE_ADDR_BYTES];
+			uint32_t len;
+			uint32_t flags;
+			uint32_t ref;
+			uint32_t evtchn;
+			uint32_t pad;
+		} connect;
+		struct {
+			uint8_t reuse;
+			uint8_t pad[7];
+		} release;
+		struct {
+			uint8_t addr[WIRE_ADDR_BYTES];
+			uint32_t len;
+		} bind;
+		struct {
+			uint32_t backlog;
+			uint32_t pad;
+		} listen;
+		struct {
+			uint64_t id_new;
+			uint32_t ref;
+			uint32_t evtchn;
+		} accept;
+		uint8_t bytes[48];
+	} u;
+};
+
+struct wire_response {
+	uint32_t req_id;
+	uint32_t cmd;
+	int32_t ret;
+	uint32_t pad;
+	uint64_t id;
+};
+
+union wire_slot {
+	struct wire_request request;
+	struct wire_response response;
+};
+
+struct command_page {
+	uint32_t req_prod;
+	uint32_t req_event;
+	uint32_t rsp_prod;
+	uint32_t rsp_event;
+	uint8_t pad[48];
+	union wire_slot slot[COMMAND_SLOTS];
+};
+
+/*
+ * Our extension, in padding that the protocol leaves unused: the socket's own and its peer's IPv4
+ * address and port, in network order, so that a frontend can answer getsockname and getpeername.
+ * The backend offers it with the node feature-names = 1 and writes it only for a frontend that
+ * wrote feature-names = 1 too; then the response to LISTEN also carries the bound port in `pad`.
+ */
+struct wire_names {
+	uint32_t local_addr;
+	uint32_t peer_addr;
+	uint16_t local_port;
+	uint16_t peer_port;
+};
+
+struct indexes_page {
+	uint32_t in_cons;
+	uint32_t in_prod;
+	int32_t in_error;
+	struct wire_names names;
+	uint8_t pad1[40];
+	uint32_t out_cons;
+	uint32_t out_prod;
+	int32_t out_error;
+	uint8_t pad2[52];
+	uint32_t ring_order;
+	uint32_t ref[DATA_REFS_MAX];
+};
+
+#endif
