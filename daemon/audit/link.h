@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The supervisor's end of pvcalls-auditd: which queues it must drain and which events it must
+ * store.
+ *
+ * The link outlives the writer. What the writer has not confirmed stays here, and
+ * audit_link_connect() gives all of it to a new writer: a killed writer loses nothing. Each event
+ * has a number; the writer stores the number with it and so stores none twice.
+ */
+#ifndef AUDIT_LINK_H
+#define AUDIT_LINK_H
+
+#include <stdint.h>
+
+#include "audit/record.h"
+#include "base/fault.h"
+
+enum audit_event {
+	AUDIT_EVENT_START, /* the daemon started */
+	AUDIT_EVENT_STOP,
+	AUDIT_EVENT_GUEST_ATTACHED,
+	AUDIT_EVENT_GUEST_DETACHED,
+	AUDIT_EVENT_GUEST_REFUSED,
+	AUDIT_EVENT_GUEST_CUT_OFF, /* broke the protocol; text says how */
+	AUDIT_EVENT_ENGINE_CRASHED,
+	AUDIT_EVENT_WRITER_CRASHED,
+	AUDIT_EVENT_RELOAD,
+	AUDIT_EVENT_POLICY_REFUSED,
+	AUDIT_EVENT_OPERATOR, /* a command of pvcallsctl; uid is whose */
+	AUDIT_EVENT_DISK,     /* the disk failed, filled, or recovered */
+	AUDIT_EVENT_KINDS,
+};
+
+#define AUDIT_EVENT_TEXT_MAX 512 /* bytes with the NUL; cut beyond */
+
+struct audit_link;
+
+/* What the writer says; each may be NULL. */
+struct audit_link_calls {
+	/* The writer has opened the trail and takes rows. */
+	void (*ready)(void *owner);
+	/* The trail can't be opened, or rows can't be stored (they wait); text says why. */
+	void (*trouble)(void *owner, const char *text);
+	void (*recovered)(void *owner);
+	/* Everything of a queue given to audit_link_finish() is stored; the memory may go. */
+	void (*finished)(void *owner, const uint8_t queue_id[16]);
+	void *owner;
+};
+
+int audit_link_create(struct audit_link **link, const struct audit_link_calls *calls);
+void audit_link_destroy(struct audit_link *link);
+
+/* A writer was started; socket (SOCK_SEQPACKET, non-blocking) is our end, owned by the link now. */
+int audit_link_connect(struct audit_link *link, int socket);
+/* The descriptor to watch for EPOLLIN; -1 while there is no writer. */
+int audit_link_fd(const struct audit_link *link);
+/* Reads what the writer says. Returns 0, or -EPIPE when it is gone (then connect a new one). */
+int audit_link_dispatch(struct audit_link *link);
+
+/* A queue and its engine's doorbell; descriptors are duplicated. Returns 0 or -errno. */
+int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memfd,
+		   int engine_doorbell);
+/* The queue's engine has ended: store the rest, decided calls as outcome "unknown". */
+void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16]);
+/* Stores an event; guest may be NULL. Strings are copied. */
+void audit_link_event(struct audit_link *link, enum audit_event kind, const char *guest,
+		      uint32_t uid, const char *text);
+/* Queues and events that are not yet confirmed: 0 means that everything is on disk. */
+uint32_t audit_link_pending(const struct audit_link *link);
+
+#endif
