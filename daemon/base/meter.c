@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/meter.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+/* Passing fewer bytes than this part of the burst at once would only cost wake-ups. */
+#define USEFUL_PART 16
+
+struct meter *meter_create(uint64_t bytes_per_s, uint64_t burst, uint64_t now_ns)
+{
+	struct meter *meter = calloc(1, sizeof(*meter));
+
+	if (!meter)
+		return NULL;
+	meter_set(meter, bytes_per_s, burst);
+	meter->tokens = meter->burst;
+	meter->filled_ns = now_ns;
+	meter->refs = 1;
+	return meter;
+}
+
+struct meter *meter_ref(struct meter *meter)
+{
+	meter->refs++;
+	return meter;
+}
+
+void meter_unref(struct meter *meter)
+{
+	if (meter && --meter->refs == 0)
+		free(meter);
+}
+
+void meter_set(struct meter *meter, uint64_t bytes_per_s, uint64_t burst)
+{
+	meter->bytes_per_s = bytes_per_s ? bytes_per_s : 1;
+	meter->burst = burst ? burst : 1;
+	if (meter->tokens > meter->burst)
+		meter->tokens = meter->burst;
+}
+
+static uint64_t useful_bytes(const struct meter *meter)
+{
+	return meter->burst / USEFUL_PART + 1;
+}
+
+static void refill(struct meter *meter, uint64_t now_ns)
+{
+	__uint128_t earned;
+
+	if (now_ns <= meter->filled_ns)
+		return;
+	earned = (__uint128_t)(now_ns - meter->filled_ns) * meter->bytes_per_s / NS_PER_S;
+	/* Time is used up only with the bytes it earned, or slow meters would never fill. */
+	if (earned == 0)
+		return;
+	if (earned >= meter->burst - meter->tokens) {
+		meter->tokens = meter->burst;
+		meter->filled_ns = now_ns;
+		return;
+	}
+	meter->tokens += (uint64_t)earned;
+	meter->filled_ns += (uint64_t)(earned * NS_PER_S / meter->bytes_per_s);
+}
+
+size_t meter_allows(struct meter *meter, size_t want, uint64_t now_ns)
+{
+	if (!meter)
+		return want;
+	refill(meter, now_ns);
+	if (meter->tokens < useful_bytes(meter) && meter->tokens < want)
+		return 0;
+	return want < meter->tokens ? want : (size_t)meter->tokens;
+}
+
+void meter_take(struct meter *meter, size_t bytes)
+{
+	if (meter)
+		meter->tokens -= bytes < meter->tokens ? bytes : meter->tokens;
+}
+
+uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns)
+{
+	uint64_t useful = useful_bytes(meter);
+	__uint128_t wait;
+
+	if (meter->tokens >= useful)
+		return now_ns;
+	wait = (__uint128_t)(useful - meter->tokens) * NS_PER_S / meter->bytes_per_s + 1;
+	return wait > NS_PER_S * 60 ? now_ns + NS_PER_S * 60 : now_ns + (uint64_t)wait;
+}
