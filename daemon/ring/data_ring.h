@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The backend's end of a data ring: `in` carries bytes to the guest, `out` bytes from it.
+ *
+ * Theory of operation. Indexes run freely modulo 2^32 and are masked on use. in_prod and out_cons
+ * are ours and private; the shared copies are written and never read back. in_cons and out_prod are
+ * the guest's: loaded once per look and believed only if they leave between 0 and size bytes in the
+ * ring. The bytes themselves are never looked at: the kernel copies them straight between the ring
+ * and the socket, through spans of at most two parts.
+ *
+ * Whoever waits is told, and nobody else: the guest can only be waiting for bytes if it had taken
+ * all there were, and for room only if it had filled the ring. Both are seen by loading its index
+ * after ours was published, with a full fence between (it does the same in the other order before
+ * it sleeps).
+ */
+#ifndef RING_DATA_RING_H
+#define RING_DATA_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "ring/layout.h"
+
+struct data_ring {
+	struct indexes_page *indexes; /* shared, borrowed */
+	uint8_t *in;                  /* shared, borrowed; size bytes */
+	uint8_t *out;                 /* shared, borrowed; size bytes */
+	uint32_t size;                /* bytes of one direction, a power of two */
+	uint32_t in_prod;
+	uint32_t out_cons;
+	bool in_ended;  /* in_error was written: no byte may follow */
+	bool out_ended; /* out_error was written */
+};
+
+/* A run of ring bytes, in ring order; the second part is used where it wraps. */
+struct ring_span {
+	struct iovec part[2];
+	int parts;
+};
+
+/*
+ * Copies order and references from the guest's indexes page, once. Returns the number of references
+ * (1 << order) in refs, or -EINVAL if order is outside DATA_ORDER_MIN..max_order, a reference
+ * occurs twice or is index_ref itself.
+ */
+int data_ring_read_refs(const struct indexes_page *indexes, uint32_t max_order, uint32_t index_ref,
+			uint32_t refs[DATA_REFS_MAX], uint32_t *order);
+
+/* Starts a ring over mapped pages; data is the span of 1 << order pages. */
+void data_ring_attach(struct data_ring *ring, struct indexes_page *indexes, void *data,
+		      uint32_t order);
+
+/* Free room of `in`, at most max bytes. Returns its bytes, or -EPROTO for an index out of range. */
+ssize_t data_ring_in_room(const struct data_ring *ring, size_t max, struct ring_span *span);
+/* bytes of that room were filled. Returns whether the guest may be waiting for them. */
+bool data_ring_in_commit(struct data_ring *ring, size_t bytes);
+
+/* Bytes in `out`, at most max. Returns how many, or -EPROTO for an index out of range. */
+ssize_t data_ring_out_bytes(const struct data_ring *ring, size_t max, struct ring_span *span);
+/* bytes of these were taken. Returns whether the guest may be waiting for room. */
+bool data_ring_out_commit(struct data_ring *ring, size_t bytes);
+
+/* Ends a direction with a negative wire errno, once; later calls are ignored. */
+void data_ring_in_end(struct data_ring *ring, int error);
+void data_ring_out_end(struct data_ring *ring, int error);
+
+/* Writes the socket's names into the page (extension, see struct wire_names). */
+void data_ring_names(struct data_ring *ring, const struct wire_names *names);
+
+#endif
