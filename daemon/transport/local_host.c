@@ -30,6 +30,8 @@
 #include "transport/local_wire.h"
 
 #define LOCAL_BACKLOG     64
+#define LOCAL_GUESTS_MAX  512            /* connections at once, with those that said nothing yet */
+#define LOCAL_HELLO_NS    (5 * NS_PER_S) /* a connection without HELLO for so long is closed */
 #define LOCAL_DOMID_FIRST 0x8000u /* beyond Xen's own numbers (DOMID_FIRST_RESERVED is 0x7ff0) */
 #define LOCAL_SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
