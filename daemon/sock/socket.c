@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sock/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static struct sockaddr_in to_kernel(const struct pvcalls_endpoint *endpoint)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(endpoint->port)};
+
+	memcpy(&address.sin_addr, endpoint->addr, sizeof(address.sin_addr));
+	return address;
+}
+
+static void from_kernel(struct pvcalls_endpoint *endpoint, const struct sockaddr_in *address)
+{
+	memset(endpoint, 0, sizeof(*endpoint));
+	endpoint->family = AF_INET;
+	endpoint->port = ntohs(address->sin_port);
+	memcpy(endpoint->addr, &address->sin_addr, sizeof(address->sin_addr));
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+	/* These improve a socket; one without them still works. */
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/*
+ * What a guest can't ask for, since the protocol has no socket options: bytes leave at once (the
+ * guest batches in its ring), and dead peers are noticed.
+ */
+static void tune_stream(int fd)
+{
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+static int open_descriptor(struct guest_socket *guest_socket)
+{
+	if (guest_socket->fd >= 0)
+		return 0;
+	guest_socket->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return guest_socket->fd < 0 ? -errno : 0;
+}
+
+void socket_read_local(struct guest_socket *guest_socket)
+{
+	struct sockaddr_in address;
+	socklen_t size = sizeof(address);
+
+	if (getsockname(guest_socket->fd, (struct sockaddr *)&address, &size) == 0)
+		from_kernel(&guest_socket->local, &address);
+}
+
+void socket_refuse_bind(struct guest_socket *guest_socket, int error)
+{
+	fd_close(&guest_socket->fd);
+	guest_socket->state = SOCKET_REFUSED;
+	guest_socket->bind_error = error;
+}
+
+int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address)
+{
+	struct sockaddr_in kernel = to_kernel(address);
+	int error = open_descriptor(guest_socket);
+
+	if (!error) {
+		/* Lets a server come back while its old connections are in TIME_WAIT; the kernel
+		 * still refuses an address that another socket listens on. */
+		set_option(guest_socket->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (bind(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+			error = -errno;
+	}
+	if (error) {
+		socket_refuse_bind(guest_socket, error);
+		return error;
+	}
+	guest_socket->state = SOCKET_BOUND;
+	socket_read_local(guest_socket);
+	return 0;
+}
+
+int socket_listen(struct guest_socket *guest_socket, uint32_t backlog)
+{
+	if (listen(guest_socket->fd, (int)backlog) < 0)
+		return -errno;
+	guest_socket->state = SOCKET_LISTENING;
+	return 0;
+}
+
+int socket_connect(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address)
+{
+	struct sockaddr_in kernel = to_kernel(address);
+	int error = open_descriptor(guest_socket);
+
+	if (error)
+		return error;
+	guest_socket->peer = *address;
+	tune_stream(guest_socket->fd);
+	guest_socket->state = SOCKET_CONNECTING;
+	if (connect(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) == 0)
+		return 0;
+	return -errno;
+}
+
+int socket_connect_result(struct guest_socket *guest_socket)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (getsockopt(guest_socket->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return -errno;
+	return -error;
+}
+
+void socket_disconnect(struct guest_socket *guest_socket)
+{
+	fd_close(&guest_socket->fd);
+	guest_socket->state = SOCKET_NEW;
+}
+
+int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer)
+{
+	struct sockaddr_in address;
+	socklen_t size = sizeof(address);
+	int fd = accept4(guest_socket->fd, (struct sockaddr *)&address, &size,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	from_kernel(peer, &address);
+	return fd;
+}
+
+bool socket_has_waiting(const struct guest_socket *guest_socket)
+{
+	struct pollfd poll_fd = {.fd = guest_socket->fd, .events = POLLIN};
+
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+void socket_adopt(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer)
+{
+	guest_socket->fd = fd;
+	guest_socket->peer = *peer;
+	guest_socket->state = SOCKET_STREAM;
+	tune_stream(fd);
+}
+
+void socket_reset(int fd)
+{
+	struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sock/stream.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "call/wire_errno.h"
+
+void stream_start(struct stream *stream, int fd, struct meter *meter_in, struct meter *meter_out)
+{
+	stream->fd = fd;
+	stream->readable = false;
+	stream->writable = true;
+	stream->hung_up = false;
+	stream->bytes_in = 0;
+	stream->bytes_out = 0;
+	stream->meter_in = meter_in;
+	stream->meter_out = meter_out;
+}
+
+void stream_stop(struct stream *stream)
+{
+	meter_unref(stream->meter_in);
+	meter_unref(stream->meter_out);
+	stream->meter_in = NULL;
+	stream->meter_out = NULL;
+}
+
+void stream_event(struct stream *stream, uint32_t events)
+{
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		stream->readable = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		stream->writable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		stream->hung_up = true;
+}
+
+void stream_abort(struct stream *stream, int error)
+{
+	data_ring_in_end(&stream->ring, wire_errno(error));
+	data_ring_out_end(&stream->ring, wire_errno(error == -ENOTCONN ? -EPIPE : error));
+}
+
+/* One direction's answer: bytes moved, 0 when it must wait for something, or -EPROTO. */
+struct step {
+	ssize_t moved;
+	int flags;
+};
+
+/* The socket has no more bytes: orderly end, or an error that ends both directions. */
+static int read_ended(struct stream *stream, ssize_t result)
+{
+	if (result == 0) {
+		data_ring_in_end(&stream->ring, -ENOTCONN);
+		return STREAM_NOTIFY;
+	}
+	if (errno == EAGAIN) {
+		stream->readable = false;
+		return 0;
+	}
+	if (errno == EINTR)
+		return STREAM_MORE;
+	stream_abort(stream, -errno);
+	return STREAM_NOTIFY;
+}
+
+/* Socket to guest: at most budget bytes. */
+static struct step pump_in(struct stream *stream, size_t budget)
+{
+	struct ring_span span;
+	struct step step = {0, 0};
+	ssize_t room = data_ring_in_room(&stream->ring, budget, &span);
+	ssize_t got;
+
+	if (room <= 0) {
+		step.moved = room;
+		return step;
+	}
+	got = readv(stream->fd, span.part, span.parts);
+	if (got <= 0) {
+		step.flags = read_ended(stream, got);
+		return step;
+	}
+	/* Less than asked for: the socket is empty, unless its end is still to be read. */
+	if (got < room && !stream->hung_up)
+		stream->readable = false;
+	if (data_ring_in_commit(&stream->ring, (size_t)got))
+		step.flags = STREAM_NOTIFY;
+	stream->bytes_in += (uint64_t)got;
+	step.moved = got;
+	return step;
+}
+
+static int write_ended(struct stream *stream)
+{
+	if (errno == EAGAIN) {
+		stream->writable = false;
+		return 0;
+	}
+	if (errno == EINTR)
+		return STREAM_MORE;
+	data_ring_out_end(&stream->ring, wire_errno(-errno));
+	/* Bytes that arrived before a reset are still read; then readv() tells the reset. */
+	stream->readable = true;
+	return STREAM_NOTIFY | STREAM_MORE;
+}
+
+/* Guest to socket: at most budget bytes. */
+static struct step pump_out(struct stream *stream, size_t budget)
+{
+	struct ring_span span;
+	struct step step = {0, 0};
+	ssize_t bytes = data_ring_out_bytes(&stream->ring, budget, &span);
+	struct msghdr message = {.msg_iov = span.part};
+	ssize_t sent;
+
+	if (bytes <= 0) {
+		step.moved = bytes;
+		return step;
+	}
+	message.msg_iovlen = (size_t)span.parts;
+	sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0) {
+		step.flags = write_ended(stream);
+		return step;
+	}
+	if (sent < bytes)
+		stream->writable = false;
+	if (data_ring_out_commit(&stream->ring, (size_t)sent))
+		step.flags = STREAM_NOTIFY;
+	stream->bytes_out += (uint64_t)sent;
+	step.moved = sent;
+	return step;
+}
+
+struct direction {
+	struct step (*pump)(struct stream *stream, size_t budget);
+	const bool *ready;
+	const bool *ended;
+	struct meter *meter;
+};
+
+/* Repeats one direction until it must wait or its budget is used up. */
+static int run(struct stream *stream, const struct direction *direction, size_t budget,
+	       uint64_t now_ns, uint64_t *wake_ns)
+{
+	int flags = 0;
+
+	while (budget && *direction->ready && !*direction->ended) {
+		size_t allowed = meter_allows(direction->meter, budget, now_ns);
+		struct step step;
+
+		if (!allowed) {
+			uint64_t ready_ns = meter_ready_ns(direction->meter, now_ns);
+
+			if (!(flags & STREAM_WAIT) && ready_ns < *wake_ns)
+				*wake_ns = ready_ns;
+			return flags | STREAM_WAIT;
+		}
+		step = direction->pump(stream, allowed);
+		if (step.moved < 0)
+			return (int)step.moved;
+		flags |= step.flags;
+		if (step.moved == 0)
+			return flags;
+		flags |= STREAM_MOVED;
+		meter_take(direction->meter, (size_t)step.moved);
+		budget -= (size_t)step.moved;
+	}
+	return budget ? flags : flags | STREAM_MORE;
+}
+
+int stream_pump(struct stream *stream, size_t budget, uint64_t now_ns, uint64_t *wake_ns)
+{
+	const struct direction out = {pump_out, &stream->writable, &stream->ring.out_ended,
+				      stream->meter_out};
+	const struct direction in = {pump_in, &stream->readable, &stream->ring.in_ended,
+				     stream->meter_in};
+	int sent;
+	int got;
+
+	*wake_ns = UINT64_MAX;
+	sent = run(stream, &out, budget, now_ns, wake_ns);
+	if (sent < 0)
+		return sent;
+	got = run(stream, &in, budget, now_ns, wake_ns);
+	return got < 0 ? got : sent | got;
+}

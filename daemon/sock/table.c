@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sock/table.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+struct socket_table {
+	uint32_t limit;
+	uint32_t count;
+	uint32_t mask; /* buckets - 1 */
+	uint64_t next_number;
+	uint8_t key[crypto_shorthash_KEYBYTES];
+	struct guest_socket *spare; /* freed sockets, kept for the next */
+	struct guest_socket *buckets[];
+};
+
+struct socket_table *socket_table_create(uint32_t limit)
+{
+	struct socket_table *table;
+	uint32_t buckets = 16;
+
+	while (buckets < limit)
+		buckets *= 2;
+	table = calloc(1, sizeof(*table) + buckets * sizeof(struct guest_socket *));
+	if (!table)
+		return NULL;
+	table->limit = limit;
+	table->mask = buckets - 1;
+	table->next_number = 1;
+	randombytes_buf(table->key, sizeof(table->key));
+	return table;
+}
+
+void socket_table_free(struct socket_table *table)
+{
+	if (!table)
+		return;
+	while (table->spare) {
+		struct guest_socket *socket = table->spare;
+
+		table->spare = socket->next;
+		free(socket);
+	}
+	free(table);
+}
+
+static struct guest_socket **bucket(const struct socket_table *table, uint64_t id)
+{
+	uint64_t hash;
+	/* The table is const to its readers; the bucket's content is what changes. */
+	struct socket_table *writable = (struct socket_table *)(uintptr_t)table;
+
+	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)&id, sizeof(id), table->key);
+	return &writable->buckets[hash & table->mask];
+}
+
+struct guest_socket *socket_table_find(const struct socket_table *table, uint64_t id)
+{
+	struct guest_socket *socket = *bucket(table, id);
+
+	while (socket && socket->id != id)
+		socket = socket->next;
+	return socket;
+}
+
+static struct guest_socket *obtain(struct socket_table *table)
+{
+	struct guest_socket *socket = table->spare;
+
+	if (!socket)
+		return calloc(1, sizeof(*socket));
+	table->spare = socket->next;
+	*socket = (struct guest_socket){0};
+	return socket;
+}
+
+int socket_table_add(struct socket_table *table, uint64_t id, struct guest_socket **result)
+{
+	struct guest_socket **head = bucket(table, id);
+	struct guest_socket *socket;
+
+	if (socket_table_find(table, id))
+		return -EEXIST;
+	if (table->count == table->limit)
+		return -EMFILE;
+	socket = obtain(table);
+	if (!socket)
+		return -ENOMEM;
+	socket->id = id;
+	socket->number = table->next_number++;
+	socket->fd = -1;
+	socket->created_ns = clock_monotonic_ns();
+	socket->next = *head;
+	*head = socket;
+	table->count++;
+	*result = socket;
+	return 0;
+}
+
+void socket_table_remove(struct socket_table *table, struct guest_socket *socket)
+{
+	struct guest_socket **link = bucket(table, socket->id);
+
+	while (*link != socket)
+		link = &(*link)->next;
+	*link = socket->next;
+	table->count--;
+	socket->next = table->spare;
+	table->spare = socket;
+}
+
+uint32_t socket_table_count(const struct socket_table *table)
+{
+	return table->count;
+}
+
+struct guest_socket *socket_table_by_number(const struct socket_table *table, uint64_t number)
+{
+	uint32_t i;
+
+	for (i = 0; i <= table->mask; i++) {
+		struct guest_socket *socket = table->buckets[i];
+
+		while (socket && socket->number != number)
+			socket = socket->next;
+		if (socket)
+			return socket;
+	}
+	return NULL;
+}
+
+void socket_table_each(struct socket_table *table,
+		       void (*visit)(void *owner, struct guest_socket *socket), void *owner)
+{
+	uint32_t i;
+
+	for (i = 0; i <= table->mask; i++) {
+		struct guest_socket *socket = table->buckets[i];
+
+		while (socket) {
+			struct guest_socket *next = socket->next;
+
+			visit(owner, socket);
+			socket = next;
+		}
+	}
+}
