@@ -47,7 +47,9 @@ struct guest_socket {
 	uint64_t created_ns;
 	struct loop_source source;
 	struct stream stream; /* SOCKET_STREAM only */
-	void *owner;          /* the engine's part of it */
+	bool releasing;       /* RELEASE waits for its peer */
+	void *engine;         /* who serves it */
+	void *connection;     /* its mapped pages, while it has some */
 };
 
 /* Binds to an address; creates the descriptor. Returns 0 or -errno (then SOCKET_REFUSED). */

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "engine/call_steps.h"
+#include "engine/engine.h"
+
+static struct connection *obtain(struct engine *engine)
+{
+	struct connection *connection = engine->spare;
+
+	if (!connection)
+		return calloc(1, sizeof(*connection));
+	engine->spare = connection->next;
+	*connection = (struct connection){0};
+	return connection;
+}
+
+static void recycle(struct connection *connection)
+{
+	connection->next = connection->engine->spare;
+	connection->engine->spare = connection;
+}
+
+/* Maps the indexes page, then the data pages that it names. */
+static int map_pages(struct connection *connection, uint32_t ref)
+{
+	struct transport *transport = connection->engine->transport;
+	uint32_t refs[DATA_REFS_MAX];
+	void *page;
+	int count;
+	int error = transport->ops->map(transport, &ref, 1, &page);
+
+	if (error)
+		return error;
+	connection->indexes = page;
+	count = data_ring_read_refs(connection->indexes, DATA_ORDER_MAX, ref, refs,
+				    &connection->order);
+	if (count < 0)
+		return count;
+	error = transport->ops->map(transport, refs, (uint32_t)count, &connection->data);
+	if (error)
+		return error;
+	connection->pages = (uint32_t)count;
+	return 0;
+}
+
+int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct connection **result)
+{
+	struct connection *connection = obtain(engine);
+	int error;
+
+	if (!connection)
+		return -ENOMEM;
+	connection->engine = engine;
+	error = map_pages(connection, ref);
+	if (!error)
+		error = engine->transport->ops->bind(engine->transport, evtchn, &connection->port);
+	if (error) {
+		connection->port = 0;
+		connection_unmap(connection);
+		return error;
+	}
+	engine->by_port[connection->port] = connection;
+	*result = connection;
+	return 0;
+}
+
+static void unqueue(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+	struct connection **link = &engine->run_first;
+	struct connection *previous = NULL;
+
+	if (!connection->queued)
+		return;
+	while (*link != connection) {
+		previous = *link;
+		link = &previous->next;
+	}
+	*link = connection->next;
+	if (engine->run_last == connection)
+		engine->run_last = previous;
+	connection->queued = false;
+}
+
+void connection_unmap(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+	const struct transport_ops *ops = engine->transport->ops;
+
+	unqueue(connection);
+	loop_disarm(engine->loop, &connection->wake);
+	if (connection->port) {
+		engine->by_port[connection->port] = NULL;
+		ops->unbind(engine->transport, connection->port);
+	}
+	if (connection->data)
+		ops->unmap(engine->transport, connection->data, connection->pages);
+	if (connection->indexes)
+		ops->unmap(engine->transport, connection->indexes, 1);
+	recycle(connection);
+}
+
+static void tell_names(struct connection *connection)
+{
+	const struct guest_socket *socket = connection->socket;
+	struct wire_names names = {
+		.local_port = __builtin_bswap16(socket->local.port),
+		.peer_port = __builtin_bswap16(socket->peer.port),
+	};
+
+	__builtin_memcpy(&names.local_addr, socket->local.addr, sizeof(names.local_addr));
+	__builtin_memcpy(&names.peer_addr, socket->peer.addr, sizeof(names.peer_addr));
+	data_ring_names(&connection->socket->stream.ring, &names);
+}
+
+void connection_start(struct connection *connection, struct guest_socket *socket,
+		      const struct flight *flight)
+{
+	socket->connection = connection;
+	socket->state = SOCKET_STREAM;
+	connection->socket = socket;
+	data_ring_attach(&socket->stream.ring, connection->indexes, connection->data,
+			 connection->order);
+	stream_start(&socket->stream, socket->fd,
+		     flight->meter_in ? meter_ref(flight->meter_in) : NULL,
+		     flight->meter_out ? meter_ref(flight->meter_out) : NULL);
+	if (connection->engine->names)
+		tell_names(connection);
+	/* The guest may have written before it was told that it is connected. */
+	connection_queue(connection);
+}
+
+void connection_queue(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+
+	if (connection->queued || !connection->socket)
+		return;
+	connection->queued = true;
+	connection->next = NULL;
+	if (engine->run_last)
+		engine->run_last->next = connection;
+	else
+		engine->run_first = connection;
+	engine->run_last = connection;
+}
+
+void connection_rung(struct connection *connection)
+{
+	connection->masked = true;
+	if (connection->socket)
+		connection_queue(connection);
+}
+
+static void meter_ready(struct loop_timer *timer)
+{
+	connection_queue(timer->owner);
+}
+
+static void unmask(struct connection *connection)
+{
+	struct transport *transport = connection->engine->transport;
+
+	if (!connection->masked)
+		return;
+	connection->masked = false;
+	transport->ops->unmask(transport, connection->port);
+}
+
+/* One pass of one connection. Returns whether bytes moved. */
+static bool run(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+	struct guest_socket *socket = connection->socket;
+	uint64_t wake_ns;
+	int flags =
+		stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
+
+	if (flags < 0) {
+		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
+			      (unsigned long long)socket->number);
+		return false;
+	}
+	if (flags & STREAM_NOTIFY)
+		engine->transport->ops->notify(engine->transport, connection->port);
+	if (flags & STREAM_MORE) {
+		connection_queue(connection);
+		return flags & STREAM_MOVED;
+	}
+	if (flags & STREAM_WAIT)
+		(void)loop_arm(engine->loop, &connection->wake, wake_ns, meter_ready, connection);
+	unmask(connection);
+	return flags & STREAM_MOVED;
+}
+
+bool connections_run(struct engine *engine)
+{
+	struct connection *last = engine->run_last;
+	bool moved = false;
+
+	while (engine->run_first && !engine->broken[0]) {
+		struct connection *connection = engine->run_first;
+
+		engine->run_first = connection->next;
+		if (!engine->run_first)
+			engine->run_last = NULL;
+		connection->queued = false;
+		moved |= run(connection);
+		if (connection == last)
+			break;
+	}
+	return moved;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A connection: the engine's part of a guest's stream. It holds the mapped pages and the bound
+ * event channel, and a place in the run queue while there is work.
+ *
+ * Its port stays masked from the event until the connection has left the run queue, so a guest that
+ * storms events costs one pass at a time.
+ */
+#ifndef ENGINE_CONNECTION_H
+#define ENGINE_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "ring/layout.h"
+
+struct engine;
+struct flight;
+struct guest_socket;
+
+struct connection {
+	struct engine *engine;
+	struct guest_socket *socket;
+	struct connection *next; /* in the run queue, or among the spare ones */
+	struct loop_timer wake;  /* a meter has bytes again */
+	struct indexes_page *indexes;
+	void *data;
+	uint32_t pages; /* of data */
+	uint32_t order;
+	uint32_t port;
+	bool queued;
+	bool masked;
+};
+
+/*
+ * Maps the pages named by ref and binds evtchn: all or nothing. Returns 0 and *connection (not yet
+ * started), or -errno.
+ */
+int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn,
+		   struct connection **connection);
+/* Unmaps, unbinds and frees. */
+void connection_unmap(struct connection *connection);
+
+/* Joins a mapped connection to its socket, which is connected, with the meters of the decision. */
+void connection_start(struct connection *connection, struct guest_socket *socket,
+		      const struct flight *flight);
+/* Puts it into the run queue, at the end, unless it is in it. */
+void connection_queue(struct connection *connection);
+/* The guest rang its port. */
+void connection_rung(struct connection *connection);
+/* Runs every connection that was queued before this call once. Returns whether bytes moved. */
+bool connections_run(struct engine *engine);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+int control_send(int socket, enum control_kind kind, uint32_t value, uint64_t number,
+		 const char *text, const int *fds, uint32_t count)
+{
+	struct control_message message;
+	size_t length = offsetof(struct control_message, body);
+
+	memset(&message, 0, offsetof(struct control_message, body));
+	message.kind = kind;
+	message.value = value;
+	message.number = number;
+	if (text) {
+		int used = snprintf(message.body.text, sizeof(message.body.text), "%s", text);
+
+		if (used < 0)
+			return -EINVAL;
+		length += strlen(message.body.text) + 1;
+	}
+	return fd_send(socket, &message, length, fds, count);
+}

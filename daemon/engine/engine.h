@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine of one guest: its rings, its sockets, its policy, its queue to the trail.
+ *
+ * Theory of operation. One thread, one loop. Each turn (turn.c) asks the transport for events,
+ * serves the command ring (serve.c) and moves bytes of streams (connection.c), each within a
+ * budget, then shows the guest its responses and wakes the writer of the trail. It looks a little
+ * longer before it sleeps, if looking has paid lately.
+ *
+ * A call goes through serve.c: take, decode, decide, record, execute, finish. What can't be
+ * finished at once waits as a flight (flight.h) and re-enters at flight_finish(). There are as many
+ * flights as the command ring has slots, so what waits is bounded by the ring itself.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/queue.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "engine/control.h"
+#include "engine/flight.h"
+#include "policy/host.h"
+#include "policy/plugin.h"
+#include "policy/policy.h"
+#include "ring/command_ring.h"
+#include "sock/linger.h"
+#include "sock/table.h"
+#include "transport/transport.h"
+
+#define ENGINE_REQUESTS_PER_TURN 32u          /* of the command ring */
+#define ENGINE_BYTES_PER_TURN    (256u << 10) /* of one stream in one direction */
+#define ENGINE_SPIN_NS_MAX       50000u       /* longest look before sleeping */
+#define ENGINE_CONNECT_NS        30000000000u /* 30 s: a connect that takes longer fails */
+#define ENGINE_LOST_SLOTS_WARN   28u          /* ring slots lost to unanswered accepts */
+
+struct connection;
+
+/* Sums for status. */
+struct engine_counters {
+	uint64_t calls;
+	uint64_t denied;
+	uint64_t faults;
+	uint64_t malformed;
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	uint64_t spurious; /* events that found no work */
+	uint64_t stalls;   /* times the ring was left unread because the trail's queue was full */
+	uint32_t lost_slots;
+};
+
+struct engine {
+	struct log log;
+	struct loop *loop;
+	struct pvcalls_guest guest;
+	struct control_start start;
+
+	int control; /* socket to the supervisor */
+	struct loop_source control_source;
+	bool supervised; /* false once the supervisor is gone */
+	bool stop;       /* leave the main loop */
+
+	struct plugin_registry *plugins;
+	struct host_view *host;
+	struct policy *policy;
+
+	struct audit_queue *queue;
+	int doorbell; /* rung by the writer */
+	struct loop_source doorbell_source;
+	bool starved; /* no audit slot was free: the ring is left unread */
+
+	struct transport *transport;
+	struct loop_source bell_source;
+	bool attached;
+	bool strict; /* our own frontend: answers ACCEPTs in flight on a released listener */
+	bool names;  /* it reads struct wire_names */
+	struct command_ring ring;
+	uint32_t command_port;
+	bool ring_due;    /* the command ring may hold requests */
+	bool respond_due; /* responses were pushed */
+	char broken[160]; /* why the guest must be cut off; empty: it need not */
+
+	uint64_t serial;
+	struct flight flights[COMMAND_SLOTS];
+	struct flight *free_flights;
+
+	struct socket_table *sockets;
+	struct linger_list *lingers;
+	struct connection *by_port[TRANSPORT_PORTS];
+	struct connection *run_first; /* connections with work, served round robin */
+	struct connection *run_last;
+	struct connection *spare; /* freed connections, kept for the next */
+
+	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
+
+	struct engine_counters counters;
+	uint64_t spin_ns; /* how long to look before sleeping, 0 to ENGINE_SPIN_NS_MAX */
+};
+
+/* Makes an engine with its loop; the rest comes with START. Returns NULL without memory. */
+struct engine *engine_create(int control);
+void engine_destroy(struct engine *engine);
+
+/* Serves until the supervisor is gone or says so. Returns 0 or -errno. */
+int engine_run(struct engine *engine);
+
+/* The guest broke the protocol: nothing of it is served any more, the turn's end cuts it off. */
+void engine_broken(struct engine *engine, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the supervisor asks of a running engine. */
+#include "engine/link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "engine/calls.h"
+#include "engine/connection.h"
+#include "engine/engine.h"
+#include "engine/start.h"
+
+void link_send(struct engine *engine, enum control_kind kind, uint32_t value, uint64_t number,
+	       const char *text)
+{
+	int error;
+
+	if (!engine->supervised)
+		return;
+	error = control_send(engine->control, kind, value, number, text, NULL, 0);
+	if (error)
+		log_warning(&engine->log, "the supervisor takes no messages: %s", strerror(-error));
+}
+
+static void attach(struct engine *engine, const struct control_message *message)
+{
+	struct fault fault = {.text = ""};
+	int error = engine_attach(engine, &message->body.attach, &fault);
+
+	if (error)
+		link_send(engine, CONTROL_FAILED, (uint32_t)-error, 0, fault.text);
+	else
+		link_send(engine, CONTROL_ATTACHED, 0, 0, NULL);
+}
+
+static void kill_socket(struct engine *engine, const struct control_message *message)
+{
+	struct guest_socket *socket = socket_table_by_number(engine->sockets, message->number);
+	struct flight_release about;
+
+	if (!socket) {
+		link_send(engine, CONTROL_KILLED, ENOENT, message->number, NULL);
+		return;
+	}
+	/* The guest is told through its ring, then it may release what is gone. */
+	if (socket->state == SOCKET_STREAM) {
+		struct connection *connection = socket->connection;
+
+		stream_abort(&socket->stream, -ECONNRESET);
+		engine->transport->ops->notify(engine->transport, connection->port);
+	}
+	socket_close(engine, socket, message->value, &about);
+	releases_record(engine, &about, 1);
+	link_send(engine, CONTROL_KILLED, 0, message->number, NULL);
+}
+
+static void take_policy(struct engine *engine, const struct control_message *message, int fd)
+{
+	struct fault fault = {.text = ""};
+	int error = start_policy(engine, message->body.text, fd, &fault);
+
+	link_send(engine, CONTROL_POLICY_TAKEN, (uint32_t)-error, message->number, fault.text);
+}
+
+static void take(struct engine *engine, const struct control_message *message, int fd)
+{
+	switch (message->kind) {
+	case CONTROL_POLICY:
+		take_policy(engine, message, fd);
+		break;
+	case CONTROL_ATTACH:
+		attach(engine, message);
+		break;
+	case CONTROL_DETACH:
+		engine_detach(engine, message->value);
+		link_send(engine, CONTROL_DETACHED, 0, 0, NULL);
+		break;
+	case CONTROL_PING:
+		link_send(engine, CONTROL_PONG, message->value, message->number, NULL);
+		break;
+	case CONTROL_STATUS:
+		report_send(engine, message->value, message->number);
+		break;
+	case CONTROL_KILL:
+		kill_socket(engine, message);
+		break;
+	default:
+		log_warning(&engine->log, "unknown message %u of the supervisor", message->kind);
+		break;
+	}
+}
+
+static void supervisor_gone(struct engine *engine)
+{
+	engine->supervised = false;
+	engine->stop = true;
+	loop_remove(engine->loop, &engine->control_source);
+}
+
+static void readable(struct loop_source *source, uint32_t events)
+{
+	struct engine *engine = source->owner;
+	struct control_message message;
+	int fds[FDS_PER_MESSAGE];
+	size_t count;
+	ssize_t size = fd_receive(engine->control, &message, sizeof(message), fds, &count);
+	size_t i;
+
+	(void)events;
+	if (size == -EAGAIN)
+		return;
+	if (size < (ssize_t)offsetof(struct control_message, body)) {
+		supervisor_gone(engine);
+		return;
+	}
+	/* A text ends where its message ends, whatever it holds. */
+	if (size < (ssize_t)sizeof(message))
+		((char *)&message)[size] = '\0';
+	message.body.text[CONTROL_TEXT_MAX - 1] = '\0';
+	take(engine, &message, fds[0]);
+	for (i = 0; i < count; i++)
+		fd_close(&fds[i]);
+}
+
+int link_open(struct engine *engine)
+{
+	return loop_add(engine->loop, &engine->control_source, engine->control, EPOLLIN, readable,
+			engine);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What `pvcallsctl status` and `sockets` show of an engine: lines of "key value". */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/link.h"
+
+#define LINE_MAX_BYTES 256 /* the longest line of a report */
+
+static const char *const state_names[] = {
+	[SOCKET_NEW] = "new",         [SOCKET_BOUND] = "bound",
+	[SOCKET_REFUSED] = "refused", [SOCKET_CONNECTING] = "connecting",
+	[SOCKET_STREAM] = "stream",   [SOCKET_LISTENING] = "listening",
+};
+
+/* A report that is cut into messages as it grows. */
+struct report {
+	struct engine *engine;
+	uint64_t number; /* of the question */
+	size_t used;
+	char text[CONTROL_TEXT_MAX];
+};
+
+static void flush(struct report *report, uint32_t more)
+{
+	report->text[report->used] = '\0';
+	link_send(report->engine, CONTROL_REPORT, more, report->number, report->text);
+	report->used = 0;
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct report *report, const char *format,
+						      ...)
+{
+	va_list arguments;
+	int length;
+
+	if (sizeof(report->text) - report->used < LINE_MAX_BYTES)
+		flush(report, 1);
+	va_start(arguments, format);
+	length = vsnprintf(report->text + report->used, LINE_MAX_BYTES, format, arguments);
+	va_end(arguments);
+	report->used += length < LINE_MAX_BYTES ? (size_t)length : LINE_MAX_BYTES - 1u;
+}
+
+static void endpoint_text(const struct pvcalls_endpoint *endpoint, char *text, size_t size)
+{
+	char address[INET_ADDRSTRLEN] = "";
+
+	if (!endpoint->family) {
+		snprintf(text, size, "-");
+		return;
+	}
+	inet_ntop(AF_INET, endpoint->addr, address, sizeof(address));
+	snprintf(text, size, "%s:%u", address, endpoint->port);
+}
+
+static void add_socket(void *owner, struct guest_socket *socket)
+{
+	struct report *report = owner;
+	bool stream = socket->state == SOCKET_STREAM;
+	char local[32];
+	char peer[32];
+
+	endpoint_text(&socket->local, local, sizeof(local));
+	endpoint_text(&socket->peer, peer, sizeof(peer));
+	add(report,
+	    "socket %llu parent %llu state %s local %s peer %s in %llu out %llu age_ns %llu\n",
+	    (unsigned long long)socket->number, (unsigned long long)socket->parent,
+	    state_names[socket->state], local, peer,
+	    stream ? (unsigned long long)socket->stream.bytes_in : 0ull,
+	    stream ? (unsigned long long)socket->stream.bytes_out : 0ull,
+	    (unsigned long long)(clock_monotonic_ns() - socket->created_ns));
+}
+
+static void add_bytes(void *owner, struct guest_socket *socket)
+{
+	struct engine_counters *sums = owner;
+
+	if (socket->state != SOCKET_STREAM)
+		return;
+	sums->bytes_in += socket->stream.bytes_in;
+	sums->bytes_out += socket->stream.bytes_out;
+}
+
+static void add_sums(struct report *report)
+{
+	struct engine *engine = report->engine;
+	struct engine_counters sums = engine->counters;
+
+	/* Closed sockets are in the counters already, open ones are added here. */
+	socket_table_each(engine->sockets, add_bytes, &sums);
+	add(report, "attached %d\n", engine->attached);
+	add(report, "policy %s\n", policy_name(engine->policy));
+	add(report, "sockets %u\n", socket_table_count(engine->sockets));
+	add(report, "calls %llu\n", (unsigned long long)sums.calls);
+	add(report, "denied %llu\n", (unsigned long long)sums.denied);
+	add(report, "faults %llu\n", (unsigned long long)sums.faults);
+	add(report, "malformed %llu\n", (unsigned long long)sums.malformed);
+	add(report, "bytes_in %llu\n", (unsigned long long)sums.bytes_in);
+	add(report, "bytes_out %llu\n", (unsigned long long)sums.bytes_out);
+	add(report, "stalls %llu\n", (unsigned long long)sums.stalls);
+	add(report, "lost_slots %u\n", sums.lost_slots);
+	add(report, "audit_waiting %u\n", audit_queue_used(engine->queue));
+	add(report, "linger_bytes %zu\n", linger_bytes(engine->lingers));
+}
+
+void report_send(struct engine *engine, uint32_t detail, uint64_t number)
+{
+	struct report report = {.engine = engine, .number = number};
+
+	if (detail)
+		socket_table_each(engine->sockets, add_socket, &report);
+	else
+		add_sums(&report);
+	flush(&report, 0);
+}

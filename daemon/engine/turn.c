@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine's loop.
+ *
+ * Before it sleeps it looks for a while whether something comes, because a sleep and a wake-up cost
+ * more than most waits are long. How long: doubled when looking found something, halved when it did
+ * not, and restarted when a sleep turned out to have been short. An idle engine therefore does not
+ * look at all.
+ */
+#include <errno.h>
+#include <sched.h>
+
+#include "base/clock.h"
+#include "engine/calls.h"
+#include "engine/connection.h"
+#include "engine/engine.h"
+#include "engine/link.h"
+#include "engine/serve.h"
+
+#define PORTS_PER_TURN 256
+#define SPIN_NS_FIRST  10000u /* the first look after a short sleep */
+
+/* Hands events to the command ring and the connections. Returns whether there were any. */
+static bool take_events(struct engine *engine)
+{
+	struct transport *transport = engine->transport;
+	uint32_t ports[PORTS_PER_TURN];
+	int count = transport->ops->pending(transport, ports, PORTS_PER_TURN);
+	int i;
+
+	for (i = 0; i < count; i++) {
+		if (ports[i] == engine->command_port) {
+			engine->ring_due = true;
+			transport->ops->unmask(transport, ports[i]);
+		} else if (engine->by_port[ports[i]]) {
+			connection_rung(engine->by_port[ports[i]]);
+		}
+	}
+	return count > 0;
+}
+
+static void show_responses(struct engine *engine)
+{
+	if (!engine->respond_due)
+		return;
+	engine->respond_due = false;
+	if (command_ring_publish(&engine->ring))
+		engine->transport->ops->notify(engine->transport, engine->command_port);
+}
+
+/* The writer gave slots back: answers that waited for it, and a ring that was left unread. */
+static void take_commits(struct engine *engine)
+{
+	if (!engine->starved && !engine->start.sync)
+		return;
+	if (!audit_queue_reap(engine->queue, flights_stored, engine)) {
+		audit_queue_await(engine->queue);
+		return;
+	}
+	if (!engine->starved)
+		return;
+	engine->starved = false;
+	engine->ring_due = true;
+	accepts_retry(engine);
+}
+
+static void cut_off(struct engine *engine)
+{
+	log_warning(&engine->log, "the guest is cut off: %s", engine->broken);
+	engine_detach(engine, AUDIT_CLOSE_CUT_OFF);
+	link_send(engine, CONTROL_BROKEN, 0, 0, engine->broken);
+}
+
+/* Everything that can be done without waiting. Returns whether anything was done. */
+static bool work(struct engine *engine)
+{
+	bool busy;
+
+	if (!engine->attached)
+		return false;
+	busy = take_events(engine);
+	take_commits(engine);
+	if (engine->ring_due && !engine->starved) {
+		serve_ring(engine);
+		busy = true;
+	}
+	busy |= connections_run(engine);
+	show_responses(engine);
+	audit_queue_flush(engine->queue, engine->start.sync);
+	if (engine->broken[0])
+		cut_off(engine);
+	return busy || engine->run_first || engine->ring_due;
+}
+
+/* Looks for engine->spin_ns whether work comes. Returns whether it came. */
+static bool look(struct engine *engine)
+{
+	uint64_t deadline;
+
+	if (!engine->spin_ns)
+		return false;
+	deadline = clock_monotonic_ns() + engine->spin_ns;
+	do {
+		sched_yield();
+		if (loop_turn(engine->loop, 0) > 0 || work(engine)) {
+			engine->spin_ns = engine->spin_ns * 2 < ENGINE_SPIN_NS_MAX
+						  ? engine->spin_ns * 2
+						  : ENGINE_SPIN_NS_MAX;
+			return true;
+		}
+	} while (clock_monotonic_ns() < deadline);
+	engine->spin_ns = engine->spin_ns > SPIN_NS_FIRST / 2 ? engine->spin_ns / 2 : 0;
+	return false;
+}
+
+/* Sleeps until the transport, a socket, a timer or the supervisor has something. */
+static int rest(struct engine *engine)
+{
+	const struct transport_ops *ops = engine->transport ? engine->transport->ops : NULL;
+	uint64_t slept = clock_monotonic_ns();
+	int calls;
+
+	if (!engine->attached)
+		return loop_turn(engine->loop, LOOP_FOREVER);
+	if (!ops->may_sleep(engine->transport))
+		return loop_turn(engine->loop, 0);
+	calls = loop_turn(engine->loop, LOOP_FOREVER);
+	ops->awake(engine->transport);
+	if (!engine->spin_ns && clock_monotonic_ns() - slept < ENGINE_SPIN_NS_MAX)
+		engine->spin_ns = SPIN_NS_FIRST;
+	return calls;
+}
+
+int engine_run(struct engine *engine)
+{
+	int error = 0;
+
+	while (!engine->stop && error >= 0) {
+		if (work(engine)) {
+			error = loop_turn(engine->loop, 0);
+			continue;
+		}
+		if (!look(engine))
+			error = rest(engine);
+	}
+	engine_detach(engine, AUDIT_CLOSE_SHUTDOWN);
+	return error < 0 ? error : 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pvcalls-engine: serves one guest. Started by pvcallsd with its control socket as CONTROL_FD. */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "engine/control.h"
+#include "engine/engine.h"
+#include "engine/start.h"
+
+static int is_control_socket(int fd)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+int main(void)
+{
+	struct engine *engine;
+	int error;
+
+	if (!is_control_socket(CONTROL_FD)) {
+		fprintf(stderr,
+			"pvcalls-engine: descriptor %d is not pvcallsd's socket: this "
+			"program is started by pvcallsd, not by hand\n",
+			CONTROL_FD);
+		return 2;
+	}
+	if (sodium_init() < 0)
+		return EXIT_FAILURE;
+	engine = engine_create(CONTROL_FD);
+	if (!engine)
+		return EXIT_FAILURE;
+	error = engine_start(engine);
+	if (!error)
+		error = engine_run(engine);
+	engine_destroy(engine);
+	return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}
