@@ -33,6 +33,8 @@ enum audit_event {
 
 #define AUDIT_EVENT_TEXT_MAX 512 /* bytes with the NUL; cut beyond */
 
+#define AUDIT_LINK_EVENTS 8192u /* events that wait for the writer: about 6 MB */
+
 struct audit_link;
 
 /* What the writer says; each may be NULL. */
@@ -44,6 +46,9 @@ struct audit_link_calls {
 	void (*recovered)(void *owner);
 	/* Everything of a queue given to audit_link_finish() is stored; the memory may go. */
 	void (*finished)(void *owner, const uint8_t queue_id[16]);
+	/* A queue's memory holds what no engine of ours writes: its engine is captured or broken,
+	 * and must be ended. Told once. */
+	void (*damaged)(void *owner, const uint8_t queue_id[16], const char *text);
 	void *owner;
 };
 
@@ -62,7 +67,10 @@ int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memf
 		   int engine_doorbell);
 /* The queue's engine has ended: store the rest, decided calls as outcome "unknown". */
 void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16]);
-/* Stores an event; guest may be NULL. Strings are copied. */
+/*
+ * Stores an event; guest may be NULL. Strings are copied. While the writer is away
+ * AUDIT_LINK_EVENTS events are kept; of those beyond, their number is stored.
+ */
 void audit_link_event(struct audit_link *link, enum audit_event kind, const char *guest,
 		      uint32_t uid, const char *text);
 /* Queues and events that are not yet confirmed: 0 means that everything is on disk. */

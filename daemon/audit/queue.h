@@ -4,14 +4,18 @@
  *
  * Theory of operation. The memory is a memfd that the supervisor makes and that engine, writer and
  * supervisor hold, so it outlives any of them. Calls finish out of order (an accept may wait for
- * hours), so slots are a pool, not a line. Two rings of slot numbers, each with one producer and
- * one consumer, lie beside it: `done` (engine to writer) and `free` (writer back to engine, after
- * the commit). A full queue makes audit_queue_take() return NULL; then the guest's ring is left
- * unread. Nothing is ever dropped.
+ * hours), so slots are a pool, not a line. Beside it lies one ring of slot numbers with two places:
+ * `done`, up to which the engine has handed slots over, and `stored`, up to which the writer has
+ * committed them; slots before `stored` are free again. A full queue makes audit_queue_take()
+ * return NULL; then the guest's ring is left unread. Nothing is ever dropped.
  *
- * The writer stores its place in `done` in the same transaction as the rows, so a writer that was
- * killed between commit and free stores nothing twice. The writer trusts nothing in this memory:
- * each index is masked and checked, each record copied once before it is looked at.
+ * The writer stores its place in the same transaction as the rows, so a writer that was killed
+ * between commit and free stores nothing twice. The writer trusts nothing in this memory: each
+ * index is checked, each record copied once before it is looked at.
+ *
+ * Who wakes the writer: with `now` (sync durability) any record does; otherwise the writer, once
+ * woken, looks again by itself every few milliseconds while records come, and only a good part of
+ * the pool wakes it earlier. An idle writer sleeps without a timer, and a lone record wakes it.
  */
 #ifndef AUDIT_QUEUE_H
 #define AUDIT_QUEUE_H

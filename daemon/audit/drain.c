@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "audit/drain.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "audit/queue_memory.h"
+#include "base/fd.h"
+#include "call/call.h"
+
+#define ERRNO_MAX 4095 /* the largest errno of Linux */
+
+struct drain {
+	struct queue_memory *memory;
+	struct audit_identity identity;
+	int memfd;
+	int engine_doorbell;
+	bool broken;                      /* the ring makes no sense: take nothing more from it */
+	const char *damage;               /* the first thing that was wrong, or NULL */
+	uint64_t taken;                   /* places copied */
+	uint64_t committed;               /* places whose rows are on disk */
+	uint32_t slot[AUDIT_QUEUE_SLOTS]; /* our copy of the ring's numbers, from committed on */
+};
+
+int drain_open(struct drain **drain, const struct audit_identity *identity, int memfd,
+	       int engine_doorbell)
+{
+	struct drain *made = calloc(1, sizeof(*made));
+	if (made == NULL) {
+		fd_close(&memfd);
+		fd_close(&engine_doorbell);
+		return -ENOMEM;
+	}
+	made->identity = *identity;
+	made->memfd = memfd;
+	made->engine_doorbell = engine_doorbell;
+	int error = queue_memory_map(&made->memory, memfd);
+	if (error == 0 &&
+	    (made->memory->magic != QUEUE_MAGIC || made->memory->version != QUEUE_VERSION))
+		error = -EPROTO;
+	if (error < 0) {
+		drain_close(made);
+		return error;
+	}
+	*drain = made;
+	return 0;
+}
+
+void drain_close(struct drain *drain)
+{
+	if (drain == NULL)
+		return;
+	queue_memory_unmap(drain->memory);
+	fd_close(&drain->memfd);
+	fd_close(&drain->engine_doorbell);
+	free(drain);
+}
+
+const struct audit_identity *drain_identity(const struct drain *drain)
+{
+	return &drain->identity;
+}
+
+uint64_t drain_place(const struct drain *drain)
+{
+	return drain->taken;
+}
+
+const char *drain_damage(const struct drain *drain)
+{
+	return drain->damage;
+}
+
+static void damaged(struct drain *drain, const char *what)
+{
+	if (drain->damage == NULL)
+		drain->damage = what;
+}
+
+static void broken(struct drain *drain, const char *what)
+{
+	drain->broken = true;
+	damaged(drain, what);
+}
+
+/* Marks the slots of the places before end as free, then lets the engine have them. */
+static void release(struct drain *drain, uint64_t from, uint64_t end)
+{
+	for (uint64_t place = from; place < end; place++) {
+		uint32_t slot = drain->slot[place & QUEUE_MASK] & QUEUE_MASK;
+		__atomic_store_n(&drain->memory->record[slot].state, AUDIT_SLOT_FREE,
+				 __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&drain->memory->stored, end, __ATOMIC_SEQ_CST);
+}
+
+static void ring_engine(struct drain *drain)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&drain->memory->engine_waits, __ATOMIC_RELAXED) == 0)
+		return;
+	__atomic_store_n(&drain->memory->engine_waits, 0, __ATOMIC_SEQ_CST);
+	/* A captured engine could have filled the counter to make us wait in write(). */
+	struct pollfd bell = {.fd = drain->engine_doorbell, .events = POLLOUT};
+	if (poll(&bell, 1, 0) == 1 && (bell.revents & POLLOUT) != 0)
+		(void)eventfd_write(drain->engine_doorbell, 1);
+}
+
+void drain_resume(struct drain *drain, uint64_t place)
+{
+	uint64_t stored = __atomic_load_n(&drain->memory->stored, __ATOMIC_ACQUIRE);
+	/* A database that never saw this queue: an earlier one, moved away since, holds the rest.
+	 */
+	if (place == 0)
+		place = stored;
+	if (stored > place || place - stored > AUDIT_QUEUE_SLOTS) {
+		broken(drain, "its count of stored records is not the database's");
+		stored = place;
+	}
+	for (uint64_t at = stored; at < place; at++)
+		drain->slot[at & QUEUE_MASK] =
+			__atomic_load_n(&drain->memory->ring[at & QUEUE_MASK], __ATOMIC_RELAXED);
+	drain->taken = place;
+	drain->committed = place;
+	release(drain, stored, place);
+	ring_engine(drain);
+}
+
+uint32_t drain_ready(struct drain *drain)
+{
+	if (drain->broken)
+		return 0;
+	uint64_t done = __atomic_load_n(&drain->memory->done, __ATOMIC_ACQUIRE);
+	if (done < drain->taken || done - drain->committed > AUDIT_QUEUE_SLOTS) {
+		broken(drain, "its count of done records is out of range");
+		return 0;
+	}
+	return (uint32_t)(done - drain->taken);
+}
+
+static uint64_t bounded(uint64_t value)
+{
+	return value > INT64_MAX ? INT64_MAX : value;
+}
+
+static bool endpoint_sound(struct pvcalls_endpoint *endpoint)
+{
+	if (endpoint->family == 0 || endpoint->family == 2)
+		return true;
+	memset(endpoint, 0, sizeof(*endpoint));
+	return false;
+}
+
+/* Brings every field into the range that readers of the trail rely on. False if one was not. */
+static bool make_sound(struct audit_record *record)
+{
+	bool sound = endpoint_sound(&record->requested) & endpoint_sound(&record->effective) &
+		     endpoint_sound(&record->local) & endpoint_sound(&record->peer);
+	if (record->op > PVCALLS_OP_COUNT) {
+		record->op = PVCALLS_OP_COUNT;
+		sound = false;
+	}
+	if (record->verdict > VERDICT_FAULT) {
+		record->verdict = VERDICT_FAULT;
+		sound = false;
+	}
+	if (record->close_reason >= AUDIT_CLOSE_REASONS) {
+		record->close_reason = AUDIT_CLOSE_NONE;
+		sound = false;
+	}
+	if (record->result > 0 || record->result < -ERRNO_MAX) {
+		record->result = -EIO;
+		sound = false;
+	}
+	record->rewritten = record->rewritten != 0;
+	record->wall_ns = bounded(record->wall_ns);
+	record->serial = bounded(record->serial);
+	record->socket = bounded(record->socket);
+	record->parent = bounded(record->parent);
+	record->decision_ns = bounded(record->decision_ns);
+	record->total_ns = bounded(record->total_ns);
+	record->bytes_in = bounded(record->bytes_in);
+	record->bytes_out = bounded(record->bytes_out);
+	record->duration_ns = bounded(record->duration_ns);
+	record->policy[sizeof(record->policy) - 1] = '\0';
+	record->decider[sizeof(record->decider) - 1] = '\0';
+	record->rule[sizeof(record->rule) - 1] = '\0';
+	record->reason[sizeof(record->reason) - 1] = '\0';
+	return sound;
+}
+
+/* The one place that reads a record. The barrier keeps the compiler from reading it again. */
+static void copy_once(struct drain *drain, uint32_t slot, struct audit_record *record)
+{
+	memcpy(record, &drain->memory->record[slot & QUEUE_MASK], sizeof(*record));
+	__asm__ volatile("" : : : "memory");
+}
+
+bool drain_take(struct drain *drain, struct audit_record *record)
+{
+	if (drain_ready(drain) == 0)
+		return false;
+	uint32_t slot =
+		__atomic_load_n(&drain->memory->ring[drain->taken & QUEUE_MASK], __ATOMIC_RELAXED);
+	if (slot >= AUDIT_QUEUE_SLOTS) {
+		broken(drain, "a slot number is out of range");
+		return false;
+	}
+	copy_once(drain, slot, record);
+	if (record->state != AUDIT_SLOT_DONE)
+		damaged(drain, "a slot was handed over that is not done");
+	if (!make_sound(record))
+		damaged(drain, "a record has a value out of range");
+	drain->slot[drain->taken & QUEUE_MASK] = slot;
+	drain->taken++;
+	return true;
+}
+
+void drain_committed(struct drain *drain)
+{
+	if (drain->taken == drain->committed)
+		return;
+	release(drain, drain->committed, drain->taken);
+	drain->committed = drain->taken;
+	ring_engine(drain);
+}
+
+void drain_undo(struct drain *drain)
+{
+	drain->taken = drain->committed;
+}
+
+bool drain_leftover(struct drain *drain, uint32_t *cursor, struct audit_record *record)
+{
+	for (; *cursor < AUDIT_QUEUE_SLOTS; (*cursor)++) {
+		copy_once(drain, *cursor, record);
+		if (record->state != AUDIT_SLOT_DECIDED && record->state != AUDIT_SLOT_DONE)
+			continue;
+		if (!make_sound(record))
+			damaged(drain, "a record has a value out of range");
+		(*cursor)++;
+		return true;
+	}
+	return false;
+}
+
+bool drain_busy(const struct drain *drain)
+{
+	for (uint32_t slot = 0; slot < AUDIT_QUEUE_SLOTS; slot++) {
+		uint32_t state =
+			__atomic_load_n(&drain->memory->record[slot].state, __ATOMIC_RELAXED);
+		if (state == AUDIT_SLOT_TAKEN || state == AUDIT_SLOT_DECIDED)
+			return true;
+	}
+	return false;
+}
+
+bool drain_sleep(struct drain *drain, bool timed)
+{
+	uint32_t state = timed ? QUEUE_WRITER_TIMED : QUEUE_WRITER_ASLEEP;
+	__atomic_store_n(&drain->memory->writer_sleeps, state, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	uint32_t ready = drain_ready(drain);
+	return timed ? ready < QUEUE_WAKE_AT : ready == 0;
+}
+
+void drain_wake(struct drain *drain)
+{
+	__atomic_store_n(&drain->memory->writer_sleeps, QUEUE_WRITER_AWAKE, __ATOMIC_SEQ_CST);
+}

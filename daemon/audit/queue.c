@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine's end of the queue.
+ *
+ * Theory of operation. Which slots are free is known here only (a private stack; the slot used last
+ * is taken first, while it is in the cache), so nothing that another process writes can make us use
+ * a slot twice. The two sides agree on who wakes whom as in Dekker's algorithm: each publishes its
+ * own step, then a full fence, then looks at the other's.
+ */
+#include "audit/queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/queue_memory.h"
+#include "base/fd.h"
+
+#define QUEUE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
+struct audit_queue {
+	struct queue_memory *memory;
+	int writer_doorbell;
+	int engine_doorbell;
+	uint64_t done;    /* our own count; memory->done is only ever written */
+	uint64_t flushed; /* done at the last flush */
+	uint64_t reaped;  /* places whose slots came back */
+	uint32_t free_count;
+	uint32_t free[AUDIT_QUEUE_SLOTS];
+};
+
+int queue_memory_map(struct queue_memory **memory, int memfd)
+{
+	struct stat status;
+	if (fstat(memfd, &status) < 0)
+		return -errno;
+	if (status.st_size != (off_t)sizeof(struct queue_memory))
+		return -EINVAL;
+	/* Unsealed memory could be cut away under us: reading it would be SIGBUS. */
+	int seals = fcntl(memfd, F_GET_SEALS);
+	if (seals < 0 || (seals & QUEUE_SEALS) != QUEUE_SEALS)
+		return -EINVAL;
+	void *map = mmap(NULL, sizeof(struct queue_memory), PROT_READ | PROT_WRITE, MAP_SHARED,
+			 memfd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	*memory = map;
+	return 0;
+}
+
+void queue_memory_unmap(struct queue_memory *memory)
+{
+	if (memory != NULL)
+		munmap(memory, sizeof(*memory));
+}
+
+int audit_queue_create(const struct audit_identity *identity)
+{
+	autoclose int memfd = memfd_create("pvcalls-audit", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (memfd < 0)
+		return -errno;
+	if (ftruncate(memfd, (off_t)sizeof(struct queue_memory)) < 0 ||
+	    fcntl(memfd, F_ADD_SEALS, QUEUE_SEALS | F_SEAL_SEAL) < 0)
+		return -errno;
+
+	struct queue_memory *memory = NULL;
+	int error = queue_memory_map(&memory, memfd);
+	if (error < 0)
+		return error;
+	memory->magic = QUEUE_MAGIC;
+	memory->version = QUEUE_VERSION;
+	memory->slots = AUDIT_QUEUE_SLOTS;
+	memory->identity = *identity;
+	memory->writer_sleeps = QUEUE_WRITER_ASLEEP;
+	queue_memory_unmap(memory);
+
+	int made = memfd;
+	memfd = -1;
+	return made;
+}
+
+int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
+		     int engine_doorbell)
+{
+	struct audit_queue *made = calloc(1, sizeof(*made));
+	if (made == NULL)
+		return -ENOMEM;
+	int error = queue_memory_map(&made->memory, memfd);
+	if (error == 0 &&
+	    (made->memory->magic != QUEUE_MAGIC || made->memory->version != QUEUE_VERSION ||
+	     made->memory->slots != AUDIT_QUEUE_SLOTS))
+		error = -EPROTO;
+	/* A queue serves one engine, from its first record on. */
+	if (error == 0 && made->memory->done != 0)
+		error = -EBUSY;
+	if (error < 0) {
+		audit_queue_close(made);
+		return error;
+	}
+
+	made->writer_doorbell = writer_doorbell;
+	made->engine_doorbell = engine_doorbell;
+	made->free_count = AUDIT_QUEUE_SLOTS;
+	for (uint32_t i = 0; i < AUDIT_QUEUE_SLOTS; i++)
+		made->free[i] = AUDIT_QUEUE_SLOTS - 1 - i;
+	*queue = made;
+	return 0;
+}
+
+void audit_queue_close(struct audit_queue *queue)
+{
+	if (queue == NULL)
+		return;
+	queue_memory_unmap(queue->memory);
+	free(queue);
+}
+
+struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot)
+{
+	return &queue->memory->record[slot & QUEUE_MASK];
+}
+
+static void set_state(struct audit_queue *queue, uint32_t slot, enum audit_slot_state state)
+{
+	/* Release: whoever sees the state sees what was written to the slot before it. */
+	__atomic_store_n(&audit_queue_record(queue, slot)->state, (uint32_t)state,
+			 __ATOMIC_RELEASE);
+}
+
+struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot)
+{
+	if (queue->free_count == 0)
+		return NULL;
+	*slot = queue->free[--queue->free_count];
+	struct audit_record *record = audit_queue_record(queue, *slot);
+	memset(record, 0, sizeof(*record));
+	set_state(queue, *slot, AUDIT_SLOT_TAKEN);
+	return record;
+}
+
+static void give_back(struct audit_queue *queue, uint32_t slot)
+{
+	if (queue->free_count < AUDIT_QUEUE_SLOTS)
+		queue->free[queue->free_count++] = slot & QUEUE_MASK;
+}
+
+void audit_queue_untake(struct audit_queue *queue, uint32_t slot)
+{
+	set_state(queue, slot, AUDIT_SLOT_FREE);
+	give_back(queue, slot);
+}
+
+void audit_queue_decided(struct audit_queue *queue, uint32_t slot)
+{
+	set_state(queue, slot, AUDIT_SLOT_DECIDED);
+}
+
+void audit_queue_done(struct audit_queue *queue, uint32_t slot)
+{
+	set_state(queue, slot, AUDIT_SLOT_DONE);
+	queue->memory->ring[queue->done & QUEUE_MASK] = slot;
+	queue->done++;
+	__atomic_store_n(&queue->memory->done, queue->done, __ATOMIC_RELEASE);
+}
+
+static void ring_writer(struct audit_queue *queue)
+{
+	uint32_t was = __atomic_exchange_n(&queue->memory->writer_sleeps, QUEUE_WRITER_AWAKE,
+					   __ATOMIC_SEQ_CST);
+	/* Can only fail when the counter is full, and then the writer is being woken already. */
+	if (was != QUEUE_WRITER_AWAKE)
+		(void)eventfd_write(queue->writer_doorbell, 1);
+}
+
+void audit_queue_flush(struct audit_queue *queue, bool now)
+{
+	if (queue->done == queue->flushed)
+		return;
+	queue->flushed = queue->done;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	uint32_t writer = __atomic_load_n(&queue->memory->writer_sleeps, __ATOMIC_RELAXED);
+	if (writer == QUEUE_WRITER_AWAKE)
+		return;
+	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_RELAXED);
+	if (writer == QUEUE_WRITER_ASLEEP || now || queue->done - stored >= QUEUE_WAKE_AT)
+		ring_writer(queue);
+}
+
+uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner, uint32_t slot),
+			  void *owner)
+{
+	uint64_t end = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
+	/* A writer can't have stored more than there was; half-written memory frees nothing. */
+	if (end > queue->done || end < queue->reaped)
+		return 0;
+	uint32_t count = (uint32_t)(end - queue->reaped);
+	while (queue->reaped < end) {
+		uint32_t slot = queue->memory->ring[queue->reaped & QUEUE_MASK] & QUEUE_MASK;
+		queue->reaped++;
+		if (stored != NULL)
+			stored(owner, slot);
+		give_back(queue, slot);
+	}
+	return count;
+}
+
+void audit_queue_await(struct audit_queue *queue)
+{
+	__atomic_store_n(&queue->memory->engine_waits, 1, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
+	/* The commit came before the wish to be told of it: tell ourselves. */
+	if (stored != queue->reaped)
+		(void)eventfd_write(queue->engine_doorbell, 1);
+	if (stored != queue->done)
+		ring_writer(queue);
+}
+
+uint32_t audit_queue_used(const struct audit_queue *queue)
+{
+	return AUDIT_QUEUE_SLOTS - queue->free_count;
+}

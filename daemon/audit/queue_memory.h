@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The queue's shared memory, byte by byte: private to queue.c and drain.c. */
+#ifndef AUDIT_QUEUE_MEMORY_H
+#define AUDIT_QUEUE_MEMORY_H
+
+#include <stdint.h>
+
+#include "audit/queue.h"
+
+#define QUEUE_MAGIC   0x7571612d6c637670ull /* "pvcl-aqu" */
+#define QUEUE_VERSION 1u
+#define QUEUE_LINE    64 /* bytes of a cache line: each side writes lines of its own */
+
+/*
+ * Done slots at which a lazy writer is woken before its timer: an eighth of the pool, so that the
+ * engine never waits for a slot while the writer commits, and a commit pays for many rows.
+ */
+#define QUEUE_WAKE_AT (AUDIT_QUEUE_SLOTS / 8u)
+
+/* What the writer is doing; the engine rings its doorbell accordingly. */
+enum queue_writer {
+	QUEUE_WRITER_AWAKE,  /* looks by itself before it sleeps: never ring */
+	QUEUE_WRITER_TIMED,  /* looks within milliseconds: ring at QUEUE_WAKE_AT, or if asked */
+	QUEUE_WRITER_ASLEEP, /* ring */
+};
+
+/*
+ * `ring` holds slot numbers in the order they became done; place n of it is ring[n % slots]. Slots
+ * before `stored` are free again, those from `stored` to `done` wait for the writer.
+ */
+struct queue_memory {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t slots;
+	struct audit_identity identity;
+	_Alignas(QUEUE_LINE) uint64_t done;   /* by the engine: places filled, ever */
+	uint32_t engine_waits;                /* 1: ring the engine at the next commit */
+	_Alignas(QUEUE_LINE) uint64_t stored; /* by the writer: places committed, ever */
+	uint32_t writer_sleeps;               /* enum queue_writer */
+	_Alignas(QUEUE_LINE) uint32_t ring[AUDIT_QUEUE_SLOTS];
+	_Alignas(QUEUE_LINE) struct audit_record record[AUDIT_QUEUE_SLOTS];
+};
+
+#define QUEUE_MASK (AUDIT_QUEUE_SLOTS - 1u)
+_Static_assert((AUDIT_QUEUE_SLOTS & QUEUE_MASK) == 0, "a power of two");
+
+/* Maps the memory of a queue after checking size and seals. Returns 0 and *memory, or -errno. */
+int queue_memory_map(struct queue_memory **memory, int memfd);
+/* Undoes queue_memory_map(). NULL is left alone. */
+void queue_memory_unmap(struct queue_memory *memory);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The tables of a segment; described for readers in pvcalls-audit-schema(7). */
+#ifndef AUDIT_SCHEMA_H
+#define AUDIT_SCHEMA_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pvcalls/plugin.h>
+
+#include "base/fault.h"
+
+#define SCHEMA_APPLICATION_ID 0x70766361 /* "pvca" */
+#define SCHEMA_VERSION        1
+
+/* An endpoint as one number, address * 65536 + port, so that ranges of it are address ranges. */
+#define SCHEMA_PORT_BITS 16
+
+/* call_log.kind holds four small values in one column: a column less is time less per row. */
+#define SCHEMA_KIND(op, verdict, rewritten, close) \
+	((op) | (verdict) << 3 | (rewritten) << 5 | (close) << 6)
+#define SCHEMA_KIND_OP(kind)        ((kind)&7u)
+#define SCHEMA_KIND_VERDICT(kind)   ((kind) >> 3 & 3u)
+#define SCHEMA_KIND_REWRITTEN(kind) ((kind) >> 5 & 1u)
+#define SCHEMA_KIND_CLOSE(kind)     ((kind) >> 6 & 7u)
+
+/* Creates the tables and views in an empty database. Returns 0, or -errno and *fault. */
+int schema_create(sqlite3 *db, struct fault *fault);
+/* Completes the indices of a segment that takes no more rows. Returns 0, or -errno and *fault. */
+int schema_index(sqlite3 *db, struct fault *fault);
+/*
+ * Refuses a file that is not a segment of this version; file is its name for the message. Changes
+ * nothing. Returns 0, -EBADMSG (another kind of file) or -EPROTO (another version), and *fault.
+ */
+int schema_check(sqlite3 *db, const char *file, struct fault *fault);
+
+/* The names of the numbers that are stored; "?" for a number that has none. */
+const char *schema_verdict_name(uint32_t verdict);
+const char *schema_close_name(uint32_t reason);
+const char *schema_event_name(uint32_t kind);
+
+/* An endpoint's number; -1 if it has no address. */
+static inline int64_t schema_endpoint(const struct pvcalls_endpoint *endpoint)
+{
+	if (endpoint->family == 0)
+		return -1;
+	uint32_t address = (uint32_t)endpoint->addr[0] << 24 | (uint32_t)endpoint->addr[1] << 16 |
+			   (uint32_t)endpoint->addr[2] << 8 | endpoint->addr[3];
+	return (int64_t)address << SCHEMA_PORT_BITS | endpoint->port;
+}
+
+#endif

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "audit/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "audit/decisions.h"
+#include "audit/schema.h"
+#include "audit/segment.h"
+#include "audit/sql.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+/* Journal pages at which it is folded in: 16 MiB, so that it stays in the page cache. */
+#define STORE_JOURNAL_PAGES 2048
+
+enum store_statement {
+	STORE_BEGIN,
+	STORE_COMMIT,
+	STORE_CALL,
+	STORE_RELEASE, /* a call with the columns that only a release has */
+	STORE_DECISION,
+	STORE_EVENT,
+	STORE_QUEUE_FIND,
+	STORE_QUEUE_ADD,
+	STORE_QUEUE_PLACE,
+	STORE_LINK_FIND,
+	STORE_LINK_ADD,
+	STORE_LINK_PLACE,
+	STORE_STATEMENTS,
+};
+
+static const char *const statements[STORE_STATEMENTS] = {
+	[STORE_BEGIN] = "BEGIN IMMEDIATE",
+	[STORE_COMMIT] = "COMMIT",
+	[STORE_CALL] =
+		"INSERT INTO call_log (seq, time, queue, serial, kind, socket, parent,"
+		" requested, effective, local, peer, result, decision, decision_ns, total_ns)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_RELEASE] =
+		"INSERT INTO call_log (seq, time, queue, serial, kind, socket, parent,"
+		" requested, effective, local, peer, result, decision, decision_ns, total_ns,"
+		" bytes_in, bytes_out, duration_ns)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_DECISION] = "INSERT INTO decisions (policy, policy_digest, decider, rule, reason)"
+			   " VALUES (?, ?, ?, ?, ?)",
+	[STORE_EVENT] =
+		"INSERT INTO event_log (seq, time, kind, link, guest, uid, text, after_call)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_QUEUE_FIND] = "SELECT id, place, finished FROM queues WHERE queue = ?",
+	[STORE_QUEUE_ADD] = "INSERT INTO queues (queue, boot_id, domid, guest, uuid)"
+			    " VALUES (?, ?, ?, ?, ?)",
+	[STORE_QUEUE_PLACE] = "UPDATE queues SET place = ?, finished = ? WHERE id = ?",
+	[STORE_LINK_FIND] = "SELECT id, place FROM links WHERE link = ?",
+	[STORE_LINK_ADD] = "INSERT INTO links (link, boot_id) VALUES (?, ?)",
+	[STORE_LINK_PLACE] = "UPDATE links SET place = ? WHERE id = ?",
+};
+
+struct store {
+	struct store_options options;
+	int lock;
+	sqlite3 *db;
+	sqlite3_stmt *statement[STORE_STATEMENTS];
+	struct decisions *decisions;
+	bool open_transaction;
+	int journal_pages;   /* as of the last commit */
+	uint64_t number;     /* of the live segment */
+	uint64_t created_ns; /* of the live segment */
+	bool has_rows;
+	int64_t last_call; /* seq of the last row, committed or not */
+	int64_t last_event;
+	int64_t committed_call;
+	int64_t committed_event;
+};
+
+static int take_lock(struct store *store, struct fault *fault)
+{
+	char path[SEGMENT_PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/lock", store->options.dir) >= (int)sizeof(path))
+		return fault_set(fault, ENAMETOOLONG, "%s: the folder's name is too long",
+				 store->options.dir);
+	store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, SEGMENT_MODE_LIVE);
+	if (store->lock < 0)
+		return fault_set(fault, errno,
+				 "%s: %s: make the folder writable for the audit writer", path,
+				 strerror(errno));
+	if (flock(store->lock, LOCK_EX | LOCK_NB) < 0)
+		return fault_set(fault, errno == EWOULDBLOCK ? EBUSY : errno,
+				 "%s: another audit writer has this trail open: end it", path);
+	return 0;
+}
+
+static int journal_grown(void *owner, sqlite3 *db, const char *name, int pages)
+{
+	struct store *store = owner;
+	(void)db;
+	(void)name;
+	store->journal_pages = pages;
+	return SQLITE_OK;
+}
+
+static void close_segment(struct store *store)
+{
+	for (int i = 0; i < STORE_STATEMENTS; i++) {
+		sqlite3_finalize(store->statement[i]);
+		store->statement[i] = NULL;
+	}
+	sql_close(&store->db);
+}
+
+static int prepare_all(struct store *store, struct fault *fault)
+{
+	int error = 0;
+	for (int i = 0; error == 0 && i < STORE_STATEMENTS; i++)
+		error = sql_prepare(store->db, &store->statement[i], statements[i], fault);
+	return error;
+}
+
+/* Where the rows of this segment end, or those of the one before if it has none. */
+static int read_ends(struct store *store, struct fault *fault)
+{
+	int64_t created = 0;
+	int64_t rows = 0;
+	int error = sql_number(store->db,
+			       "SELECT coalesce((SELECT max(seq) FROM call_log), previous_call)"
+			       " FROM segment",
+			       &store->last_call, fault);
+	if (error == 0)
+		error = sql_number(
+			store->db,
+			"SELECT coalesce((SELECT max(seq) FROM event_log), previous_event)"
+			" FROM segment",
+			&store->last_event, fault);
+	if (error == 0)
+		error = sql_number(store->db, "SELECT created FROM segment", &created, fault);
+	if (error == 0)
+		error = sql_number(store->db,
+				   "SELECT EXISTS (SELECT 1 FROM call_log)"
+				   " OR EXISTS (SELECT 1 FROM event_log)",
+				   &rows, fault);
+	store->committed_call = store->last_call;
+	store->committed_event = store->last_event;
+	store->created_ns = (uint64_t)created;
+	store->has_rows = rows != 0;
+	return error;
+}
+
+static int verify_pages(struct store *store, const char *path, struct fault *fault)
+{
+	int64_t errors = 0;
+	int error = sql_number(store->db,
+			       "SELECT count(*) FROM pragma_quick_check(1)"
+			       " WHERE quick_check <> 'ok'",
+			       &errors, fault);
+	if (error == 0 && errors != 0)
+		error = fault_set(fault, EBADMSG,
+				  "%s: damaged on disk: keep a copy of the folder, then move this "
+				  "file away",
+				  path);
+	return error;
+}
+
+/* Folds in what an earlier writer left, and proves by a transaction that rows can be written. */
+static int configure(struct store *store, const char *path, struct fault *fault)
+{
+	int error = schema_check(store->db, path, fault);
+	if (error == 0 && sqlite3_db_readonly(store->db, "main") != 0)
+		error = fault_set(fault, EACCES,
+				  "%s: not writable: make it writable for the audit writer", path);
+	if (error == 0)
+		error = sql_run(store->db,
+				"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+				"PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;"
+				"PRAGMA wal_checkpoint(TRUNCATE);"
+				"UPDATE segment SET opened = opened + 1;",
+				fault);
+	if (error == 0 && store->options.verify)
+		error = verify_pages(store, path, fault);
+	if (error == 0)
+		error = prepare_all(store, fault);
+	if (error == 0)
+		error = read_ends(store, fault);
+	sqlite3_wal_hook(store->db, journal_grown, store);
+	store->journal_pages = 0;
+	return error;
+}
+
+static int open_segment(struct store *store, uint64_t number, struct fault *fault)
+{
+	char path[SEGMENT_PATH_MAX];
+	if (segment_path(path, store->options.dir, number) < 0)
+		return fault_set(fault, ENAMETOOLONG, "%s: the folder's name is too long",
+				 store->options.dir);
+	int error = sql_open(&store->db, path, SQLITE_OPEN_READWRITE, fault);
+	if (error == 0)
+		error = configure(store, path, fault);
+	if (error < 0) {
+		close_segment(store);
+		return error;
+	}
+	store->number = number;
+	decisions_clear(store->decisions);
+	return 0;
+}
+
+static int make_segment(struct store *store, uint64_t number, struct fault *fault)
+{
+	struct segment_head head = {
+		.number = number,
+		.created_ns = clock_wall_ns(),
+		.previous_call = store->last_call,
+		.previous_event = store->last_event,
+		.boot_id = store->options.boot_id,
+	};
+	return segment_create(store->options.dir, &head, store->db, fault);
+}
+
+/* Closes the live segment and begins the one after it; the old one is sealed later. */
+static int next_segment(struct store *store, struct fault *fault)
+{
+	uint64_t number = store->number + 1;
+	int error = make_segment(store, number, fault);
+	if (error < 0)
+		return error;
+	close_segment(store);
+	return open_segment(store, number, fault);
+}
+
+static int open_live(struct store *store, struct fault *fault)
+{
+	struct segment *list = NULL;
+	size_t count = 0;
+	int error = segment_list(store->options.dir, &list, &count);
+	if (error < 0)
+		return fault_set(fault, -error, "%s: can't be listed: %s", store->options.dir,
+				 strerror(-error));
+	uint64_t number = count > 0 ? list[count - 1].number : 1;
+	bool sealed = count > 0 && list[count - 1].sealed;
+	free(list);
+
+	segment_sweep(store->options.dir, number + 1);
+	if (count == 0)
+		error = make_segment(store, number, fault);
+	/* The newest one sealed: its successor is missing, moved away perhaps. */
+	if (error == 0 && sealed)
+		return fault_set(fault, EPROTO,
+				 "%s: the newest segment is sealed and no live one follows it: put "
+				 "the missing file back, or begin a new folder",
+				 store->options.dir);
+	return error < 0 ? error : open_segment(store, number, fault);
+}
+
+int store_open(struct store **store, const struct store_options *options, struct fault *fault)
+{
+	struct store *made = calloc(1, sizeof(*made));
+	if (made == NULL)
+		return fault_set(fault, ENOMEM, "no memory for the audit trail");
+	made->lock = -1;
+	made->options = *options;
+	if (made->options.segment_bytes == 0)
+		made->options.segment_bytes = STORE_SEGMENT_BYTES;
+	if (made->options.segment_age_s == 0)
+		made->options.segment_age_s = STORE_SEGMENT_AGE_S;
+	made->decisions = decisions_create();
+	int error = made->decisions != NULL
+			    ? take_lock(made, fault)
+			    : fault_set(fault, ENOMEM, "no memory for the audit trail");
+	if (error == 0)
+		error = open_live(made, fault);
+	if (error < 0) {
+		store_close(made);
+		return error;
+	}
+	*store = made;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (store == NULL)
+		return;
+	/* Closing the only connection folds the journal in and removes it. */
+	close_segment(store);
+	decisions_destroy(store->decisions);
+	fd_close(&store->lock);
+	free(store);
+}
+
+void store_forked(struct store *store)
+{
+	fd_close(&store->lock);
+}
+
+static int step(struct store *store, enum store_statement which, struct fault *fault)
+{
+	return sql_step(store->db, store->statement[which], fault);
+}
+
+static int begin(struct store *store, struct fault *fault)
+{
+	if (store->open_transaction)
+		return 0;
+	int error = step(store, STORE_BEGIN, fault);
+	store->open_transaction = error == 0;
+	return error;
+}
+
+/* Runs a prepared "find by blob"; returns 1 and the columns, 0 if there is none, or -errno. */
+static int find(struct store *store, enum store_statement which, const uint8_t key[16],
+		int64_t *columns, int count, struct fault *fault)
+{
+	sqlite3_stmt *statement = store->statement[which];
+	sqlite3_bind_blob(statement, 1, key, 16, SQLITE_STATIC);
+	int code = sqlite3_step(statement);
+	for (int i = 0; code == SQLITE_ROW && i < count; i++)
+		columns[i] = sqlite3_column_int64(statement, i);
+	int error = code == SQLITE_DONE || code == SQLITE_ROW
+			    ? code == SQLITE_ROW
+			    : sql_fault(store->db, "reading", fault);
+	sqlite3_reset(statement);
+	return error;
+}
+
+int store_queue(struct store *store, const struct audit_identity *identity, int64_t *id,
+		uint64_t *place, bool *finished, struct fault *fault)
+{
+	int64_t columns[3] = {0};
+	int found = find(store, STORE_QUEUE_FIND, identity->queue_id, columns, 3, fault);
+	*id = columns[0];
+	*place = (uint64_t)columns[1];
+	*finished = columns[2] != 0;
+	if (found != 0)
+		return found < 0 ? found : 0;
+
+	int error = begin(store, fault);
+	if (error < 0)
+		return error;
+	sqlite3_stmt *add = store->statement[STORE_QUEUE_ADD];
+	sqlite3_bind_blob(add, 1, identity->queue_id, sizeof(identity->queue_id), SQLITE_STATIC);
+	sqlite3_bind_text(add, 2, store->options.boot_id, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(add, 3, identity->domid);
+	sqlite3_bind_text(add, 4, identity->name, -1, SQLITE_STATIC);
+	sqlite3_bind_text(add, 5, identity->uuid, -1, SQLITE_STATIC);
+	error = step(store, STORE_QUEUE_ADD, fault);
+	*id = sqlite3_last_insert_rowid(store->db);
+	return error;
+}
+
+int store_link(struct store *store, const uint8_t link[16], int64_t *id, uint64_t *place,
+	       struct fault *fault)
+{
+	int64_t columns[2] = {0};
+	int found = find(store, STORE_LINK_FIND, link, columns, 2, fault);
+	*id = columns[0];
+	*place = (uint64_t)columns[1];
+	if (found != 0)
+		return found < 0 ? found : 0;
+
+	int error = begin(store, fault);
+	if (error < 0)
+		return error;
+	sqlite3_stmt *add = store->statement[STORE_LINK_ADD];
+	sqlite3_bind_blob(add, 1, link, 16, SQLITE_STATIC);
+	sqlite3_bind_text(add, 2, store->options.boot_id, -1, SQLITE_STATIC);
+	error = step(store, STORE_LINK_ADD, fault);
+	*id = sqlite3_last_insert_rowid(store->db);
+	return error;
+}
+
+static int add_decision(struct store *store, const struct audit_record *record, int64_t *id,
+			struct fault *fault)
+{
+	sqlite3_stmt *add = store->statement[STORE_DECISION];
+	sqlite3_bind_text(add, 1, record->policy, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(add, 2, record->policy_digest, AUDIT_DIGEST_BYTES, SQLITE_STATIC);
+	sqlite3_bind_text(add, 3, record->decider, -1, SQLITE_STATIC);
+	sqlite3_bind_text(add, 4, record->rule, -1, SQLITE_STATIC);
+	sqlite3_bind_text(add, 5, record->reason, -1, SQLITE_STATIC);
+	int error = step(store, STORE_DECISION, fault);
+	if (error == 0)
+		*id = sqlite3_last_insert_rowid(store->db);
+	return error;
+}
+
+/* A number whose zero means "none". */
+static void bind_some(sqlite3_stmt *statement, int column, uint64_t value)
+{
+	if (value != 0)
+		sqlite3_bind_int64(statement, column, (int64_t)value);
+	else
+		sqlite3_bind_null(statement, column);
+}
+
+static void bind_endpoint(sqlite3_stmt *statement, int column,
+			  const struct pvcalls_endpoint *endpoint)
+{
+	if (endpoint->family != 0)
+		sqlite3_bind_int64(statement, column, schema_endpoint(endpoint));
+	else
+		sqlite3_bind_null(statement, column);
+}
+
+/* NULL in `requested` says: as effective. */
+static void bind_requested(sqlite3_stmt *statement, int column, const struct audit_record *record)
+{
+	int64_t requested = schema_endpoint(&record->requested);
+	if (requested != schema_endpoint(&record->effective))
+		sqlite3_bind_int64(statement, column, requested);
+	else
+		sqlite3_bind_null(statement, column);
+}
+
+int store_call(struct store *store, int64_t queue, const struct audit_record *record, bool known,
+	       struct fault *fault)
+{
+	int error = begin(store, fault);
+	int64_t *decision = decisions_find(store->decisions, record);
+	if (error == 0 && *decision == 0)
+		error = add_decision(store, record, decision, fault);
+	if (error < 0)
+		return error;
+
+	bool traffic = record->op == PVCALLS_OP_RELEASE;
+	enum store_statement which = traffic ? STORE_RELEASE : STORE_CALL;
+	sqlite3_stmt *row = store->statement[which];
+	sqlite3_bind_int64(row, 1, ++store->last_call);
+	sqlite3_bind_int64(row, 2, (int64_t)record->wall_ns);
+	sqlite3_bind_int64(row, 3, queue);
+	sqlite3_bind_int64(row, 4, (int64_t)record->serial);
+	sqlite3_bind_int64(
+		row, 5,
+		SCHEMA_KIND(record->op, record->verdict, record->rewritten, record->close_reason));
+	bind_some(row, 6, record->socket);
+	bind_some(row, 7, record->parent);
+	bind_requested(row, 8, record);
+	bind_endpoint(row, 9, &record->effective);
+	bind_endpoint(row, 10, &record->local);
+	bind_endpoint(row, 11, &record->peer);
+	if (known)
+		sqlite3_bind_int64(row, 12, -record->result);
+	else
+		sqlite3_bind_null(row, 12);
+	sqlite3_bind_int64(row, 13, *decision);
+	sqlite3_bind_int64(row, 14, (int64_t)record->decision_ns);
+	sqlite3_bind_int64(row, 15, (int64_t)record->total_ns);
+	if (traffic) {
+		sqlite3_bind_int64(row, 16, (int64_t)record->bytes_in);
+		sqlite3_bind_int64(row, 17, (int64_t)record->bytes_out);
+		sqlite3_bind_int64(row, 18, (int64_t)record->duration_ns);
+	}
+	return step(store, which, fault);
+}
+
+int store_event(struct store *store, const struct store_event *event, struct fault *fault)
+{
+	int error = begin(store, fault);
+	if (error < 0)
+		return error;
+	sqlite3_stmt *row = store->statement[STORE_EVENT];
+	sqlite3_bind_int64(row, 1, ++store->last_event);
+	sqlite3_bind_int64(row, 2, (int64_t)event->wall_ns);
+	sqlite3_bind_int64(row, 3, event->kind);
+	sqlite3_bind_int64(row, 4, event->link);
+	sqlite3_bind_text(row, 5, event->guest, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(row, 6, event->uid);
+	sqlite3_bind_text(row, 7, event->text, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(row, 8, store->last_call);
+	error = step(store, STORE_EVENT, fault);
+	sqlite3_bind_int64(store->statement[STORE_LINK_PLACE], 1, (int64_t)event->number);
+	sqlite3_bind_int64(store->statement[STORE_LINK_PLACE], 2, event->link);
+	return error < 0 ? error : step(store, STORE_LINK_PLACE, fault);
+}
+
+int store_place(struct store *store, int64_t queue, uint64_t place, bool finished,
+		struct fault *fault)
+{
+	int error = begin(store, fault);
+	if (error < 0)
+		return error;
+	sqlite3_stmt *update = store->statement[STORE_QUEUE_PLACE];
+	sqlite3_bind_int64(update, 1, (int64_t)place);
+	sqlite3_bind_int(update, 2, finished);
+	sqlite3_bind_int64(update, 3, queue);
+	return step(store, STORE_QUEUE_PLACE, fault);
+}
+
+int store_commit(struct store *store, struct fault *fault)
+{
+	if (!store->open_transaction)
+		return 0;
+	int error = step(store, STORE_COMMIT, fault);
+	if (error < 0)
+		return error;
+	store->open_transaction = false;
+	store->has_rows |= store->last_call != store->committed_call ||
+			   store->last_event != store->committed_event;
+	store->committed_call = store->last_call;
+	store->committed_event = store->last_event;
+	return 0;
+}
+
+/* The size of the live segment, with what is still in its journal. */
+static int due_by_size(struct store *store, bool *due, struct fault *fault)
+{
+	int64_t pages = 0;
+	int error = sql_number(store->db, "PRAGMA page_count", &pages, fault);
+	*due = (uint64_t)pages * SEGMENT_PAGE_SIZE >= store->options.segment_bytes;
+	return error;
+}
+
+int store_upkeep(struct store *store, uint64_t now_ns, struct fault *fault)
+{
+	bool due = false;
+	int error = due_by_size(store, &due, fault);
+	if (error == 0 && store->has_rows && (due || now_ns >= store_due_ns(store)))
+		return next_segment(store, fault);
+	if (error < 0 || store->journal_pages < STORE_JOURNAL_PAGES)
+		return error;
+	int code =
+		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	/* A reader in the way is no error: what it still needs is folded in the next time. */
+	if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY)
+		return sql_fault(store->db, "folding its journal in", fault);
+	store->journal_pages = 0;
+	return 0;
+}
+
+uint64_t store_due_ns(const struct store *store)
+{
+	if (!store->has_rows)
+		return UINT64_MAX;
+	return store->created_ns + store->options.segment_age_s * NS_PER_S;
+}
+
+uint64_t store_segment(const struct store *store)
+{
+	return store->number;
+}

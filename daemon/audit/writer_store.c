@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From the queues into the store.
+ *
+ * Theory of operation. A transaction takes a share of each queue and all events that wait; when it
+ * is committed, slots are freed and answers sent, and only then. An error anywhere closes the
+ * store and sets every queue back to its last commit; opening it again reads the places from the
+ * database, so that it does not matter whether the failed commit has reached the disk after all.
+ */
+#include "audit/writer_state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "audit/queue_memory.h"
+#include "base/clock.h"
+
+#define WRITER_ROWS_MAX  16384u /* rows of one transaction, shared by the queues */
+#define WRITER_QUEUE_MAX 2048u  /* rows of one queue: it gets slots back while it fills others */
+#define WRITER_QUEUE_MIN 64u
+#define WRITER_RETRY_NS  NS_PER_S /* between attempts to open the store after an error */
+
+/* Tells the supervisor, once, that rows wait; and closes the store. */
+static void trouble(struct writer *writer, int error, const struct fault *fault)
+{
+	store_close(writer->store);
+	writer->store = NULL;
+	writer->verify = error == -EIO || error == -EBADMSG;
+	writer->retry_ns = clock_monotonic_ns() + WRITER_RETRY_NS;
+	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next) {
+		drain_undo(queue->drain);
+		queue->entered = false;
+		queue->wrapped_up = false;
+	}
+	writer->link_entered = false;
+	if (writer->in_trouble)
+		return;
+	writer->in_trouble = true;
+	struct fault told;
+	fault_set(&told, 0, "audit trail in %s: %s", writer->options->about, fault->text);
+	log_error(writer->log, "%s", told.text);
+	writer_tell(writer, AUDIT_MESSAGE_TROUBLE, NULL, 0, told.text);
+}
+
+void writer_open(struct writer *writer, uint64_t now_ns)
+{
+	if (writer->store != NULL || now_ns < writer->retry_ns)
+		return;
+	struct store_options options = writer->options->store;
+	options.verify = writer->verify;
+	struct fault fault = {0};
+	int error = store_open(&writer->store, &options, &fault);
+	if (error < 0)
+		trouble(writer, error, &fault);
+}
+
+/* The store takes rows (again): said only after something was really written, or at the start. */
+static void sound(struct writer *writer)
+{
+	if (!writer->was_ready)
+		writer_tell(writer, AUDIT_MESSAGE_READY, NULL, 0, NULL);
+	else if (writer->in_trouble)
+		writer_tell(writer, AUDIT_MESSAGE_RECOVERED, NULL, 0, NULL);
+	if (writer->in_trouble)
+		log_info(writer->log, "audit trail in %s: rows are stored again",
+			 writer->options->about);
+	writer->was_ready = true;
+	writer->in_trouble = false;
+	writer->verify = false;
+}
+
+static int enter_link(struct writer *writer, struct fault *fault)
+{
+	if (!writer->has_link || writer->link_entered)
+		return 0;
+	uint64_t place = 0;
+	int error = store_link(writer->store, writer->link_id, &writer->link, &place, fault);
+	if (error < 0)
+		return error;
+	writer->link_entered = true;
+	writer->event_place = place;
+	return 0;
+}
+
+static int enter_queue(struct writer *writer, struct writer_queue *queue, struct fault *fault)
+{
+	if (queue->entered)
+		return 0;
+	uint64_t place = 0;
+	int error = store_queue(writer->store, drain_identity(queue->drain), &queue->id, &place,
+				&queue->finished, fault);
+	if (error < 0)
+		return error;
+	queue->entered = true;
+	drain_resume(queue->drain, place);
+	return 0;
+}
+
+static int store_events(struct writer *writer, uint32_t *rows, struct fault *fault)
+{
+	uint64_t last = writer->event_place;
+	int error = 0;
+	for (uint32_t i = 0; error == 0 && i < writer->event_count; i++) {
+		const struct audit_message *message = &writer->events[i];
+		const struct audit_message_event *event = &message->body.event;
+		if (message->number <= last)
+			continue;
+		struct store_event row = {
+			.link = writer->link,
+			.number = message->number,
+			.wall_ns = event->wall_ns,
+			.kind = event->kind,
+			.uid = event->uid,
+			.guest = event->has_guest ? event->guest : NULL,
+			.text = event->text,
+		};
+		error = store_event(writer->store, &row, fault);
+		last = message->number;
+		(*rows)++;
+	}
+	return error;
+}
+
+/* What an engine that has ended left in its slots, and that there is no more of it. */
+static int store_leftovers(struct writer *writer, struct writer_queue *queue, uint32_t *rows,
+			   struct fault *fault)
+{
+	struct audit_record record;
+	uint32_t cursor = 0;
+	int error = 0;
+	while (error == 0 && drain_leftover(queue->drain, &cursor, &record)) {
+		error = store_call(writer->store, queue->id, &record,
+				   record.state == AUDIT_SLOT_DONE, fault);
+		(*rows)++;
+	}
+	if (error == 0)
+		error = store_place(writer->store, queue->id, drain_place(queue->drain), true,
+				    fault);
+	queue->wrapped_up = error == 0;
+	return error;
+}
+
+static int store_queue_rows(struct writer *writer, struct writer_queue *queue, uint32_t most,
+			    uint32_t *rows, struct fault *fault)
+{
+	struct audit_record record;
+	uint32_t taken = 0;
+	int error = enter_queue(writer, queue, fault);
+	if (error < 0 || queue->finished)
+		return error;
+	while (error == 0 && taken < most && drain_take(queue->drain, &record)) {
+		error = store_call(writer->store, queue->id, &record, true, fault);
+		taken++;
+	}
+	*rows += taken;
+	if (error < 0)
+		return error;
+	if (taken > 0)
+		return store_place(writer->store, queue->id, drain_place(queue->drain), false,
+				   fault);
+	/* Leftovers are looked for when all that was done is committed and its slots are free. */
+	return queue->finishing ? store_leftovers(writer, queue, rows, fault) : 0;
+}
+
+static uint32_t share(const struct writer *writer)
+{
+	uint32_t count = 1;
+	for (const struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next)
+		count++;
+	uint32_t rows = WRITER_ROWS_MAX / count;
+	if (rows > WRITER_QUEUE_MAX)
+		return WRITER_QUEUE_MAX;
+	return rows < WRITER_QUEUE_MIN ? WRITER_QUEUE_MIN : rows;
+}
+
+static void answer_events(struct writer *writer)
+{
+	if (writer->event_count > 0 && writer->link_entered) {
+		uint64_t last = writer->events[writer->event_count - 1].number;
+		if (last > writer->event_place)
+			writer->event_place = last;
+		writer->event_count = 0;
+	}
+	if (writer->link_entered && writer->event_answer != writer->event_place) {
+		writer->event_answer = writer->event_place;
+		writer_tell(writer, AUDIT_MESSAGE_STORED, NULL, writer->event_place, NULL);
+	}
+}
+
+static void answer_queue(struct writer *writer, struct writer_queue *queue)
+{
+	const struct audit_identity *identity = drain_identity(queue->drain);
+	drain_committed(queue->drain);
+	const char *damage = drain_damage(queue->drain);
+	if (damage != NULL && !queue->damage_told) {
+		queue->damage_told = true;
+		log_error(writer->log, "guest %s: its audit queue is damaged: %s", identity->name,
+			  damage);
+		writer_tell(writer, AUDIT_MESSAGE_DAMAGED, identity->queue_id, 0, damage);
+	}
+	queue->finished |= queue->wrapped_up;
+	if (queue->finished && queue->finishing) {
+		writer_tell(writer, AUDIT_MESSAGE_FINISHED, identity->queue_id, 0, NULL);
+		writer_drop(writer, queue);
+	}
+}
+
+/* One transaction, and what follows from it. */
+static int store_share(struct writer *writer, uint32_t *rows, struct fault *fault)
+{
+	uint32_t most = share(writer);
+	int error = enter_link(writer, fault);
+	for (struct writer_queue *queue = writer->queues; error == 0 && queue != NULL;
+	     queue = queue->next)
+		error = store_queue_rows(writer, queue, most, rows, fault);
+	if (error == 0 && writer->link_entered)
+		error = store_events(writer, rows, fault);
+	if (error == 0)
+		error = store_commit(writer->store, fault);
+	if (error < 0)
+		return error;
+
+	answer_events(writer);
+	struct writer_queue *next = NULL;
+	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = next) {
+		next = queue->next;
+		answer_queue(writer, queue);
+	}
+	return 0;
+}
+
+/* Whether another transaction should follow at once. */
+static bool more(struct writer *writer)
+{
+	uint32_t enough = writer->options->sync ? 1 : QUEUE_WAKE_AT;
+	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next) {
+		if (queue->finishing || drain_ready(queue->drain) >= enough)
+			return true;
+	}
+	return false;
+}
+
+uint32_t writer_store(struct writer *writer, uint64_t now_ns)
+{
+	struct fault fault = {0};
+	uint32_t rows = 0;
+	writer->again = false;
+	writer_open(writer, now_ns);
+	if (writer->store == NULL)
+		return 0;
+	int error = store_share(writer, &rows, &fault);
+	if (error == 0)
+		error = store_upkeep(writer->store, clock_wall_ns(), &fault);
+	if (error < 0) {
+		trouble(writer, error, &fault);
+		return 0;
+	}
+	if (!writer->was_ready || writer->in_trouble)
+		sound(writer);
+	writer->again = more(writer);
+	return rows;
+}
