@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Does what device_states.c says. How a device stands is asked anew after each thing done, so
+ * nothing is remembered but what is under way: the engine's phase, and attach_wanted.
+ */
+#include "supervisor/guests.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "supervisor/device_states.h"
+#include "supervisor/names.h"
+
+#define STEPS_MAX 8u /* more than any way through the table */
+
+#define REFUSALS_PER_S 5u /* events of refused guests that are stored: anybody can cause them */
+
+static const struct engine_calls engine_calls;
+
+static void step(struct guest *guest);
+
+static void write_state(struct guest *guest, enum xenbus_state state)
+{
+	struct device *device = guest->device;
+	struct device_node node = {.key = "state"};
+	int error;
+
+	snprintf(node.value, sizeof(node.value), "%u", (unsigned int)state);
+	error = device->host->ops->write(device, &node, 1);
+	if (error)
+		log_warning(guest->guests->log, "guest %s: cannot write state %s: %s",
+			    device->guest.name, xenbus_state_name(state), strerror(-error));
+	device->backend = state;
+}
+
+/* Ends what the guest has of an engine; nothing is left to wait for. */
+static void leave_engine(struct guest *guest, enum audit_close reason)
+{
+	struct engine *engine = guest->engine;
+
+	guest->engine = NULL;
+	guest->attach_wanted = false;
+	if (engine)
+		engine_leave(engine, reason);
+}
+
+void guest_drop(struct guest *guest, enum audit_close reason, const char *why)
+{
+	struct device *device = guest->device;
+
+	if (guest->dropped)
+		return;
+	guest->dropped = true;
+	loop_disarm(guest->guests->loop, &guest->hold);
+	leave_engine(guest, reason);
+	if (device->backend != XENBUS_CLOSING && device->backend != XENBUS_CLOSED)
+		write_state(guest, XENBUS_CLOSING);
+	if (device->backend != XENBUS_CLOSED)
+		write_state(guest, XENBUS_CLOSED);
+	device->host->ops->drop(device, why);
+}
+
+/* The guest broke the protocol. */
+static void cut_off(struct guest *guest, const char *how)
+{
+	const char *name = guest->device->guest.name;
+
+	log_error(guest->guests->log, "guest %s: cut off: %s", name, how);
+	writer_event(guest->guests->writer, AUDIT_EVENT_GUEST_CUT_OFF, name, guest->device->uid,
+		     "%s", how);
+	guest_drop(guest, AUDIT_CLOSE_CUT_OFF, how);
+}
+
+/* The guest can't be served, through no fault of its own. */
+static void give_up(struct guest *guest, const char *why)
+{
+	const char *name = guest->device->guest.name;
+
+	log_error(guest->guests->log, "guest %s: cannot be served: %s", name, why);
+	writer_event(guest->guests->writer, AUDIT_EVENT_GUEST_REFUSED, name, guest->device->uid,
+		     "%s", why);
+	guest_drop(guest, AUDIT_CLOSE_CUT_OFF, why);
+}
+
+static const struct policy_source *match_policy(struct guest *guest)
+{
+	const struct policy_source *source =
+		policies_match(guest->guests->policies, &guest->device->guest);
+
+	guest->policy[0] = '\0';
+	guest->policy_name[0] = '\0';
+	if (!source)
+		return NULL;
+	snprintf(guest->policy, sizeof(guest->policy), "%s", source->path);
+	if (policy_source_name(source, guest->policy_name))
+		guest->policy_name[0] = '\0';
+	return source;
+}
+
+static void publish(struct guest *guest)
+{
+	static const struct device_node nodes[] = {
+		{"versions", GUEST_VERSIONS},
+		{"max-page-order", GUEST_MAX_PAGE_ORDER},
+		{"function-calls", GUEST_FUNCTION_CALLS},
+		{"feature-names", GUEST_FEATURE_NAMES},
+		{"state", "2"},
+	};
+	struct device *device = guest->device;
+	struct fault fault = {.text = ""};
+	int error;
+
+	error = device->host->ops->write(device, nodes, sizeof(nodes) / sizeof(nodes[0]));
+	if (error) {
+		give_up(guest, "its xenstore nodes cannot be written");
+		return;
+	}
+	device->backend = XENBUS_INIT_WAIT;
+	/* The engine starts now, while the frontend sets up its ring. */
+	error = engine_begin(guest->guests->engines, &guest->engine, device, match_policy(guest),
+			     &engine_calls, guest, &fault);
+	if (error)
+		give_up(guest, fault.text);
+}
+
+static void hold_over(struct loop_timer *timer)
+{
+	struct guest *guest = timer->owner;
+
+	if (device_action(guest->device->frontend, guest->device->backend, guest->device->online) !=
+	    DEVICE_HOLD)
+		return;
+	publish(guest);
+	step(guest);
+}
+
+static void hold(struct guest *guest)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	if (guest->hold.heap_slot)
+		return;
+	if (guest->connected_ns && now_ns - guest->connected_ns > GUEST_HOLD_MAX_NS)
+		guest->hold_ns = 0;
+	guest->hold_ns = guest->hold_ns ? guest->hold_ns * 2 : GUEST_HOLD_FIRST_NS;
+	if (guest->hold_ns > GUEST_HOLD_MAX_NS)
+		guest->hold_ns = GUEST_HOLD_MAX_NS;
+	guest->connected_ns = 0;
+	loop_arm(guest->guests->loop, &guest->hold, now_ns + guest->hold_ns, hold_over, guest);
+}
+
+/* Reads a number of the frontend's; *value is absent if the node is. Returns 0 or -errno. */
+static int read_node(struct device *device, const char *key, uint64_t absent, uint64_t *value)
+{
+	char text[DEVICE_VALUE_MAX];
+	int error = device->host->ops->read(device, key, text);
+
+	if (error == -ENOENT && absent != UINT64_MAX) {
+		*value = absent;
+		return 0;
+	}
+	return error ? error : number_read(text, UINT32_MAX, value);
+}
+
+/* Reads what the frontend wrote about its ring. Returns NULL, or what is wrong with it. */
+static const char *read_ring(struct device *device, struct control_attach *attach)
+{
+	uint64_t ref;
+	uint64_t port;
+	uint64_t version;
+	uint64_t names;
+
+	if (read_node(device, "ring-ref", UINT64_MAX, &ref))
+		return "its node ring-ref is missing or no number";
+	if (read_node(device, "port", UINT64_MAX, &port))
+		return "its node port is missing or no number";
+	if (read_node(device, "version", 1, &version) || version != 1)
+		return "its node version is not 1";
+	if (read_node(device, "feature-names", 0, &names))
+		return "its node feature-names is no number";
+	*attach = (struct control_attach){
+		.ring_ref = (uint32_t)ref,
+		.port = (uint32_t)port,
+		.names = names == 1,
+	};
+	return NULL;
+}
+
+static void attach(struct guest *guest)
+{
+	struct control_attach where;
+	const char *wrong;
+
+	if (!guest->engine || guest->engine->phase >= ENGINE_ATTACHING)
+		return;
+	guest->attach_wanted = guest->engine->phase == ENGINE_STARTING;
+	if (guest->attach_wanted)
+		return;
+	wrong = read_ring(guest->device, &where);
+	if (wrong) {
+		cut_off(guest, wrong);
+		return;
+	}
+	if (engine_serve(guest->engine, &where))
+		engine_kill(guest->engine, "did not read its orders and was killed");
+}
+
+static void detach(struct guest *guest)
+{
+	enum audit_close reason =
+		guest->device->online ? AUDIT_CLOSE_GUEST_GONE : AUDIT_CLOSE_OPERATOR;
+
+	guest->attach_wanted = false;
+	if (guest->engine)
+		engine_release(guest->engine, reason);
+	else
+		write_state(guest, XENBUS_CLOSING);
+}
+
+/* Returns whether anything was done that makes it worth to look again. */
+static bool act(struct guest *guest, enum device_action action)
+{
+	enum xenbus_state before = guest->device->backend;
+
+	switch (action) {
+	case DEVICE_IGNORE:
+		guest->guests->ignored++;
+		return false;
+	case DEVICE_WAIT:
+		return false;
+	case DEVICE_PUBLISH:
+		publish(guest);
+		break;
+	case DEVICE_HOLD:
+		hold(guest);
+		return false;
+	case DEVICE_ATTACH:
+		attach(guest);
+		return false;
+	case DEVICE_DETACH:
+		detach(guest);
+		break;
+	case DEVICE_CLOSE:
+		write_state(guest, XENBUS_CLOSED);
+		break;
+	}
+	return guest->device->backend != before;
+}
+
+static void step(struct guest *guest)
+{
+	for (unsigned int i = 0; i < STEPS_MAX && !guest->dropped; i++) {
+		const struct device *device = guest->device;
+
+		if (!act(guest, device_action(device->frontend, device->backend, device->online)))
+			return;
+	}
+}
+
+static void engine_ready(void *owner)
+{
+	struct guest *guest = owner;
+
+	if (guest->attach_wanted)
+		step(guest);
+}
+
+static void engine_attached(void *owner)
+{
+	struct guest *guest = owner;
+	struct guests *guests = guest->guests;
+	const char *name = guest->device->guest.name;
+
+	guest->connected_ns = clock_monotonic_ns();
+	guest->attached = true;
+	write_state(guest, XENBUS_CONNECTED);
+	log_info(guests->log, "guest %s: attached, policy %s", name,
+		 guest->policy[0] ? guest->policy : "none: every call is denied");
+	writer_event(guests->writer, AUDIT_EVENT_GUEST_ATTACHED, name, guest->device->uid,
+		     "policy %s", guest->policy[0] ? guest->policy : "none: every call is denied");
+	step(guest);
+}
+
+static void engine_failed(void *owner, int error, const char *text)
+{
+	struct guest *guest = owner;
+
+	/* References and ports come from the guest: what can't be mapped is its fault. */
+	if (guest->engine->phase == ENGINE_ATTACHING && error == -EINVAL)
+		cut_off(guest, text);
+	else
+		give_up(guest, text[0] ? text : strerror(-error));
+}
+
+static void engine_broken(void *owner, const char *text)
+{
+	cut_off(owner, text);
+}
+
+static void note_detached(struct guest *guest, const char *why)
+{
+	const char *name = guest->device->guest.name;
+
+	if (!guest->attached)
+		return;
+	guest->attached = false;
+	log_info(guest->guests->log, "guest %s: detached: %s", name, why);
+	writer_event(guest->guests->writer, AUDIT_EVENT_GUEST_DETACHED, name, guest->device->uid,
+		     "%s", why);
+}
+
+static void engine_detached(void *owner)
+{
+	struct guest *guest = owner;
+
+	note_detached(guest, "the guest closed its device");
+	leave_engine(guest, AUDIT_CLOSE_GUEST_GONE);
+	write_state(guest, XENBUS_CLOSING);
+	step(guest);
+}
+
+static void engine_ended(void *owner, const char *text)
+{
+	struct guest *guest = owner;
+
+	guest->engine = NULL; /* freed by who calls us */
+	guest_drop(guest, AUDIT_CLOSE_CUT_OFF, text);
+}
+
+static void engine_policy_taken(void *owner, int error, const char *text)
+{
+	struct guest *guest = owner;
+	struct guests *guests = guest->guests;
+
+	guest->policy_stale = error != 0;
+	if (error) {
+		log_error(guests->log, "guest %s: its engine refused policy %s: %s",
+			  guest->device->guest.name, guest->policy, text);
+		writer_event(guests->writer, AUDIT_EVENT_POLICY_REFUSED, guest->device->guest.name,
+			     0, "%s", text);
+	}
+	if (guests->policy_taken)
+		guests->policy_taken(guests->owner, guest, error, text);
+}
+
+static const struct engine_calls engine_calls = {
+	.ready = engine_ready,
+	.attached = engine_attached,
+	.failed = engine_failed,
+	.broken = engine_broken,
+	.detached = engine_detached,
+	.policy_taken = engine_policy_taken,
+	.ended = engine_ended,
+};
+
+static void added(void *context, struct device *device)
+{
+	struct guests *guests = context;
+	struct guest *guest = calloc(1, sizeof(*guest));
+
+	if (!guest || guests->stopping) {
+		free(guest);
+		device->host->ops->drop(device, "the daemon has no memory or is stopping");
+		return;
+	}
+	*guest = (struct guest){
+		.next = guests->list,
+		.guests = guests,
+		.device = device,
+		.since_wall_ns = clock_wall_ns(),
+	};
+	device->owner = guest;
+	guests->list = guest;
+	guests->count++;
+	if (device->backend == XENBUS_CONNECTED)
+		/* Its rings were served by somebody who is gone; see "daemon restart" of the
+		 * protocol: only a new device helps.
+		 */
+		log_warning(guests->log,
+			    "guest %s: was attached to another daemon; detach and "
+			    "attach its device",
+			    device->guest.name);
+	step(guest);
+}
+
+static void changed(void *context, struct device *device)
+{
+	(void)context;
+	if (device->owner)
+		step(device->owner);
+}
+
+static void free_guest(struct guest *guest)
+{
+	struct guest **place = &guest->guests->list;
+
+	while (*place != guest)
+		place = &(*place)->next;
+	*place = guest->next;
+	guest->guests->count--;
+	if (guest->guests->gone)
+		guest->guests->gone(guest->guests->owner, guest);
+	loop_disarm(guest->guests->loop, &guest->hold);
+	free(guest);
+}
+
+static void removed(void *context, struct device *device)
+{
+	struct guest *guest = device->owner;
+
+	(void)context;
+	if (!guest)
+		return;
+	note_detached(guest, guest->dropped ? "its device was taken away" : "the guest is gone");
+	leave_engine(guest, AUDIT_CLOSE_GUEST_GONE);
+	device->owner = NULL;
+	free_guest(guest);
+}
+
+/*
+ * Stores and logs a refusal. Anybody who may connect can be refused, as often as he likes, so only
+ * some of a second's are stored.
+ */
+static void note_refusal(struct guests *guests, uint32_t uid, const char *name, const char *why)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	guests->refused++;
+	if (now_ns - guests->refusals_ns > NS_PER_S) {
+		guests->refusals_ns = now_ns;
+		guests->refusals = 0;
+	}
+	if (guests->refusals++ >= REFUSALS_PER_S)
+		return;
+	log_warning(guests->log, "refused: %s", why);
+	writer_event(guests->writer, AUDIT_EVENT_GUEST_REFUSED, name, uid, "%s", why);
+}
+
+static bool name_is_free(const struct guests *guests, const char *name)
+{
+	for (const struct guest *guest = guests->list; guest; guest = guest->next) {
+		if (strcmp(guest->device->guest.name, name) == 0)
+			return false;
+	}
+	return true;
+}
+
+static bool may_attach(void *context, uint32_t uid, const char *name, struct fault *fault)
+{
+	struct guests *guests = context;
+	bool valid = name_is_guest(name);
+	bool permitted = false;
+
+	if (!valid)
+		fault_set(fault, EINVAL,
+			  "not a guest's name: a letter or digit was expected, then at most 62 "
+			  "letters, digits, '.', '_' or '-'");
+	else if (guests->stopping)
+		fault_set(fault, ESHUTDOWN, "the daemon is stopping");
+	else if (!name_is_free(guests, name))
+		fault_set(fault, EEXIST,
+			  "guest '%s' is attached already: choose another name, or end that guest",
+			  name);
+	else
+		permitted = config_permits_guest(guests->config, uid, name, fault);
+	if (!permitted)
+		note_refusal(guests, uid, valid ? name : NULL, fault->text);
+	return permitted;
+}
+
+void guests_events(struct guests *guests, struct device_events *events)
+{
+	*events = (struct device_events){
+		.added = added,
+		.changed = changed,
+		.removed = removed,
+		.may_attach = may_attach,
+		.context = guests,
+	};
+}
+
+struct guest *guests_find(const struct guests *guests, const char *text)
+{
+	uint64_t domid = UINT64_MAX;
+
+	(void)number_read(text, UINT32_MAX, &domid);
+	for (struct guest *guest = guests->list; guest; guest = guest->next) {
+		if (strcmp(guest->device->guest.name, text) == 0)
+			return guest;
+	}
+	for (struct guest *guest = guests->list; guest; guest = guest->next) {
+		const struct pvcalls_guest *identity = &guest->device->guest;
+
+		if (identity->domid == domid || (text[0] && strcmp(identity->uuid, text) == 0))
+			return guest;
+	}
+	return NULL;
+}
+
+int guest_policy(struct guest *guest)
+{
+	if (!guest->engine)
+		return -ENOENT; /* it will get the new one with its next engine */
+	return engine_policy(guest->engine, match_policy(guest));
+}
+
+void guests_stop(struct guests *guests)
+{
+	guests->stopping = true;
+	for (struct guest *guest = guests->list; guest; guest = guest->next) {
+		/* Their states stay as they are: nothing must make a frontend give up. */
+		guest->dropped = true;
+		loop_disarm(guests->loop, &guest->hold);
+		leave_engine(guest, AUDIT_CLOSE_SHUTDOWN);
+	}
+}
+
+void guests_free(struct guests *guests)
+{
+	while (guests->list) {
+		guests->list->device->owner = NULL;
+		free_guest(guests->list);
+	}
+}

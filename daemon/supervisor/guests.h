@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The guests that are attached: each a device of the transport with its engine. */
+#ifndef SUPERVISOR_GUESTS_H
+#define SUPERVISOR_GUESTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "supervisor/engines.h"
+#include "supervisor/policies.h"
+#include "supervisor/writer.h"
+#include "transport/device.h"
+
+/* What the backend offers; the Linux frontend needs exactly "1", at least 4, and "1". */
+#define GUEST_VERSIONS       "1"
+#define GUEST_MAX_PAGE_ORDER "9"
+#define GUEST_FUNCTION_CALLS "1"
+#define GUEST_FEATURE_NAMES  "1"
+
+#define GUEST_HOLD_FIRST_NS (1 * NS_PER_S)  /* before a frontend that comes back is served */
+#define GUEST_HOLD_MAX_NS   (60 * NS_PER_S) /* and it doubles; so long a connection resets it */
+
+#define GUEST_POLICY_PATH 256
+
+/* One guest. Fields are for reading only, outside guests.c. */
+struct guest {
+	struct guest *next;
+	struct guests *guests;
+	struct device *device;
+	struct engine *engine; /* NULL: none is needed now */
+	bool attached;         /* an event GUEST_ATTACHED was stored, and none that ends it */
+	bool attach_wanted;    /* ATTACH as soon as the engine is ready */
+	bool dropped;          /* its device is being taken away: nothing more is done */
+	bool policy_stale;     /* the last policy sent to it was refused */
+	struct loop_timer hold;
+	uint64_t hold_ns;
+	uint64_t connected_ns; /* CLOCK_MONOTONIC of the last attach */
+	uint64_t since_wall_ns;
+	char policy[GUEST_POLICY_PATH]; /* the file it is served with; empty: deny all */
+	char policy_name[PVCALLS_NAME_MAX];
+};
+
+/* All guests. Filled by the owner, zero from "its own" on. */
+struct guests {
+	struct loop *loop;
+	const struct log *log;
+	struct engines *engines;
+	struct writer *writer;
+	const struct config *config;
+	const struct policies *policies;
+	/* Told of each answer to guest_policy(); may be NULL. */
+	void (*policy_taken)(void *owner, struct guest *guest, int error, const char *text);
+	void (*gone)(void *owner, struct guest *guest); /* before it is freed; may be NULL */
+	void *owner;
+	/* its own */
+	struct guest *list;
+	uint32_t count;
+	uint64_t refused;     /* attempts to attach */
+	uint64_t ignored;     /* combinations of states that don't exist */
+	uint64_t refusals_ns; /* see note_refusal() */
+	uint32_t refusals;
+	bool stopping;
+};
+
+/* The calls for a transport; context is guests. */
+void guests_events(struct guests *guests, struct device_events *events);
+
+/* The guest of this name, domid or uuid, or NULL. */
+struct guest *guests_find(const struct guests *guests, const char *text);
+/* Takes a guest's device away. */
+void guest_drop(struct guest *guest, enum audit_close reason, const char *why);
+/* Sends a guest the policy that now fits it. Returns 0 (policy_taken follows), or -errno. */
+int guest_policy(struct guest *guest);
+/* Ends all engines, and lets no guest in any more. */
+void guests_stop(struct guests *guests);
+/* Frees all; their devices are forgotten. */
+void guests_free(struct guests *guests);
+
+#endif

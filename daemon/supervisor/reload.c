@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "supervisor/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+void reload_init(struct reload *reload, struct policies *policies, struct guests *guests)
+{
+	*reload = (struct reload){.policies = policies, .guests = guests};
+}
+
+static void tell(struct reload *reload, int error, const char *text)
+{
+	reload_done_fn done = reload->done;
+
+	reload->done = NULL;
+	if (done)
+		done(reload->owner, error, text);
+}
+
+static void refused(struct reload *reload, const char *why)
+{
+	struct guests *guests = reload->guests;
+
+	log_error(guests->log, "reload refused, the policies in force stay: %s", why);
+	writer_event(guests->writer, AUDIT_EVENT_POLICY_REFUSED, NULL, reload->uid, "%s", why);
+}
+
+static uint32_t count_unanswered(const struct reload *reload)
+{
+	uint32_t count = 0;
+
+	for (const struct guest *guest = reload->guests->list; guest; guest = guest->next)
+		count += guest->engine && guest->engine->policy_pending;
+	return count;
+}
+
+static void finish(struct reload *reload)
+{
+	struct guests *guests = reload->guests;
+	uint32_t unanswered = count_unanswered(reload);
+	char text[160];
+
+	reload->waiting = false;
+	loop_disarm(guests->loop, &reload->timer);
+	snprintf(text, sizeof(text),
+		 "%zu policies in force; of %u guests with an engine %u refused theirs, %u have "
+		 "not answered",
+		 reload->policies->set.count, reload->sent, reload->refused, unanswered);
+	log_info(guests->log, "reload: %s", text);
+	writer_event(guests->writer, AUDIT_EVENT_RELOAD, NULL, reload->uid, "%s", text);
+	tell(reload, 0, text);
+}
+
+static void finish_if_answered(struct reload *reload)
+{
+	if (reload->waiting && count_unanswered(reload) == 0)
+		finish(reload);
+}
+
+static void expired(struct loop_timer *timer)
+{
+	finish(timer->owner);
+}
+
+static void send_to_all(struct reload *reload)
+{
+	struct guests *guests = reload->guests;
+
+	for (struct guest *guest = guests->list; guest; guest = guest->next) {
+		int error = guest_policy(guest);
+
+		if (error == -ENOENT)
+			continue;
+		reload->sent++;
+		/* One that can't be told would go on with rules that are no longer in force. */
+		if (error)
+			engine_kill(guest->engine, "could not be given a policy and was killed");
+	}
+}
+
+static void checked(void *owner, int error, const struct fault *fault)
+{
+	struct reload *reload = owner;
+
+	if (error) {
+		refused(reload, fault->text);
+		tell(reload, error, fault->text);
+		return;
+	}
+	reload->sent = 0;
+	reload->refused = 0;
+	reload->waiting = true;
+	send_to_all(reload);
+	loop_arm(reload->guests->loop, &reload->timer, clock_monotonic_ns() + RELOAD_ANSWER_NS,
+		 expired, reload);
+	finish_if_answered(reload);
+}
+
+int reload_start(struct reload *reload, uint32_t uid, reload_done_fn done, void *owner,
+		 struct fault *fault)
+{
+	int error;
+
+	if (reload->waiting)
+		return fault_set(fault, EBUSY, "a reload is under way already");
+	error = policies_load(reload->policies, checked, reload, fault);
+	if (error == -EBUSY)
+		return error;
+	reload->uid = uid;
+	if (error) {
+		refused(reload, fault->text);
+		return error;
+	}
+	reload->done = done;
+	reload->owner = owner;
+	return 0;
+}
+
+void reload_stop(struct reload *reload)
+{
+	if (reload->guests)
+		loop_disarm(reload->guests->loop, &reload->timer);
+	reload->waiting = false;
+	reload->done = NULL;
+}
+
+void reload_policy_taken(void *owner, struct guest *guest, int error, const char *text)
+{
+	struct reload *reload = owner;
+
+	if (error) {
+		reload->refused++;
+		reload->policies->stale = true;
+		fault_set(&reload->policies->stale_fault, EINVAL, "guest %s: %s",
+			  guest->device->guest.name, text);
+	}
+	finish_if_answered(reload);
+}
+
+void reload_guest_gone(void *owner, struct guest *guest)
+{
+	(void)guest;
+	finish_if_answered(owner);
+}
