@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bytes: the data rings as callers see them. */
+#include <errno.h>
+#include <string.h>
+
+#include "front.h"
+
+static void wake(struct pvcalls_front_socket *socket)
+{
+	struct front_transport *transport = socket->front->transport;
+
+	transport->ops->notify(transport, socket->ring->port);
+}
+
+/* 0, or why nothing can be read or written at all. */
+static int unusable(const struct pvcalls_front_socket *socket)
+{
+	if (socket->state != SOCKET_ACTIVE)
+		return -ENOTCONN;
+	return socket->broken;
+}
+
+size_t pvcalls_front_ring_bytes(const struct pvcalls_front_socket *socket)
+{
+	return DATA_RING_BYTES(socket->order);
+}
+
+ssize_t pvcalls_front_readable(struct pvcalls_front_socket *socket, struct iovec span[2])
+{
+	int error = unusable(socket);
+	ssize_t bytes;
+
+	if (error)
+		return error;
+	/* The error is loaded first: once it is there, no byte follows what in_prod then says. */
+	error = front_ring_in_error(socket->ring);
+	bytes = front_ring_readable(socket->ring, span);
+	if (bytes < 0)
+		socket->broken = (int)bytes;
+	if (bytes)
+		return bytes;
+	if (error)
+		return error == -ENOTCONN ? 0 : error;
+	return socket->front->error ? -ECONNRESET : -EAGAIN;
+}
+
+void pvcalls_front_consume(struct pvcalls_front_socket *socket, size_t bytes)
+{
+	if (front_ring_consume(socket->ring, bytes))
+		wake(socket);
+}
+
+ssize_t pvcalls_front_writable(struct pvcalls_front_socket *socket, struct iovec span[2])
+{
+	int error = unusable(socket);
+	ssize_t room;
+
+	if (!error)
+		error = front_ring_out_error(socket->ring);
+	if (!error && socket->front->error)
+		error = -ECONNRESET;
+	if (error)
+		return error;
+	room = front_ring_writable(socket->ring, span);
+	if (room < 0)
+		socket->broken = (int)room;
+	return room ? room : -EAGAIN;
+}
+
+void pvcalls_front_commit(struct pvcalls_front_socket *socket, size_t bytes)
+{
+	if (front_ring_commit(socket->ring, bytes))
+		wake(socket);
+}
+
+ssize_t pvcalls_front_unsent(struct pvcalls_front_socket *socket)
+{
+	int error = unusable(socket);
+	ssize_t room = error ? error : front_ring_writable(socket->ring, NULL);
+
+	return room < 0 ? room : (ssize_t)socket->ring->size - room;
+}
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+ssize_t pvcalls_front_read(struct pvcalls_front_socket *socket, void *buffer, size_t size)
+{
+	struct iovec span[2];
+	ssize_t bytes = pvcalls_front_readable(socket, span);
+	size_t first;
+
+	if (bytes <= 0)
+		return bytes;
+	size = least(size, (size_t)bytes);
+	first = least(size, span[0].iov_len);
+	memcpy(buffer, span[0].iov_base, first);
+	memcpy((char *)buffer + first, span[1].iov_base, size - first);
+	pvcalls_front_consume(socket, size);
+	return (ssize_t)size;
+}
+
+ssize_t pvcalls_front_write(struct pvcalls_front_socket *socket, const void *buffer, size_t size)
+{
+	struct iovec span[2];
+	ssize_t room = pvcalls_front_writable(socket, span);
+	size_t first;
+
+	if (room <= 0)
+		return room;
+	size = least(size, (size_t)room);
+	first = least(size, span[0].iov_len);
+	memcpy(span[0].iov_base, buffer, first);
+	memcpy(span[1].iov_base, (const char *)buffer + first, size - first);
+	pvcalls_front_commit(socket, size);
+	return (ssize_t)size;
+}
