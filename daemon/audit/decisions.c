@@ -45,6 +45,13 @@ void decisions_clear(struct decisions *decisions)
 	memset(decisions, 0, sizeof(*decisions));
 }
 
+/* A product's high bits depend on all of a word, its low bits do not: bring them down. */
+static uint64_t mix(uint64_t sum, uint64_t word)
+{
+	uint64_t product = (sum ^ word) * 0x9e3779b97f4a7c15ull;
+	return product ^ product >> 32;
+}
+
 /* Four lanes, so that the multiplications overlap. Collisions cost time, nothing else. */
 static uint32_t hash_key(const uint8_t *key)
 {
@@ -52,10 +59,9 @@ static uint32_t hash_key(const uint8_t *key)
 	for (size_t i = 0; i < KEY_WORDS; i++) {
 		uint64_t word = 0;
 		memcpy(&word, key + i * sizeof(word), sizeof(word));
-		lane[i % 4] = (lane[i % 4] ^ word) * 0x9e3779b97f4a7c15ull;
+		lane[i % 4] = mix(lane[i % 4], word);
 	}
-	uint64_t sum = lane[0] ^ (lane[1] >> 7) ^ (lane[2] >> 13) ^ (lane[3] >> 19);
-	return (uint32_t)((sum * 0x9e3779b97f4a7c15ull) >> 32);
+	return (uint32_t)mix(mix(mix(lane[0], lane[1]), lane[2]), lane[3]);
 }
 
 int64_t *decisions_find(struct decisions *decisions, const struct audit_record *record)

@@ -19,8 +19,9 @@
 static int make_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number,
 		     const char *suffix)
 {
-	int length = snprintf(path, SEGMENT_PATH_MAX, "%s/audit-%0*llu.%s", dir, SEGMENT_DIGITS,
-			      (unsigned long long)number, suffix);
+	bool here = strcmp(dir, ".") == 0;
+	int length = snprintf(path, SEGMENT_PATH_MAX, "%s%saudit-%0*llu.%s", here ? "" : dir,
+			      here ? "" : "/", SEGMENT_DIGITS, (unsigned long long)number, suffix);
 	return length < SEGMENT_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 

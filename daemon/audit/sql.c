@@ -38,15 +38,15 @@ static const struct sql_error *find_error(int code)
 int sql_fault(sqlite3 *db, const char *doing, struct fault *fault)
 {
 	int code = sqlite3_extended_errcode(db);
-	const char *name = sqlite3_db_filename(db, "main");
+	const char *path = sqlite3_db_filename(db, "main");
+	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+	const char *name = slash != NULL ? slash + 1 : "segment";
 	const struct sql_error *known = find_error(code);
 	if (known == NULL)
-		return fault_set(fault, EIO, "%s: %s: %s (SQLite error %d)",
-				 name != NULL ? name : "audit trail", doing, sqlite3_errmsg(db),
-				 code);
-	return fault_set(fault, known->error, "%s: %s: %s (SQLite error %d): %s",
-			 name != NULL ? name : "audit trail", doing, sqlite3_errmsg(db), code,
-			 known->advice);
+		return fault_set(fault, EIO, "%s: %s: %s (SQLite error %d)", name, doing,
+				 sqlite3_errmsg(db), code);
+	return fault_set(fault, known->error, "%s: %s: %s (SQLite error %d): %s", name, doing,
+			 sqlite3_errmsg(db), code, known->advice);
 }
 
 static int harden(sqlite3 *db, struct fault *fault)

@@ -338,6 +338,22 @@ void trail_text(const struct folder *folder, const char *query, char *text, size
 	free(list);
 }
 
+void store_foreign(const char *path, const char *sql)
+{
+	if (sql == NULL) {
+		FILE *file = fopen(path, "we");
+		assert_non_null(file);
+		for (int i = 0; i < 1000; i++)
+			fputs("this is no database\n", file);
+		fclose(file);
+		return;
+	}
+	sqlite3 *db = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
 void not_run(const char *why)
 {
 	printf("not run: %s\n", why);

@@ -76,6 +76,9 @@ int64_t trail_max(const struct folder *folder, const char *query);
 /* The first column of the first row of the newest segment as text, into text. */
 void trail_text(const struct folder *folder, const char *query, char *text, size_t size);
 
+/* Writes a database that is no trail of ours; sql NULL: a file that is no database at all. */
+void store_foreign(const char *path, const char *sql);
+
 /* Says that a test could not be made here; a failure where CI is set. */
 void not_run(const char *why);
 
