@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The supervisor's program; all of it is in supervisor/. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "supervisor/options.h"
 #include "supervisor/supervisor.h"
@@ -13,6 +15,8 @@ int main(int argc, char **argv)
 	struct fault fault;
 	enum exit_status status;
 
+	/* What a caller left open is none of our business, nor of our children's. */
+	close_range(STDERR_FILENO + 1, UINT_MAX, 0);
 	if (options_parse(&options, argc, argv, &fault)) {
 		fprintf(stderr, "pvcallsd: %s; see pvcallsd --help\n", fault.text);
 		return STATUS_USAGE;

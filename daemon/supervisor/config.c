@@ -358,6 +358,19 @@ static void set_defaults(struct config *config)
 	};
 }
 
+/* Whether there is nothing but blanks and comments: everything is at its default then. */
+static bool is_empty(const char *text, size_t size)
+{
+	bool comment = false;
+
+	for (size_t i = 0; i < size; i++) {
+		comment = text[i] == '#' || (comment && text[i] != '\n');
+		if (!comment && !strchr(" \t\r\n", text[i]))
+			return false;
+	}
+	return true;
+}
+
 int config_parse(struct config *config, const char *path, const char *text, size_t size,
 		 struct fault *fault)
 {
@@ -369,13 +382,14 @@ int config_parse(struct config *config, const char *path, const char *text, size
 	struct reading reading = {.config = config, .errors = &errors};
 	struct arena arena = {0};
 	const struct pvcalls_value *root;
-	int error;
+	int error = 0;
 
 	set_defaults(config);
-	root = size ? tree_read(&arena, text, size, &errors) : NULL;
-	error = root || !size ? 0 : -EINVAL;
-	if (root)
-		error = read_map(&reading, root, fields, sizeof(fields) / sizeof(fields[0]));
+	if (!is_empty(text, size)) {
+		root = tree_read(&arena, text, size, &errors);
+		error = root ? read_map(&reading, root, fields, sizeof(fields) / sizeof(fields[0]))
+			     : -EINVAL;
+	}
 	if (!error)
 		error = check_uids(&reading);
 	errors_tell(&errors, fault);

@@ -92,8 +92,8 @@ static void serve_next(struct loop_timer *timer)
 	serve_line(timer->owner);
 }
 
-/* Sends what it can. Returns false when the client is gone. */
-static bool send_answer(struct control_client *client)
+/* Sends what it can; may free the client. */
+static void send_answer(struct control_client *client)
 {
 	ssize_t wrote = 0;
 
@@ -102,27 +102,22 @@ static bool send_answer(struct control_client *client)
 			     client->answer_size - client->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		client->sent += wrote > 0 ? (size_t)wrote : 0;
 	}
-	if (wrote < 0 && errno != EAGAIN) {
-		free_client(client);
-		return false;
-	}
-	if (client->sent < client->answer_size) {
+	if (client->sent < client->answer_size && errno == EAGAIN) {
 		await(client, EPOLLOUT);
-		return true;
+		return;
+	}
+	if (client->sent < client->answer_size || client->closing) {
+		free_client(client);
+		return;
 	}
 	free(client->answer);
 	client->answer = NULL;
 	client->answer_size = 0;
 	client->sent = 0;
-	if (client->closing) {
-		free_client(client);
-		return false;
-	}
 	await(client, EPOLLIN);
 	/* What came behind the request just answered has its turn, but not within this one's. */
 	if (memchr(client->line, '\n', client->used))
 		loop_arm(client->control->loop, &client->idle, 0, serve_next, client);
-	return true;
 }
 
 /* Turns answer into the line that is sent. Returns false if there is no memory, or it is too long.

@@ -70,8 +70,9 @@ static void fill_fault(struct fault *fault, int result, const char *text)
 		fault_set(fault, EINVAL,
 			  "checking the policies took longer than 10 s: a plugin may hang");
 	else if (result < 0)
-		fault_set(fault, EINVAL, "checking the policies crashed: a plugin is broken; %s",
-			  text);
+		fault_set(
+			fault, EINVAL,
+			"checking the policies crashed: a plugin is broken, see what it said before");
 	else
 		snprintf(fault->text, sizeof(fault->text), "%s",
 			 text[0] ? text : "checking the policies failed without a reason");

@@ -186,7 +186,7 @@ static void restart(struct loop_timer *timer)
 static void drain(struct writer *writer)
 {
 	loop_remove(writer->loop, &writer->socket);
-	for (unsigned int turn = 0; turn < 1000 && audit_link_fd(writer->link) >= 0; turn++) {
+	for (unsigned int turn = 0; turn < 1000 && writer->link; turn++) {
 		if (audit_link_dispatch(writer->link))
 			return;
 	}
@@ -254,6 +254,9 @@ void writer_retire(struct writer *writer)
 {
 	writer->retired = true;
 	loop_disarm(writer->loop, &writer->restart);
+	loop_remove(writer->loop, &writer->socket);
+	audit_link_destroy(writer->link);
+	writer->link = NULL;
 }
 
 void writer_destroy(struct writer *writer)
@@ -263,8 +266,7 @@ void writer_destroy(struct writer *writer)
 	loop_disarm(writer->loop, &writer->restart);
 	loop_remove(writer->loop, &writer->socket);
 	child_forget(&writer->child);
-	if (writer->link)
-		audit_link_destroy(writer->link);
+	audit_link_destroy(writer->link);
 	fd_close(&writer->doorbell);
 	free(writer);
 }
@@ -281,7 +283,8 @@ int writer_add(struct writer *writer, const uint8_t queue_id[16], int memfd, int
 
 void writer_finish(struct writer *writer, const uint8_t queue_id[16])
 {
-	audit_link_finish(writer->link, queue_id);
+	if (writer->link)
+		audit_link_finish(writer->link, queue_id);
 }
 
 void writer_event(struct writer *writer, enum audit_event kind, const char *guest, uint32_t uid,
@@ -293,7 +296,8 @@ void writer_event(struct writer *writer, enum audit_event kind, const char *gues
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	audit_link_event(writer->link, kind, guest, uid, text);
+	if (writer->link)
+		audit_link_event(writer->link, kind, guest, uid, text);
 }
 
 void writer_status(const struct writer *writer, struct writer_status *status)
@@ -302,7 +306,7 @@ void writer_status(const struct writer *writer, struct writer_status *status)
 		.ready = writer->ready,
 		.pid = writer->child.pid,
 		.restarts = writer->restarts,
-		.pending = audit_link_pending(writer->link),
+		.pending = writer->link ? audit_link_pending(writer->link) : 0,
 		.trouble = writer->trouble,
 	};
 }

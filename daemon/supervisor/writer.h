@@ -52,9 +52,9 @@ struct writer;
 int writer_create(struct writer **writer, struct loop *loop, const struct log *log,
 		  const struct writer_options *options, const struct writer_calls *calls,
 		  struct fault *fault);
-/* Lets the process go: it stores what it has and ends by itself. */
+/* Frees; the process, if it is still there, stores what it has and ends by itself. */
 void writer_destroy(struct writer *writer);
-/* No restart from here on. */
+/* Closes its socket, which ends the process in order. Nothing can be stored from here on. */
 void writer_retire(struct writer *writer);
 
 /* The eventfd that engines ring; borrowed. */
