@@ -18,6 +18,7 @@ struct policy;
 struct policy_source;   /* one file's text, name and digest: policy/source.h */
 struct plugin_registry; /* loaded plugins: policy/plugin.h */
 struct host_view;       /* the host's addresses and ports: policy/host.h */
+struct errors;          /* all errors of a file: policy/errors.h */
 
 #define POLICY_DIGEST_BYTES 32
 
@@ -31,6 +32,14 @@ int policy_compile(struct policy **policy, const struct policy_source *source,
 		   const struct plugin_registry *registry, struct host_view *host,
 		   const struct pvcalls_guest *guest, struct policy *previous,
 		   const struct log *log, struct fault *fault);
+/*
+ * The same for people who want to see all errors, however many: adds them to *errors. host may be
+ * NULL; then nothing is known of the host, and the floor denies all connects and binds.
+ */
+int policy_compile_telling(struct policy **policy, const struct policy_source *source,
+			   const struct plugin_registry *registry, struct host_view *host,
+			   const struct pvcalls_guest *guest, struct policy *previous,
+			   const struct log *log, struct errors *errors);
 /* A policy that denies every call, for a guest that none matches. */
 int policy_deny_all(struct policy **policy, struct host_view *host,
 		    const struct pvcalls_guest *guest, const struct log *log);

@@ -105,11 +105,16 @@ struct pvcalls_verdict {
 	struct pvcalls_endpoint endpoint; /* REWRITE */
 	uint32_t meter_in;  /* meter for bytes towards the guest, from host->meter(); 0: none */
 	uint32_t meter_out; /* meter for bytes from the guest; 0: none */
+	uint32_t enforced; /* with AUDIT_ONLY: PVCALLS_DEFER or PVCALLS_ALLOW, what holds instead */
+	uint32_t reserved;
 	char rule[PVCALLS_RULE_MAX];
 	char reason[PVCALLS_REASON_MAX];
 };
 
-/* This one verdict is recorded but not enforced (a rule with `mode: audit`). */
+/*
+ * This one verdict (ALLOW or DENY) is recorded but not enforced: a rule with `mode: audit`. The
+ * field `enforced` says what the plugin's other rules make of the call.
+ */
 #define PVCALLS_VERDICT_AUDIT_ONLY 1u
 
 /* What came of a call: given to observe hooks. */
@@ -162,9 +167,12 @@ struct pvcalls_host {
 	/* Typed readers: 0 and *out, or -1 after error_at(). */
 	int32_t (*read_u64)(const struct pvcalls_host *host, const struct pvcalls_value *value,
 			    uint64_t min, uint64_t max, uint64_t *out);
-	/* "200/s", "30/m", "5/h": events per second times 1000 */
+	/* One of count words: its index. */
+	int32_t (*read_choice)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			       const char *const *words, uint32_t count, uint32_t *index);
+	/* "200/s", "30/m", "5/h": nanoseconds from one event to the next, 1 to one hour */
 	int32_t (*read_rate)(const struct pvcalls_host *host, const struct pvcalls_value *value,
-			     uint64_t *millihertz);
+			     uint64_t *interval_ns);
 	/* "100Mbit/s", "2MB/s", "512KiB/s": bytes per second */
 	int32_t (*read_bandwidth)(const struct pvcalls_host *host,
 				  const struct pvcalls_value *value, uint64_t *bytes_per_s);
@@ -188,8 +196,12 @@ struct pvcalls_host {
 	 * Sets: an ordered list of rules, each matching operations, addresses and ports, compiled
 	 * so that a look-up takes the same time for 10 rules and for 100,000. Add all, then build.
 	 * match is a map with the optional keys `net` (address, prefix, group name or a list of
-	 * these; absent: any address) and `ports` (a port, a range or a list; absent: any port).
+	 * these; absent: any address) and `ports` (a port, a range or a list; absent: any port); a
+	 * null match is any address and port. A rule without operations keeps its place in the
+	 * order and matches nothing. An endpoint of family 0 is matched only by rules without
+	 * conditions.
 	 */
+#define PVCALLS_SET_QUIET 0x80000000u /* with ops: this rule is never named as a near miss */
 	struct pvcalls_set *(*set_create)(const struct pvcalls_host *host);
 	int32_t (*set_add)(const struct pvcalls_host *host, struct pvcalls_set *set, uint32_t ops,
 			   const struct pvcalls_value *match);
@@ -207,7 +219,9 @@ struct pvcalls_host {
 	/*
 	 * Meters: token buckets for bytes, which the host applies to the streams they are attached
 	 * to by a verdict. One with the same key already made by this plugin for this guest is
-	 * returned as it is, with the new rate. 0 if there are too many.
+	 * returned as it is, with the new rate. 0 if there are too many. A number got outside of
+	 * create() is good for the verdict at hand only: a meter that is full and attached to
+	 * nothing may make room for another.
 	 */
 	uint32_t (*meter)(const struct pvcalls_host *host, const char *key, uint64_t bytes_per_s,
 			  uint64_t burst_bytes);
@@ -243,10 +257,12 @@ struct pvcalls_plugin {
 	 */
 	void (*check)(void *instance, const struct pvcalls_call *call,
 		      struct pvcalls_verdict *verdict);
-	/* After the call: for every call that decide saw, also those that others denied. */
+	/* After the call, for every call of ops: also those that another plugin denied before
+	 * decide was asked. */
 	void (*observe)(void *instance, const struct pvcalls_call *call,
 			const struct pvcalls_outcome *outcome);
-	/* A nearest miss for the reason of a default deny: 1 and text, or 0. */
+	/* A nearest miss for the reason of a default deny: 1 and text, or 0. rule has
+	 * PVCALLS_RULE_MAX bytes, reason PVCALLS_REASON_MAX. */
 	int32_t (*explain)(void *instance, const struct pvcalls_call *call, char *rule,
 			   char *reason);
 	/* The first bytes of a stream, copied; reserved: no host calls it before minor 1. */

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "policy/header.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DOMID_MAX 32752u /* DOMID_FIRST_RESERVED - 1, and some */
+
+bool glob_matches(const char *pattern, const char *text)
+{
+	const char *star = NULL;
+	const char *again = NULL;
+
+	while (*text) {
+		if (*pattern == '*') {
+			star = pattern++;
+			again = text;
+		} else if (*pattern == '?' || *pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star) {
+			pattern = star + 1;
+			text = ++again;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
+
+static int read_version(const struct pvcalls_value *root, struct errors *errors)
+{
+	const struct pvcalls_value *version = tree_get(root, "version");
+
+	if (!version)
+		return errors_add(errors, root->at, "version is missing; expected \"version: 1\"");
+	if (version->kind != PVCALLS_VALUE_SCALAR || strcmp(version->text, "1") != 0)
+		return errors_add(errors, version->at, "unknown version; expected 1");
+	return 0;
+}
+
+static int read_name(struct header *header, const struct pvcalls_value *root, struct errors *errors)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-";
+	const struct pvcalls_value *name = tree_get(root, "name");
+
+	if (!name)
+		return errors_add(errors, root->at,
+				  "name is missing; expected a name for the policy");
+	if (name->kind != PVCALLS_VALUE_SCALAR || !*name->text ||
+	    strlen(name->text) >= PVCALLS_NAME_MAX ||
+	    strspn(name->text, letters) != strlen(name->text))
+		return errors_add(errors, name->at,
+				  "not a name; expected 1 to 63 letters, digits, \"_\", \".\" and "
+				  "\"-\"");
+	header->name = name->text;
+	return 0;
+}
+
+static int check_glob(const struct pvcalls_value *value, struct errors *errors)
+{
+	if (value->kind == PVCALLS_VALUE_SCALAR && *value->text && !strpbrk(value->text, "[]\\{}"))
+		return 0;
+	return errors_add(
+		errors, value->at,
+		"not a pattern; expected text in which \"*\" and \"?\" stand for anything");
+}
+
+static int read_domid(const struct pvcalls_value *value, uint32_t *domid)
+{
+	unsigned long number;
+	char *end;
+
+	if (value->kind != PVCALLS_VALUE_SCALAR || value->text[0] < '0' || value->text[0] > '9' ||
+	    strlen(value->text) > 5)
+		return -EINVAL;
+	number = strtoul(value->text, &end, 10);
+	*domid = (uint32_t)number;
+	return *end || number > DOMID_MAX ? -EINVAL : 0;
+}
+
+static int check_domid(const struct pvcalls_value *value, struct errors *errors)
+{
+	uint32_t domid;
+
+	if (read_domid(value, &domid))
+		return errors_add(errors, value->at, "not a domid; expected a number from 0 to %u",
+				  DOMID_MAX);
+	return 0;
+}
+
+/* Runs check on a value, or on each of a list of them. */
+static int check_each(const struct pvcalls_value *value,
+		      int (*check)(const struct pvcalls_value *, struct errors *),
+		      struct errors *errors)
+{
+	int result = 0;
+	uint32_t i;
+
+	if (value->kind != PVCALLS_VALUE_LIST)
+		return check(value, errors);
+	if (!value->count)
+		return errors_add(errors, value->at, "an empty list; expected at least one entry");
+	for (i = 0; i < value->count; i++)
+		if (check(tree_item(value, i), errors))
+			result = -EINVAL;
+	return result;
+}
+
+static int read_match(struct header *header, const struct pvcalls_value *root,
+		      struct errors *errors)
+{
+	const struct pvcalls_value *match = tree_get(root, "match");
+	const struct pvcalls_value *name = tree_get(match, "name");
+	const struct pvcalls_value *uuid = tree_get(match, "uuid");
+	const struct pvcalls_value *domid = tree_get(match, "domid");
+	int result = 0;
+
+	if (!match)
+		return errors_add(errors, root->at,
+				  "match is missing; expected match: {name: pattern} (\"*\": all)");
+	if (match->kind != PVCALLS_VALUE_MAP || (!name && !uuid && !domid))
+		return errors_add(errors, match->at,
+				  "matches nothing; expected a map with name, uuid or domid");
+	if (name && check_each(name, check_glob, errors))
+		result = -EINVAL;
+	if (uuid && check_each(uuid, check_glob, errors))
+		result = -EINVAL;
+	if (domid && check_each(domid, check_domid, errors))
+		result = -EINVAL;
+	header->match = match;
+	return result;
+}
+
+/* A key with one of two words; *second whether it is the second. Absent: the first. */
+static int read_word(const struct pvcalls_value *root, const char *key, const char *first_word,
+		     const char *second_word, bool *second, struct errors *errors)
+{
+	const struct pvcalls_value *value = tree_get(root, key);
+
+	*second = false;
+	if (!value)
+		return 0;
+	if (value->kind == PVCALLS_VALUE_SCALAR) {
+		*second = strcmp(value->text, second_word) == 0;
+		if (*second || strcmp(value->text, first_word) == 0)
+			return 0;
+	}
+	return errors_add(errors, value->at, "wrong %s; expected %s or %s", key, first_word,
+			  second_word);
+}
+
+static int read_on_revoke(const struct pvcalls_value *root, struct errors *errors)
+{
+	const struct pvcalls_value *value = tree_get(root, "on_revoke");
+	const char *text = value && value->kind == PVCALLS_VALUE_SCALAR ? value->text : "";
+
+	if (!value || strcmp(text, "keep") == 0)
+		return 0;
+	if (strcmp(text, "drain") == 0 || strcmp(text, "reset") == 0)
+		return errors_add(errors, value->at,
+				  "on_revoke: %s is not supported yet; expected keep", text);
+	return errors_add(errors, value->at, "wrong on_revoke; expected keep");
+}
+
+int header_read(struct header *header, const struct pvcalls_value *root, struct errors *errors)
+{
+	int result = 0;
+
+	memset(header, 0, sizeof(*header));
+	result |= read_version(root, errors);
+	result |= read_name(header, root, errors);
+	result |= read_match(header, root, errors);
+	result |= read_word(root, "mode", "enforce", "audit", &header->audit, errors);
+	result |= read_word(root, "default", "deny", "allow", &header->default_allows, errors);
+	result |= read_on_revoke(root, errors);
+	return result ? -EINVAL : 0;
+}
+
+static bool glob_fits(const struct pvcalls_value *value, const struct pvcalls_guest *guest,
+		      bool by_uuid)
+{
+	return glob_matches(value->text, by_uuid ? guest->uuid : guest->name);
+}
+
+static bool domid_fits(const struct pvcalls_value *value, const struct pvcalls_guest *guest,
+		       bool unused)
+{
+	uint32_t domid;
+
+	(void)unused;
+	return read_domid(value, &domid) == 0 && domid == guest->domid;
+}
+
+/* An absent key fits every guest. */
+static bool any_fits(const struct pvcalls_value *value, const struct pvcalls_guest *guest,
+		     bool (*fits)(const struct pvcalls_value *, const struct pvcalls_guest *, bool),
+		     bool by_uuid)
+{
+	uint32_t i;
+
+	if (!value)
+		return true;
+	if (value->kind == PVCALLS_VALUE_SCALAR)
+		return fits(value, guest, by_uuid);
+	for (i = 0; i < value->count; i++)
+		if (fits(tree_item(value, i), guest, by_uuid))
+			return true;
+	return false;
+}
+
+bool header_matches(const struct header *header, const struct pvcalls_guest *guest)
+{
+	return any_fits(tree_get(header->match, "name"), guest, glob_fits, false) &&
+	       any_fits(tree_get(header->match, "uuid"), guest, glob_fits, true) &&
+	       any_fits(tree_get(header->match, "domid"), guest, domid_fits, false);
+}

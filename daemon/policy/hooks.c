@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "policy/hooks.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+#include <pvcalls/plugin.h>
+
+#include "base/clock.h"
+#include "call/wire_errno.h"
+
+#define USAGE_AGE_NS NS_PER_MS
+
+static uint64_t cpu_ns(const struct rusage *usage)
+{
+	return (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * NS_PER_S +
+	       (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * NS_PER_US;
+}
+
+static void look(struct hook_watch *watch)
+{
+	struct rusage usage;
+
+	watch->usage_ns = watch->now_ns;
+	if (getrusage(RUSAGE_THREAD, &usage))
+		return;
+	watch->cpu_ns = cpu_ns(&usage);
+	watch->sleeps = usage.ru_nvcsw;
+}
+
+void hooks_begin(struct hook_watch *watch)
+{
+	watch->now_ns = clock_monotonic_ns();
+	if (watch->now_ns - watch->usage_ns > USAGE_AGE_NS)
+		look(watch);
+}
+
+static bool was_preempted(const struct hook_watch *watch)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_THREAD, &usage))
+		return false;
+	return usage.ru_nvcsw == watch->sleeps &&
+	       cpu_ns(&usage) - watch->cpu_ns < PVCALLS_HOOK_FAULT_NS;
+}
+
+enum hook_time hooks_end(struct hook_watch *watch, uint64_t *took_ns)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	*took_ns = now_ns - watch->now_ns;
+	watch->now_ns = now_ns;
+	if (*took_ns <= PVCALLS_HOOK_SLOW_NS)
+		return HOOK_FINE;
+	if (*took_ns <= PVCALLS_HOOK_FAULT_NS || was_preempted(watch))
+		return HOOK_SLOW;
+	return HOOK_FAULT;
+}
+
+bool hook_error_is_valid(uint32_t error)
+{
+	/* A frontend takes these for "not yet" and would wait for what never comes. */
+	if (error == 0 || error > INT_MAX || error == EINPROGRESS || error == EALREADY)
+		return false;
+	return wire_errno_name((int)error) != NULL;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The time that hooks take.
+ *
+ * Theory of operation. Each hook lies between two readings of the monotonic clock, which cost 20 ns
+ * each. Over PVCALLS_HOOK_FAULT_NS is a fault, unless it was the scheduler that took the time: when
+ * the thread used less processor time than that and did not go to sleep, but was preempted, the
+ * plugin is not to blame. To tell, the thread's usage is looked at when a decision begins, at most
+ * once per millisecond, and again only after an overrun.
+ */
+#ifndef POLICY_HOOKS_H
+#define POLICY_HOOKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How a hook was for time. */
+enum hook_time {
+	HOOK_FINE,
+	HOOK_SLOW,  /* over PVCALLS_HOOK_SLOW_NS, or preempted */
+	HOOK_FAULT, /* over PVCALLS_HOOK_FAULT_NS */
+};
+
+/* Zeroed means: never looked. */
+struct hook_watch {
+	uint64_t now_ns;   /* end of the last hook, begin of the next */
+	uint64_t usage_ns; /* when the usage was looked at */
+	uint64_t cpu_ns;   /* processor time of the thread then */
+	long sleeps;       /* voluntary switches then */
+};
+
+/* Whether a plugin may deny with this errno (positive, wire numbering). */
+bool hook_error_is_valid(uint32_t error);
+
+/* Begins a row of hooks. */
+void hooks_begin(struct hook_watch *watch);
+/* Ends a hook; the next one begins at once. *took_ns is what the clock says. */
+enum hook_time hooks_end(struct hook_watch *watch, uint64_t *took_ns);
+
+#endif

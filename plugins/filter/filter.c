@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * filter: ordered rules over operation, address and port; the first that matches speaks.
+ *
+ * Theory of operation. The host finds the first match among any number of rules for one endpoint at
+ * a time. Rules about the remote end (to, from, or no condition) and rules about the guest's own
+ * end (at) are therefore two sets, each with a place for every rule, so that an index means the
+ * same rule in both and the smaller one is the first match. The few rules on accept with both from
+ * and at are tried one by one. A rule with `mode: audit` must not hide the rules behind it: a
+ * second table without these rules says what is enforced.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include <pvcalls/plugin.h>
+
+#define BIT(op)   (1u << (op))
+#define ALL       (BIT(PVCALLS_OP_COUNT) - 1)
+#define TO_OPS    (BIT(PVCALLS_OP_CONNECT) | BIT(PVCALLS_OP_BIND))
+#define FROM_OPS  BIT(PVCALLS_OP_ACCEPT)
+#define AT_OPS    (BIT(PVCALLS_OP_BIND) | BIT(PVCALLS_OP_LISTEN) | BIT(PVCALLS_OP_ACCEPT))
+#define PAIRS_MAX 64u
+
+typedef const struct pvcalls_value value_t;
+
+struct rule {
+	char id[PVCALLS_RULE_MAX];
+	uint32_t kind; /* PVCALLS_ALLOW or PVCALLS_DENY */
+	uint32_t error;
+	uint32_t audit;
+};
+
+struct table {
+	struct pvcalls_set *remote;
+	struct pvcalls_set *local;
+};
+
+/* A rule on accept with both ends: from is its rule of op ACCEPT, at that of op LISTEN. */
+struct pair {
+	int32_t rule;
+	struct pvcalls_set *set;
+};
+
+struct filter {
+	const struct pvcalls_host *host;
+	struct rule *rules;
+	struct table all;
+	struct table enforced; /* without the rules in audit mode */
+	struct pair pairs[PAIRS_MAX];
+	uint32_t pair_count;
+};
+
+static int32_t add_to(struct filter *filter, struct table *table, uint32_t ops, value_t *remote,
+		      value_t *local)
+{
+	const struct pvcalls_host *host = filter->host;
+	int32_t result = host->set_add(host, table->remote, local ? 0 : ops, remote);
+
+	return result | host->set_add(host, table->local, local ? ops : 0, local);
+}
+
+static int32_t add_pair(struct filter *filter, int32_t index, value_t *from, value_t *at)
+{
+	const struct pvcalls_host *host = filter->host;
+	struct pvcalls_set *set = host->set_create(host);
+
+	if (filter->pair_count == PAIRS_MAX)
+		return host->error_at(host, at,
+				      "too many rules with both from and at; expected at most 64");
+	if (!set || host->set_add(host, set, BIT(PVCALLS_OP_ACCEPT), from) ||
+	    host->set_add(host, set, BIT(PVCALLS_OP_LISTEN), at) || host->set_build(host, set))
+		return -1;
+	filter->pairs[filter->pair_count++] = (struct pair){index, set};
+	return 0;
+}
+
+/* Puts rule number index into the tables it belongs to, and empty places into the others. */
+static int32_t place_rule(struct filter *filter, int32_t index, uint32_t ops, value_t *remote,
+			  value_t *local)
+{
+	const struct rule *rule = &filter->rules[index];
+	int32_t result = 0;
+
+	if (remote && local) {
+		result = add_pair(filter, index, remote, local);
+		ops = 0;
+		remote = local = NULL;
+	}
+	if (rule->kind == PVCALLS_DENY || rule->audit)
+		ops |= PVCALLS_SET_QUIET;
+	result |= add_to(filter, &filter->all, ops, remote, local);
+	if (rule->audit)
+		return result | add_to(filter, &filter->enforced, 0, NULL, NULL);
+	return result | add_to(filter, &filter->enforced, ops, remote, local);
+}
+
+static int32_t check_ends(const struct pvcalls_host *host, uint32_t ops, value_t *to, value_t *from,
+			  value_t *at)
+{
+	if (to && (ops & ~TO_OPS))
+		return host->error_at(host, to, "\"to\" is for connect and bind only");
+	if (from && (ops & ~FROM_OPS))
+		return host->error_at(host, from, "\"from\" is for accept only");
+	if (at && (ops & ~AT_OPS))
+		return host->error_at(host, at, "\"at\" is for bind, listen and accept only");
+	if (to && at)
+		return host->error_at(host, at, "\"to\" and \"at\" in one rule; expected one");
+	return 0;
+}
+
+static int32_t read_rule(struct filter *filter, int32_t index, value_t *section)
+{
+	static const char *const verdicts[] = {"allow", "deny"};
+	static const char *const modes[] = {"enforce", "audit"};
+	const struct pvcalls_host *host = filter->host;
+	struct rule *rule = &filter->rules[index];
+	value_t *to = host->value_get(section, "to");
+	value_t *from = host->value_get(section, "from");
+	value_t *at = host->value_get(section, "at");
+	value_t *error = host->value_get(section, "errno");
+	value_t *mode = host->value_get(section, "mode");
+	value_t *id = host->value_get(section, "id");
+	value_t *on = host->value_get(section, "on");
+	value_t *verdict = host->value_get(section, "verdict");
+	uint32_t denies = 0;
+	uint32_t ops = 0;
+	int32_t result;
+
+	if (!id || !on || !verdict)
+		return host->error_at(host, section,
+				      "not a rule; expected a map with id, on and verdict");
+	result = host->read_id(host, id, rule->id);
+	result |= host->read_choice(host, verdict, verdicts, 2, &denies);
+	rule->kind = denies ? PVCALLS_DENY : PVCALLS_ALLOW;
+	if (mode)
+		result |= host->read_choice(host, mode, modes, 2, &rule->audit);
+	if (error && !denies)
+		result |= host->error_at(host, error, "errno without \"verdict: deny\"");
+	else if (error)
+		result |= host->read_errno(host, error, &rule->error);
+	result |= host->read_ops(host, on, denies ? ALL & ~BIT(PVCALLS_OP_RELEASE) : ALL, &ops);
+	result |= check_ends(host, ops, to, from, at);
+	return result | place_rule(filter, index, ops, to ? to : from, at);
+}
+
+static int32_t open_table(const struct pvcalls_host *host, struct table *table)
+{
+	table->remote = host->set_create(host);
+	table->local = host->set_create(host);
+	return table->remote && table->local ? 0 : -1;
+}
+
+static int32_t close_table(const struct pvcalls_host *host, const struct table *table)
+{
+	return host->set_build(host, table->remote) | host->set_build(host, table->local);
+}
+
+static void *create(const struct pvcalls_host *host, value_t *section)
+{
+	value_t *rules = host->value_get(section, "rules");
+	struct filter *filter = host->alloc(host, sizeof(*filter));
+	uint32_t count = host->value_count(rules);
+	int32_t result = 0;
+	uint32_t i;
+
+	if (host->value_kind(rules) != PVCALLS_VALUE_LIST) {
+		host->error_at(host, rules ? rules : section, "no rules; expected a list of rules");
+		return NULL;
+	}
+	if (!filter || open_table(host, &filter->all) || open_table(host, &filter->enforced))
+		return NULL;
+	filter->host = host;
+	filter->rules = host->alloc(host, (count + 1) * sizeof(*filter->rules));
+	if (!filter->rules)
+		return NULL;
+	for (i = 0; i < count; i++)
+		result |= read_rule(filter, (int32_t)i, host->value_item(rules, i));
+	if (result || close_table(host, &filter->all) || close_table(host, &filter->enforced))
+		return NULL;
+	return filter;
+}
+
+static int32_t first_of(int32_t a, int32_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
+static int32_t find(const struct filter *filter, const struct table *table,
+		    const struct pvcalls_call *call)
+{
+	const struct pvcalls_host *host = filter->host;
+	const struct pvcalls_endpoint *local =
+		call->op == PVCALLS_OP_BIND ? &call->effective : &call->local;
+	int32_t found = first_of(host->set_find(table->remote, call->op, &call->effective),
+				 host->set_find(table->local, call->op, local));
+	const struct pair *pair;
+	uint32_t i;
+
+	for (i = 0; call->op == PVCALLS_OP_ACCEPT && i < filter->pair_count; i++) {
+		pair = &filter->pairs[i];
+		if (found >= 0 && found < pair->rule)
+			break;
+		if (table == &filter->enforced && filter->rules[pair->rule].audit)
+			continue;
+		if (host->set_find(pair->set, PVCALLS_OP_ACCEPT, &call->effective) == 0 &&
+		    host->set_find(pair->set, PVCALLS_OP_LISTEN, local) == 1)
+			return pair->rule;
+	}
+	return found;
+}
+
+static void say(const struct rule *rule, struct pvcalls_verdict *verdict)
+{
+	verdict->kind = rule->kind;
+	verdict->error = rule->error;
+	memcpy(verdict->rule, rule->id, sizeof(rule->id));
+}
+
+static void decide(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+{
+	const struct filter *filter = instance;
+	int32_t found = find(filter, &filter->all, call);
+	int32_t enforced;
+
+	if (found < 0)
+		return;
+	say(&filter->rules[found], verdict);
+	if (!filter->rules[found].audit)
+		return;
+	enforced = find(filter, &filter->enforced, call);
+	if (enforced >= 0 && filter->rules[enforced].kind == PVCALLS_DENY) {
+		say(&filter->rules[enforced], verdict);
+		return;
+	}
+	verdict->flags = PVCALLS_VERDICT_AUDIT_ONLY;
+	verdict->enforced = enforced >= 0 ? PVCALLS_ALLOW : PVCALLS_DEFER;
+}
+
+/* An allow of the first address says nothing about another; a deny of that one counts. */
+static void check(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+{
+	decide(instance, call, verdict);
+	verdict->enforced = PVCALLS_DEFER;
+	if (verdict->kind == PVCALLS_DENY)
+		return;
+	verdict->kind = PVCALLS_DEFER;
+	verdict->flags = 0;
+}
+
+static int32_t explain(void *instance, const struct pvcalls_call *call, char *rule, char *reason)
+{
+	const struct filter *filter = instance;
+	const struct pvcalls_host *host = filter->host;
+	const struct pvcalls_endpoint *local =
+		call->op == PVCALLS_OP_BIND ? &call->effective : &call->local;
+	int32_t near = host->set_near_miss(filter->enforced.remote, call->op, &call->effective,
+					   reason, PVCALLS_REASON_MAX);
+
+	if (near < 0)
+		near = host->set_near_miss(filter->enforced.local, call->op, local, reason,
+					   PVCALLS_REASON_MAX);
+	if (near < 0)
+		return 0;
+	memcpy(rule, filter->rules[near].id, PVCALLS_RULE_MAX);
+	return 1;
+}
+
+PVCALLS_PLUGIN(.name = "filter", .version = "1.0",
+	       .description = "allows and denies calls by operation, address and port", .ops = ALL,
+	       .create = create, .decide = decide, .check = check, .explain = explain);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Policies whose chain is a filter, from text to verdict. */
+#include "bench_policy.h"
+
+static const char web[] =
+	"groups:\n"
+	"  upstreams: [10.20.0.0/16, 198.51.100.7]\n"
+	"  nested: [upstreams, 10.30.0.0/24]\n"
+	"chain:\n"
+	"  - plugin: filter\n"
+	"    rules:\n"
+	"      - {id: no-smtp, on: connect, to: {ports: [25]}, verdict: deny, errno: ECONNREFUSED}\n"
+	"      - {id: out, on: connect, to: {net: [nested, public], ports: [443, 8000-8100]}, "
+	"verdict: allow}\n"
+	"      - {id: serve, on: [bind, listen], at: {ports: [8080]}, verdict: allow}\n"
+	"      - {id: near, on: accept, from: {net: 10.0.0.0/8}, at: {ports: 8080}, verdict: allow}\n"
+	"      - {id: far, on: accept, from: {net: [198.51.100.0/24]}, verdict: allow}\n";
+
+static void test_first_match(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, web);
+	bench_expect(&bench, "connect 10.20.1.1:443", VERDICT_ALLOW, "filter", "out");
+	bench_expect(&bench, "connect 10.30.0.9:8050", VERDICT_ALLOW, "filter", "out");
+	bench_expect(&bench, "connect 8.8.8.8:25", VERDICT_DENY, "filter", "no-smtp");
+	assert_int_equal(bench.decision.error, -111);
+	bench_expect(&bench, "bind 192.0.2.10:8080", VERDICT_ALLOW, "filter", "serve");
+	bench_expect(&bench, "listen 192.0.2.10:8080", VERDICT_ALLOW, "filter", "serve");
+	bench_expect(&bench, "accept 10.1.1.1:999 at 192.0.2.10:8080", VERDICT_ALLOW, "filter",
+		     "near");
+	bench_expect(&bench, "accept 10.1.1.1:999 at 192.0.2.10:8081", VERDICT_DENY, "default",
+		     "default");
+	bench_expect(&bench, "accept 198.51.100.1:999 at 192.0.2.10:8081", VERDICT_ALLOW, "filter",
+		     "far");
+	bench_expect(&bench, "socket", VERDICT_ALLOW, "default", "");
+	bench_expect(&bench, "release", VERDICT_ALLOW, "default", "");
+	bench_expect(&bench, "poll", VERDICT_ALLOW, "default", "");
+	bench_close(&bench);
+}
+
+static void test_near_misses(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, web);
+	bench_expect(&bench, "connect 10.20.1.1:8443", VERDICT_DENY, "default", "default");
+	assert_string_equal(bench.decision.reason, "out: port 8443 is not in 443, 8000-8100");
+	assert_int_equal(bench.decision.error, -13);
+	bench_expect(&bench, "connect 10.99.1.1:443", VERDICT_DENY, "default", "default");
+	assert_string_equal(bench.decision.reason,
+			    "out: address 10.99.1.1 is not in nested, public");
+	bench_expect(&bench, "accept 11.0.0.1:9 at 192.0.2.10:8081", VERDICT_DENY, "default",
+		     "default");
+	assert_string_equal(bench.decision.reason,
+			    "far: address 11.0.0.1 is not in 198.51.100.0/24");
+	bench_use(&bench, "chain: []\n");
+	bench_expect(&bench, "connect 10.20.1.1:8443", VERDICT_DENY, "default", "default");
+	assert_string_equal(bench.decision.reason, "no rule of policy test allows it");
+	bench_close(&bench);
+}
+
+static void test_port_ranges_are_numbers(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, "chain:\n- plugin: filter\n  rules:\n"
+			  "  - {id: r, on: connect, to: {ports: 900-10000}, verdict: allow}\n");
+	bench_expect(&bench, "connect 8.8.8.8:1000", VERDICT_ALLOW, "filter", "r");
+	bench_expect(&bench, "connect 8.8.8.8:9999", VERDICT_ALLOW, "filter", "r");
+	bench_expect(&bench, "connect 8.8.8.8:90", VERDICT_DENY, "default", "default");
+	bench_expect(&bench, "connect 8.8.8.8:10001", VERDICT_DENY, "default", "default");
+	bench_close(&bench);
+}
+
+static void test_audit_of_one_rule(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench,
+		  "chain:\n- plugin: filter\n  rules:\n"
+		  "  - {id: try, on: connect, to: {ports: 80}, verdict: deny, mode: audit}\n"
+		  "  - {id: soon, on: connect, to: {ports: 81}, verdict: allow, mode: audit}\n"
+		  "  - {id: hard, on: connect, to: {net: 8.8.8.8}, verdict: deny}\n"
+		  "  - {id: web, on: connect, to: {ports: [80, 443]}, verdict: allow}\n");
+	bench_expect(&bench, "connect 8.8.4.4:80", VERDICT_WOULD_DENY, "filter", "try");
+	assert_int_equal(bench.decision.error, 0);
+	bench_expect(&bench, "connect 8.8.8.8:80", VERDICT_DENY, "filter", "hard");
+	bench_expect(&bench, "connect 8.8.4.4:443", VERDICT_ALLOW, "filter", "web");
+	bench_expect(&bench, "connect 8.8.4.4:81", VERDICT_DENY, "default", "default");
+	assert_string_equal(bench.decision.reason, "soon would allow it, but has mode: audit");
+	bench_close(&bench);
+}
+
+static void test_audit_of_all(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, "mode: audit\nchain:\n- plugin: filter\n  rules:\n"
+			  "  - {id: no, on: connect, to: {ports: 25}, verdict: deny}\n"
+			  "  - {id: web, on: connect, to: {ports: 443}, verdict: allow}\n");
+	bench_expect(&bench, "connect 8.8.8.8:25", VERDICT_WOULD_DENY, "filter", "no");
+	bench_expect(&bench, "connect 8.8.8.8:26", VERDICT_WOULD_DENY, "default", "default");
+	assert_string_equal(bench.decision.reason, "web: port 26 is not in 443");
+	bench_expect(&bench, "connect 8.8.8.8:443", VERDICT_ALLOW, "filter", "web");
+	bench_expect(&bench, "connect 127.0.0.1:443", VERDICT_DENY, "floor", "loopback");
+	bench_expect(&bench, "connect 192.0.2.10:25", VERDICT_DENY, "floor", "host-address");
+	bench_close(&bench);
+}
+
+static void test_default_allow(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, "default: allow\n");
+	bench_expect(&bench, "connect 8.8.8.8:25", VERDICT_ALLOW, "default", "default");
+	bench_expect(&bench, "connect 127.0.0.1:25", VERDICT_DENY, "floor", "loopback");
+	bench_close(&bench);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_first_match),
+		cmocka_unit_test(test_near_misses),
+		cmocka_unit_test(test_port_ranges_are_numbers),
+		cmocka_unit_test(test_audit_of_one_rule),
+		cmocka_unit_test(test_audit_of_all),
+		cmocka_unit_test(test_default_allow),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
