@@ -103,6 +103,11 @@ struct engine {
 struct engine *engine_create(int control);
 void engine_destroy(struct engine *engine);
 
+/*
+ * Everything that can be done without waiting: events, requests, streams, answers, the writer.
+ * Returns whether anything was done.
+ */
+bool engine_turn(struct engine *engine);
 /* Serves until the supervisor is gone or says so. Returns 0 or -errno. */
 int engine_run(struct engine *engine);
 

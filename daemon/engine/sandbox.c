@@ -29,6 +29,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(ppoll),
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(getrusage),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(restart_syscall),
 	/* sockets and streams */

@@ -71,8 +71,7 @@ static void cut_off(struct engine *engine)
 	link_send(engine, CONTROL_BROKEN, 0, 0, engine->broken);
 }
 
-/* Everything that can be done without waiting. Returns whether anything was done. */
-static bool work(struct engine *engine)
+bool engine_turn(struct engine *engine)
 {
 	bool busy;
 
@@ -102,7 +101,7 @@ static bool look(struct engine *engine)
 	deadline = clock_monotonic_ns() + engine->spin_ns;
 	do {
 		sched_yield();
-		if (loop_turn(engine->loop, 0) > 0 || work(engine)) {
+		if (loop_turn(engine->loop, 0) > 0 || engine_turn(engine)) {
 			engine->spin_ns = engine->spin_ns * 2 < ENGINE_SPIN_NS_MAX
 						  ? engine->spin_ns * 2
 						  : ENGINE_SPIN_NS_MAX;
@@ -136,7 +135,7 @@ int engine_run(struct engine *engine)
 	int error = 0;
 
 	while (!engine->stop && error >= 0) {
-		if (work(engine)) {
+		if (engine_turn(engine)) {
 			error = loop_turn(engine->loop, 0);
 			continue;
 		}
