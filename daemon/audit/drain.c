@@ -158,8 +158,11 @@ static bool endpoint_sound(struct pvcalls_endpoint *endpoint)
 /* Brings every field into the range that readers of the trail rely on. False if one was not. */
 static bool make_sound(struct audit_record *record)
 {
-	bool sound = endpoint_sound(&record->requested) & endpoint_sound(&record->effective) &
-		     endpoint_sound(&record->local) & endpoint_sound(&record->peer);
+	bool sound = endpoint_sound(&record->requested);
+
+	sound = endpoint_sound(&record->effective) && sound;
+	sound = endpoint_sound(&record->local) && sound;
+	sound = endpoint_sound(&record->peer) && sound;
 	if (record->op > PVCALLS_OP_COUNT) {
 		record->op = PVCALLS_OP_COUNT;
 		sound = false;

@@ -14,14 +14,9 @@
 #include <unistd.h>
 
 /* Sanitizers make system calls of their own when they report, and need /proc. */
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef PVCALLS_SANITIZED
 #define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
+#else
 #define SANITIZED 0
 #endif
 

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Descriptors beside the guest's sockets: loop, queue, bells, netlink, and those about to be reset.
@@ -73,7 +74,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(tgkill),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
-#ifdef __SANITIZE_ADDRESS__
+#ifdef PVCALLS_SANITIZED
 	/* what the sanitizers' runtime does beside */
 	SCMP_SYS(sigaltstack),
 	SCMP_SYS(sched_getaffinity),
@@ -143,7 +144,7 @@ static int add_rules(scmp_filter_ctx filter)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-					 SCMP_A0(SCMP_CMP_EQ, 2 /* AF_INET */));
+					 SCMP_A0(SCMP_CMP_EQ, AF_INET, 0));
 	/* Only memory that can't be executed. */
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

@@ -46,7 +46,7 @@ static void limit_self(void)
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_FSIZE, 0);
 	limit(RLIMIT_NOFILE, JOB_FILES_MAX);
-#ifndef __SANITIZE_ADDRESS__ /* its shadow alone is larger */
+#ifndef PVCALLS_SANITIZED /* its shadow alone is larger */
 	limit(RLIMIT_AS, JOB_MEMORY_MAX);
 #endif
 }

@@ -41,6 +41,7 @@
 
 static const char policy_text[] = "version: 1\n"
 				  "name: fuzz\n"
+				  "match: {name: fuzz}\n"
 				  "default: allow\n"
 				  "floor: {allow: [{on: [connect, bind], "
 				  "to: {net: [127.0.0.0/8]}}]}\n";
@@ -53,7 +54,7 @@ struct fuzz {
 	int supervisor;
 	int listener;
 	int peer; /* the last connection the listener accepted, or -1 */
-	int descriptors;
+	int descriptors; /* before this input */
 	uint32_t req_prod;
 };
 
@@ -170,7 +171,6 @@ static struct fuzz *fuzz_open(void)
 	open_trail(fuzz);
 	open_guest(fuzz);
 	open_policy(fuzz->engine);
-	fuzz->descriptors = count_descriptors();
 	return fuzz;
 }
 
@@ -424,6 +424,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!fuzz)
 		fuzz = fuzz_open();
 	reset_guest(fuzz);
+	fuzz->descriptors = count_descriptors();
 	attach.names = next(&input) & 1;
 	fuzz->engine->start.sync = next(&input) & 1;
 	assert(engine_attach(fuzz->engine, &attach, &fault) == 0);
