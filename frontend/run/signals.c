@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * COMMAND shares our process group, so what the terminal sends (Ctrl-C, window changes) it gets by
+ * itself; only what is sent to us alone is passed on. We are the reaper of everything below us, so
+ * that daemonised descendants can be found and ended with COMMAND.
+ */
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGUSR1, SIGUSR2};
+
+int signals_open(void)
+{
+	sigset_t set;
+	size_t i;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
+		sigaddset(&set, passed_on[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static void reap(struct run *run)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != run->command)
+			continue;
+		run->ended = true;
+		run->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	}
+}
+
+void signals_event(struct source *source, uint32_t events)
+{
+	struct run *run = (struct run *)((char *)source - offsetof(struct run, signal_source));
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(source->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(run);
+		else if (info.ssi_code <= 0 && !run->ended)
+			kill(run->command, (int)info.ssi_signo);
+	}
+}
+
+static bool kill_children(void)
+{
+	char path[64];
+	FILE *file;
+	bool any = false;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	while (fscanf(file, "%d", &pid) == 1) {
+		any = true;
+		kill(pid, SIGKILL);
+	}
+	fclose(file);
+	return any;
+}
+
+void signals_kill_rest(void)
+{
+	while (kill_children())
+		while (waitpid(-1, NULL, 0) > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+			;
+}
