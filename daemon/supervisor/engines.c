@@ -164,7 +164,7 @@ static void readable(struct loop_source *source, uint32_t events)
 	engine_receive(engine);
 }
 
-int engine_spawn(struct engine *engine, int socket)
+static int spawn(struct engine *engine, int socket)
 {
 	static char name[] = "pvcalls-engine";
 	char *argv[] = {name, engine->guest.name, NULL};
@@ -276,7 +276,7 @@ static int launch(struct engine *engine, struct device *device, const struct pol
 	error = equip(engine, device, policy);
 	if (error)
 		return error;
-	error = engine->engines->spawn(engine, other);
+	error = spawn(engine, other);
 	if (error)
 		writer_finish(engine->engines->writer, engine->queue_id);
 	return error;

@@ -63,6 +63,18 @@ void guest_drop(struct guest *guest, enum audit_close reason, const char *why)
 	device->host->ops->drop(device, why);
 }
 
+static void note_detached(struct guest *guest, const char *why)
+{
+	const char *name = guest->device->guest.name;
+
+	if (!guest->attached)
+		return;
+	guest->attached = false;
+	log_info(guest->guests->log, "guest %s: detached: %s", name, why);
+	writer_event(guest->guests->writer, AUDIT_EVENT_GUEST_DETACHED, name, guest->device->uid,
+		     "%s", why);
+}
+
 /* The guest broke the protocol. */
 static void cut_off(struct guest *guest, const char *how)
 {
@@ -300,18 +312,6 @@ static void engine_broken(void *owner, const char *text)
 	cut_off(owner, text);
 }
 
-static void note_detached(struct guest *guest, const char *why)
-{
-	const char *name = guest->device->guest.name;
-
-	if (!guest->attached)
-		return;
-	guest->attached = false;
-	log_info(guest->guests->log, "guest %s: detached: %s", name, why);
-	writer_event(guest->guests->writer, AUDIT_EVENT_GUEST_DETACHED, name, guest->device->uid,
-		     "%s", why);
-}
-
 static void engine_detached(void *owner)
 {
 	struct guest *guest = owner;
@@ -514,6 +514,7 @@ void guests_stop(struct guests *guests)
 		/* Their states stay as they are: nothing must make a frontend give up. */
 		guest->dropped = true;
 		loop_disarm(guests->loop, &guest->hold);
+		note_detached(guest, "the daemon stops");
 		leave_engine(guest, AUDIT_CLOSE_SHUTDOWN);
 	}
 }

@@ -235,7 +235,6 @@ static enum exit_status prepare_engines(struct supervisor *supervisor)
 		.log_fd = supervisor->log_fd,
 		.privileged = privileged(),
 		.transport = CONTROL_TRANSPORT_LOCAL,
-		.spawn = engine_spawn,
 	};
 	error = engines_open(&supervisor->engines);
 	if (error)

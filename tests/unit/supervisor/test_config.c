@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What people write: the command line, pvcallsd.yaml, names and numbers. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "supervisor/config.h"
+#include "supervisor/names.h"
+#include "supervisor/options.h"
+
+static void names_of_guests(void **state)
+{
+	char name[70];
+
+	(void)state;
+	assert_true(name_is_guest("a"));
+	assert_true(name_is_guest("9.Web_-1"));
+	assert_false(name_is_guest(""));
+	assert_false(name_is_guest("-a"));
+	assert_false(name_is_guest(".a"));
+	assert_false(name_is_guest("_a"));
+	assert_false(name_is_guest("a b"));
+	assert_false(name_is_guest("a/b"));
+	assert_false(name_is_guest("a\n"));
+	assert_false(name_is_guest("a\033[2J"));
+	assert_false(name_is_guest("\xc3\xa4"));
+	memset(name, 'x', sizeof(name));
+	name[63] = '\0';
+	assert_true(name_is_guest(name));
+	name[63] = 'x';
+	name[64] = '\0';
+	assert_false(name_is_guest(name));
+}
+
+static void numbers_are_strict(void **state)
+{
+	static const char *const bad[] = {"",    " 1",  "1 ",  "+1", "-1",
+					  "0x1", "1.0", "1\n", "a",  "111111111111111111111"};
+	uint64_t value = 7;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_not_equal(number_read(bad[i], UINT64_MAX, &value), 0);
+	assert_int_equal(value, 7);
+	assert_int_equal(number_read("18446744073709551615", UINT64_MAX, &value), 0);
+	assert_true(value == UINT64_MAX);
+	assert_int_equal(number_read("18446744073709551616", UINT64_MAX, &value), -ERANGE);
+	assert_int_equal(number_read("99999999999999999999", UINT64_MAX, &value), -ERANGE);
+	assert_int_equal(number_read("4294967295", UINT32_MAX, &value), 0);
+	assert_int_equal(number_read("4294967296", UINT32_MAX, &value), -ERANGE);
+	assert_int_equal(number_read("007", 10, &value), 0);
+	assert_int_equal(value, 7);
+}
+
+static int parse_words(struct options *options, struct fault *fault, int count, ...)
+{
+	char *argv[16] = {(char[]){"pvcallsd"}};
+	va_list words;
+	int result;
+
+	va_start(words, count);
+	for (int i = 1; i <= count; i++)
+		argv[i] = strdup(va_arg(words, const char *));
+	va_end(words);
+	result = options_parse(options, count + 1, argv, fault);
+	/* Options borrow from argv: compared here, before it goes. */
+	if (!result && count >= 2)
+		assert_ptr_equal(options->policy_dirs[0], argv[2]);
+	for (int i = 1; i <= count; i++)
+		free(argv[i]);
+	return result;
+}
+
+static void options_have_defaults(void **state)
+{
+	struct options options;
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(parse_words(&options, &fault, 0), 0);
+	assert_int_equal(options.policy_dir_count, 3);
+	assert_string_equal(options.policy_dirs[1], "/etc/pvcalls/policy.d");
+	assert_string_equal(options.state_dir, "/var/lib/pvcalls");
+	assert_string_equal(options.runtime_dir, "/run/pvcalls");
+	assert_false(options.policy_dirs_given || options.config_given || options.foreground);
+	assert_int_equal(options.log_level, LOG_LEVEL_INFO);
+}
+
+static void options_replace_directories(void **state)
+{
+	struct options options;
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(parse_words(&options, &fault, 5, "--policy-dir", "a", "--policy-dir=b",
+				     "--log-level=debug", "--foreground"),
+			 0);
+	assert_int_equal(options.policy_dir_count, 2);
+	assert_true(options.policy_dirs_given);
+	assert_true(options.foreground);
+	assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
+}
+
+static void options_say_what_is_wrong(void **state)
+{
+	struct options options;
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(parse_words(&options, &fault, 1, "--nope"), -EINVAL);
+	assert_non_null(strstr(fault.text, "--nope"));
+	assert_int_equal(parse_words(&options, &fault, 1, "--state-dir"), -EINVAL);
+	assert_non_null(strstr(fault.text, "missing"));
+	assert_int_equal(parse_words(&options, &fault, 1, "word"), -EINVAL);
+	assert_int_equal(parse_words(&options, &fault, 1, "--transport=tcp"), -EINVAL);
+	assert_non_null(strstr(fault.text, "local or xen"));
+	assert_int_equal(parse_words(&options, &fault, 1, "--log-level=loud"), -EINVAL);
+}
+
+static int parse(struct config *config, struct fault *fault, const char *text)
+{
+	fault->text[0] = '\0';
+	return config_parse(config, "c.yaml", text, strlen(text), fault);
+}
+
+static void config_has_defaults(void **state)
+{
+	static const char *const empty[] = {"", "\n", "# nothing\n  # at all\n"};
+	struct config config;
+	struct fault fault;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(parse(&config, &fault, empty[i]), 0);
+		assert_false(config.sync || config.low_ports);
+		assert_int_equal(config.uids_first, CONFIG_UIDS_FIRST);
+		assert_int_equal(config.uids_count, CONFIG_UIDS_COUNT);
+		assert_int_equal(config.sockets, CONFIG_SOCKETS);
+		config_clear(&config);
+	}
+}
+
+static void config_reads_all(void **state)
+{
+	static const char text[] = "durability: sync\n"
+				   "engine: {uids: 5000-5009, low_ports: true, sockets: 77}\n"
+				   "audit: {uid: 6000, segment_bytes: 64MiB, segment_age: 2h}\n"
+				   "local:\n"
+				   "  guests:\n"
+				   "    - {name: 'web-*', users: [1000, root]}\n"
+				   "    - {name: db, users: [1001]}\n"
+				   "control: {users: [1002]}\n";
+	struct config config;
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(parse(&config, &fault, text), 0);
+	assert_true(config.sync && config.low_ports);
+	assert_int_equal(config.uids_first, 5000);
+	assert_int_equal(config.uids_count, 10);
+	assert_int_equal(config.sockets, 77);
+	assert_int_equal(config.audit_uid, 6000);
+	assert_int_equal(config.segment_bytes, 64 << 20);
+	assert_int_equal(config.segment_age_s, 7200);
+	assert_int_equal(config.grant_count, 2);
+	assert_true(uid_list_has(&config.grants[0].users, 0));
+	assert_true(uid_list_has(&config.readers, 1002));
+	assert_false(uid_list_has(&config.readers, 1000));
+	config_clear(&config);
+}
+
+struct bad {
+	const char *text;
+	const char *said;
+};
+
+static void config_says_where(void **state)
+{
+	static const struct bad bad[] = {
+		{"durability: never\n", "c.yaml:1:13: crash or sync"},
+		{"engine:\n  colour: red\n", "c.yaml:2:3: unknown key 'colour'"},
+		{"engine:\n  sockets: 0\n", "c.yaml:2:12: a number from 1 to"},
+		{"engine: {sockets: -1}\n", "c.yaml:1:19:"},
+		{"engine: {low_ports: yes}\n", "true or false"},
+		{"engine: {uids: 5-4}\n", "a range of user ids"},
+		{"engine: {uids: 0-4}\n", "a range of user ids"},
+		{"engine: {uids: 5}\n", "a range of user ids"},
+		{"engine: {uids: 1-4294967295}\n", "a range of user ids"},
+		{"engine: 7\n", "keys with values"},
+		{"audit: {segment_bytes: 5}\n", "bytes were expected"},
+		{"audit: {segment_bytes: 5XB}\n", "bytes were expected"},
+		{"audit: {segment_age: 5}\n", "a time was expected"},
+		{"audit: {segment_age: 99999999999999999999d}\n", "a time was expected"},
+		{"audit: {uid: 2000000001}\n", "lies in engine.uids"},
+		{"local: {guests: [{name: a}]}\n", "both name and users"},
+		{"local: {guests: [{name: '', users: [1]}]}\n", "a guest's name"},
+		{"local: {guests: {name: a}}\n", "a list was expected"},
+		{"local: {guests: [{name: a, users: [no-such-user-here]}]}\n", "no such user"},
+		{"local: {guests: [{name: a, users: 7}]}\n", "a list of users"},
+		{"control: {users: [[1]]}\n", "a user's name or number"},
+		{"durability: crash\ndurability: sync\n", "c.yaml:2:1:"},
+		{"durability: &a crash\n", "c.yaml:1:"},
+		{"durability: [\n", "c.yaml:"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct config config;
+		struct fault fault;
+
+		assert_int_equal(parse(&config, &fault, bad[i].text), -EINVAL);
+		if (!strstr(fault.text, bad[i].said))
+			fail_msg("%s: said '%s'", bad[i].text, fault.text);
+	}
+}
+
+static void grants_say_who_may(void **state)
+{
+	static const char text[] = "local: {guests: [{name: 'web-*', users: [1000]}, "
+				   "{name: db, users: [1001, 1000]}]}\n";
+	struct config config;
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(parse(&config, &fault, text), 0);
+	assert_true(config_permits_guest(&config, 0, "anything", &fault));
+	assert_true(config_permits_guest(&config, geteuid(), "anything", &fault));
+	assert_true(config_permits_guest(&config, 1000, "web-7", &fault));
+	assert_true(config_permits_guest(&config, 1000, "db", &fault));
+	assert_true(config_permits_guest(&config, 1001, "db", &fault));
+	assert_false(config_permits_guest(&config, 1001, "web-7", &fault));
+	assert_non_null(strstr(fault.text, "1001"));
+	assert_non_null(strstr(fault.text, "web-7"));
+	assert_false(config_permits_guest(&config, 1000, "web", &fault));
+	config_clear(&config);
+}
+
+static void config_files_are_checked(void **state)
+{
+	char path[] = "/tmp/pvcalls-config-XXXXXX";
+	struct config config;
+	struct fault fault;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0 && write(fd, "durability: sync\n", 17) == 17);
+	assert_int_equal(config_load(&config, path, true, &fault), 0);
+	assert_true(config.sync);
+	config_clear(&config);
+	assert_int_equal(fchmod(fd, 0666), 0);
+	assert_int_equal(config_load(&config, path, true, &fault), -EINVAL);
+	assert_non_null(strstr(fault.text, "writable by others"));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(config_load(&config, path, true, &fault), -ENOENT);
+	assert_int_equal(config_load(&config, path, false, &fault), 0);
+	assert_int_equal(config_load(&config, "/dev/null", true, &fault), -EINVAL);
+	close(fd);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_of_guests),
+		cmocka_unit_test(numbers_are_strict),
+		cmocka_unit_test(options_have_defaults),
+		cmocka_unit_test(options_replace_directories),
+		cmocka_unit_test(options_say_what_is_wrong),
+		cmocka_unit_test(config_has_defaults),
+		cmocka_unit_test(config_reads_all),
+		cmocka_unit_test(config_says_where),
+		cmocka_unit_test(grants_say_who_may),
+		cmocka_unit_test(config_files_are_checked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
