@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Plain TCP: the server that every client of the benchmark talks to, and the client that the
+ * library is compared with. The client is an ordinary program, so it is also what runs inside
+ * pvcalls-run, pasta and the others.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "load.h"
+
+#define EVENTS  64
+#define BACKLOG 1024
+
+static const char usage[] =
+	"plain serve ADDRESS PORT 1 | plain out|in|rtt|connect ADDRESS PORT AMOUNT [in-flight=N] "
+	"[destinations=N] [byte=1]";
+
+static uint8_t buffer[LOAD_CHUNK];
+
+static void no_delay(int fd)
+{
+	const int on = 1;
+
+	/* Both sides of a comparison send at once. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+static int dial(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+		load_fail("connect");
+	no_delay(fd);
+	return fd;
+}
+
+static bool send_all(int fd, const void *bytes, size_t size)
+{
+	const char *next = bytes;
+
+	while (size > 0) {
+		ssize_t sent = send(fd, next, size, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return false;
+		next += sent;
+		size -= (size_t)sent;
+	}
+	return true;
+}
+
+static bool receive_all(int fd, void *bytes, size_t size)
+{
+	return size == 0 || recv(fd, bytes, size, MSG_WAITALL) == (ssize_t)size;
+}
+
+/* Sends bytes of the pattern. */
+static bool pour(int fd, uint64_t bytes)
+{
+	for (uint64_t done = 0; done < bytes;) {
+		uint64_t part = bytes - done < LOAD_CHUNK ? bytes - done : LOAD_CHUNK;
+
+		if (!send_all(fd, load_bytes(done), part))
+			return false;
+		done += part;
+	}
+	return true;
+}
+
+/* Receives bytes; their hash, or 0 if they did not all come. */
+static uint64_t drink(int fd, uint64_t bytes)
+{
+	struct load_hash hash;
+
+	load_hash_start(&hash);
+	while (bytes > 0) {
+		size_t most = bytes < LOAD_CHUNK ? bytes : LOAD_CHUNK;
+		ssize_t got = recv(fd, buffer, most, 0);
+
+		if (got <= 0)
+			return 0;
+		load_hash_feed(&hash, buffer, (size_t)got);
+		bytes -= (uint64_t)got;
+	}
+	return load_hash_end(&hash);
+}
+
+/* --- the server --- */
+
+/* Serves a request to its end; nothing else happens meanwhile, as in iperf3. */
+static void serve_request(int fd, uint8_t kind)
+{
+	struct load_request request = {.kind = kind};
+	uint64_t hash;
+	uint8_t byte;
+
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	no_delay(fd);
+	if (!receive_all(fd, (uint8_t *)&request + 1, sizeof(request) - 1))
+		return;
+	switch (kind) {
+	case LOAD_SINK:
+		hash = drink(fd, request.bytes);
+		send_all(fd, &hash, sizeof(hash));
+		break;
+	case LOAD_SOURCE:
+		pour(fd, request.bytes);
+		break;
+	case LOAD_ECHO:
+		while (request.bytes-- > 0 && recv(fd, &byte, 1, 0) == 1)
+			send(fd, &byte, 1, MSG_NOSIGNAL);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A connection has its first byte, or its end: only its client closes it first. */
+static void serve_connection(int fd)
+{
+	uint8_t kind;
+	ssize_t got = recv(fd, &kind, 1, 0);
+
+	if (got < 0 && errno == EAGAIN)
+		return;
+	if (got == 1 && kind == LOAD_BYTE) {
+		send(fd, &kind, 1, MSG_NOSIGNAL);
+		return;
+	}
+	if (got == 1)
+		serve_request(fd, kind);
+	close(fd);
+}
+
+static void accept_all(int listener, int epoll)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		event.data.fd = fd;
+		epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	}
+}
+
+static void serve(const struct load_work *work)
+{
+	const int on = 1;
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
+	struct epoll_event events[EVENTS];
+
+	alarm(0);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(listener, (const struct sockaddr *)&work->server, sizeof(work->server)) < 0 ||
+	    listen(listener, BACKLOG) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) < 0)
+		load_fail("the server can't listen");
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		int count = epoll_wait(epoll, events, EVENTS, -1);
+
+		for (int i = 0; i < count; i++) {
+			if (events[i].data.fd == listener)
+				accept_all(listener, epoll);
+			else
+				serve_connection(events[i].data.fd);
+		}
+	}
+}
+
+/* --- the client --- */
+
+static void ask(int fd, enum load_kind kind, uint64_t bytes)
+{
+	struct load_request request = {.kind = (uint8_t)kind, .bytes = bytes};
+
+	if (!send_all(fd, &request, sizeof(request)))
+		load_fail("send");
+}
+
+static void run_out(const struct load_work *work)
+{
+	uint64_t wanted = load_hash_of(work->amount);
+	uint64_t hash = 0;
+	int fd = dial(&work->server);
+	uint64_t start;
+
+	ask(fd, LOAD_SINK, work->amount);
+	start = load_now_ns();
+	if (!pour(fd, work->amount) || !receive_all(fd, &hash, sizeof(hash)))
+		load_fail("the connection broke");
+	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
+	close(fd);
+}
+
+static void run_in(const struct load_work *work)
+{
+	uint64_t wanted = load_hash_of(work->amount);
+	int fd = dial(&work->server);
+	uint64_t start;
+	uint64_t hash;
+
+	start = load_now_ns();
+	ask(fd, LOAD_SOURCE, work->amount);
+	hash = drink(fd, work->amount);
+	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
+	close(fd);
+}
+
+static void run_rtt(const struct load_work *work)
+{
+	struct load_times times;
+	int fd = dial(&work->server);
+	bool sound = true;
+
+	load_times_start(&times, work->amount);
+	ask(fd, LOAD_ECHO, work->amount);
+	while (times.count < work->amount) {
+		uint64_t start = load_now_ns();
+		uint8_t byte = (uint8_t)times.count;
+		uint8_t back = 0;
+
+		if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1 || recv(fd, &back, 1, 0) != 1)
+			load_fail("the connection broke");
+		sound &= back == byte;
+		times.ns[times.count++] = load_now_ns() - start;
+	}
+	load_say_times(&times, sound);
+	close(fd);
+}
+
+/* Connections in flight: each is connected, sends its byte if asked to, and is closed. */
+struct crowd {
+	const struct load_work *work;
+	int epoll;
+	uint64_t started;
+	uint64_t finished;
+	uint64_t failed;
+};
+
+static void crowd_start(struct crowd *crowd)
+{
+	struct sockaddr_in address = load_destination(crowd->work, crowd->started++);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct epoll_event event = {.events = EPOLLOUT, .data.fd = fd};
+
+	if (fd < 0)
+		load_fail("socket");
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS)
+		load_fail("connect");
+	if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		load_fail("epoll_ctl");
+}
+
+/* Returns whether the connection is over. */
+static bool crowd_step(struct crowd *crowd, const struct epoll_event *event)
+{
+	struct epoll_event next = {.events = EPOLLIN, .data.fd = event->data.fd};
+	const uint8_t byte = LOAD_BYTE;
+	uint8_t back = 0;
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (event->events & EPOLLIN) {
+		crowd->failed += recv(event->data.fd, &back, 1, 0) != 1 || back != byte;
+		return true;
+	}
+	getsockopt(event->data.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (!error && crowd->work->byte && send(event->data.fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
+	    epoll_ctl(crowd->epoll, EPOLL_CTL_MOD, event->data.fd, &next) == 0)
+		return false;
+	crowd->failed += error || crowd->work->byte;
+	return true;
+}
+
+static void run_connect(const struct load_work *work)
+{
+	struct crowd crowd = {.work = work, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+	struct epoll_event events[EVENTS];
+	uint64_t start = load_now_ns();
+
+	while (crowd.started < work->in_flight && crowd.started < work->amount)
+		crowd_start(&crowd);
+	while (crowd.finished < work->amount) {
+		int count = epoll_wait(crowd.epoll, events, EVENTS, -1);
+
+		for (int i = 0; i < count; i++) {
+			if (!crowd_step(&crowd, &events[i]))
+				continue;
+			close(events[i].data.fd);
+			crowd.finished++;
+			if (crowd.started < work->amount)
+				crowd_start(&crowd);
+		}
+	}
+	load_say_connects(crowd.finished, crowd.failed, load_now_ns() - start);
+}
+
+int main(int argc, char **argv)
+{
+	const struct load_work work = load_parse(argc, argv, usage);
+
+	if (strcmp(work.verb, "serve") == 0)
+		serve(&work);
+	else if (strcmp(work.verb, "out") == 0)
+		run_out(&work);
+	else if (strcmp(work.verb, "in") == 0)
+		run_in(&work);
+	else if (strcmp(work.verb, "rtt") == 0)
+		run_rtt(&work);
+	else if (strcmp(work.verb, "connect") == 0)
+		run_connect(&work);
+	else
+		load_fail(usage);
+	return 0;
+}
