@@ -28,10 +28,8 @@ struct part {
 	json_t *about; /* what the supervisor knows of the guest */
 };
 
-static void finish_if_whole(struct gathering *gathering)
+static void send_gathered(struct gathering *gathering)
 {
-	if (--gathering->waiting > 0)
-		return;
 	control_reply_result(gathering->client, gathering->items);
 	free(gathering);
 }
@@ -44,26 +42,28 @@ static void part_answered(void *owner, int error, const char *text)
 	gathering->add(gathering, part->about, error, text);
 	json_decref(part->about);
 	free(part);
-	finish_if_whole(gathering);
+	if (--gathering->waiting == 0)
+		send_gathered(gathering);
 }
 
 /* Asks a guest's engine; the answer, or that there is none, comes to gathering->add. */
 static void gather(struct gathering *gathering, struct guest *guest, json_t *about, uint32_t value)
 {
 	struct part *part = calloc(1, sizeof(*part));
-	int error;
+	int error = -EPIPE;
 
-	if (!part) {
-		json_decref(about);
+	if (part && guest->engine) {
+		*part = (struct part){.gathering = gathering, .about = about};
+		error = engine_ask(guest->engine, CONTROL_STATUS, value, 0, REQUEST_ANSWER_NS,
+				   part_answered, part);
+	}
+	if (!error) {
+		gathering->waiting++;
 		return;
 	}
-	*part = (struct part){.gathering = gathering, .about = about};
-	gathering->waiting++;
-	error = guest->engine ? engine_ask(guest->engine, CONTROL_STATUS, value, 0,
-					   REQUEST_ANSWER_NS, part_answered, part)
-			      : -EPIPE;
-	if (error)
-		part_answered(part, error, "");
+	gathering->add(gathering, about, error, "");
+	json_decref(about);
+	free(part);
 }
 
 static struct gathering *begin(struct control_client *client,
@@ -76,9 +76,7 @@ static struct gathering *begin(struct control_client *client,
 		control_reply_error(client, STATUS_ENVIRONMENT, "no memory");
 		return NULL;
 	}
-	/* One more than parts: the answer waits until all have been asked. */
-	*gathering = (struct gathering){
-		.client = client, .items = json_array(), .waiting = 1, .add = add};
+	*gathering = (struct gathering){.client = client, .items = json_array(), .add = add};
 	return gathering;
 }
 
@@ -143,7 +141,8 @@ static void tell_guests(struct supervisor *supervisor, struct control_client *cl
 		return;
 	for (struct guest *guest = supervisor->guests.list; guest; guest = guest->next)
 		gather(gathering, guest, describe_guest(guest), 0);
-	finish_if_whole(gathering);
+	if (!gathering->waiting)
+		send_gathered(gathering);
 }
 
 static void no_such_guest(struct control_client *client)
@@ -173,7 +172,8 @@ static void tell_sockets(struct supervisor *supervisor, struct control_client *c
 			gather(gathering, guest,
 			       json_pack("{s:s}", "guest", guest->device->guest.name), 1);
 	}
-	finish_if_whole(gathering);
+	if (!gathering->waiting)
+		send_gathered(gathering);
 }
 
 static json_t *describe_policies(const struct policies *policies)

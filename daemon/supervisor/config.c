@@ -26,7 +26,7 @@
 #define SOCKETS_MAX     65536u
 #define SEGMENT_MIN     (1ull << 20)
 #define SEGMENT_MAX     (1ull << 40)
-#define SEGMENT_AGE_MAX (366u * 86400u)
+#define SEGMENT_AGE_MAX 31622400ull /* 366 days, in seconds */
 
 struct reading {
 	struct config *config;

@@ -310,7 +310,7 @@ static int open_listener(const char *path, uint32_t mode)
 	return fd;
 }
 
-int control_socket_open(struct control_socket **out, const char *runtime_dir, uint32_t mode,
+int control_socket_open(struct control_socket **made, const char *runtime_dir, uint32_t mode,
 			struct loop *loop, const struct control_calls *calls, struct fault *fault)
 {
 	struct control_socket *control = calloc(1, sizeof(*control));
@@ -329,7 +329,7 @@ int control_socket_open(struct control_socket **out, const char *runtime_dir, ui
 				: loop_add(loop, &control->source, control->fd, EPOLLIN,
 					   client_connects, control);
 	if (!error) {
-		*out = control;
+		*made = control;
 		return 0;
 	}
 	fault_set(fault, -error, "control socket %s/" CONTROL_SOCKET_NAME ": %s", runtime_dir,
@@ -341,8 +341,12 @@ int control_socket_open(struct control_socket **out, const char *runtime_dir, ui
 
 void control_socket_close(struct control_socket *control)
 {
-	while (control->clients)
-		free_client(control->clients);
+	struct control_client *next;
+
+	for (struct control_client *client = control->clients; client; client = next) {
+		next = client->next;
+		free_client(client);
+	}
 	loop_remove(control->loop, &control->source);
 	fd_close(&control->fd);
 	unlink(control->path);

@@ -36,7 +36,7 @@ struct control_calls {
 };
 
 /* Listens; mode is that of the socket's file. Returns 0 or -errno with *fault. */
-int control_socket_open(struct control_socket **control, const char *runtime_dir, uint32_t mode,
+int control_socket_open(struct control_socket **made, const char *runtime_dir, uint32_t mode,
 			struct loop *loop, const struct control_calls *calls, struct fault *fault);
 /* Closes all; whoever still owed an answer must not give it any more. */
 void control_socket_close(struct control_socket *control);

@@ -40,10 +40,8 @@ static void unlink_engine(struct engine *engine)
 {
 	struct engine **place = &engine->engines->list;
 
-	while (*place && *place != engine)
+	while (*place != engine)
 		place = &(*place)->next;
-	if (!*place)
-		return;
 	*place = engine->next;
 	engine->engines->count--;
 }
@@ -70,9 +68,12 @@ static void free_engine(struct engine *engine)
 
 void engines_close(struct engines *engines)
 {
-	while (engines->list) {
-		child_signal(&engines->list->child, SIGKILL);
-		free_engine(engines->list);
+	struct engine *next;
+
+	for (struct engine *engine = engines->list; engine; engine = next) {
+		next = engine->next;
+		child_signal(&engine->child, SIGKILL);
+		free_engine(engine);
 	}
 	loop_disarm(engines->loop, &engines->watchdog);
 	free(engines->slots);
@@ -282,7 +283,7 @@ static int launch(struct engine *engine, struct device *device, const struct pol
 	return error;
 }
 
-int engine_begin(struct engines *engines, struct engine **out, struct device *device,
+int engine_begin(struct engines *engines, struct engine **made, struct device *device,
 		 const struct policy_source *policy, const struct engine_calls *calls, void *owner,
 		 struct fault *fault)
 {
@@ -316,7 +317,7 @@ int engine_begin(struct engines *engines, struct engine **out, struct device *de
 		return fault_set(fault, -error, "cannot start an engine: %s", strerror(-error));
 	}
 	engine_deadline(engine, ENGINE_START_NS);
-	*out = engine;
+	*made = engine;
 	return 0;
 }
 

@@ -50,9 +50,9 @@ void engines_close(struct engines *engines);
 
 /*
  * Starts an engine for device with its policy (NULL: deny all). The first call is ready() or
- * failed(). Returns 0 and *engine, or -errno with *fault.
+ * failed(). Returns 0 and *made, or -errno with *fault.
  */
-int engine_begin(struct engines *engines, struct engine **engine, struct device *device,
+int engine_begin(struct engines *engines, struct engine **made, struct device *device,
 		 const struct policy_source *policy, const struct engine_calls *calls, void *owner,
 		 struct fault *fault);
 /* To an engine that is READY. */

@@ -521,8 +521,11 @@ void guests_stop(struct guests *guests)
 
 void guests_free(struct guests *guests)
 {
-	while (guests->list) {
-		guests->list->device->owner = NULL;
-		free_guest(guests->list);
+	struct guest *next;
+
+	for (struct guest *guest = guests->list; guest; guest = next) {
+		next = guest->next;
+		guest->device->owner = NULL;
+		free_guest(guest);
 	}
 }

@@ -141,7 +141,7 @@ static int watch(struct job *job, pid_t pid, uint64_t timeout_ns)
 	return error;
 }
 
-int job_start(struct job **out, struct loop *loop, job_run_fn run, void *context,
+int job_start(struct job **made, struct loop *loop, job_run_fn run, void *context,
 	      uint64_t timeout_ns, job_done_fn done, void *owner)
 {
 	struct job *job = calloc(1, sizeof(*job));
@@ -170,7 +170,7 @@ int job_start(struct job **out, struct loop *loop, job_run_fn run, void *context
 	}
 	error = watch(job, pid, timeout_ns);
 	if (!error)
-		*out = job;
+		*made = job;
 	return error;
 }
 

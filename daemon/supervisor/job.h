@@ -23,7 +23,7 @@ typedef int (*job_run_fn)(void *context, int output);
 typedef void (*job_done_fn)(void *owner, int result, const char *text);
 
 /* Starts a job; done is called from the loop, once, within timeout_ns. Returns 0 or -errno. */
-int job_start(struct job **job, struct loop *loop, job_run_fn run, void *context,
+int job_start(struct job **made, struct loop *loop, job_run_fn run, void *context,
 	      uint64_t timeout_ns, job_done_fn done, void *owner);
 /* Kills and frees a job; done is not called. NULL is nothing. */
 void job_cancel(struct job *job);

@@ -215,7 +215,7 @@ static void child_exited(struct child *child, const struct child_end *end)
 	start_later(writer);
 }
 
-int writer_create(struct writer **out, struct loop *loop, const struct log *log,
+int writer_create(struct writer **made, struct loop *loop, const struct log *log,
 		  const struct writer_options *options, const struct writer_calls *calls,
 		  struct fault *fault)
 {
@@ -246,7 +246,7 @@ int writer_create(struct writer **out, struct loop *loop, const struct log *log,
 		writer_destroy(writer);
 		return error;
 	}
-	*out = writer;
+	*made = writer;
 	return 0;
 }
 

@@ -49,7 +49,7 @@ struct writer_status {
 struct writer;
 
 /* Makes it and starts the process; ready or trouble follow. Returns 0 or -errno with *fault. */
-int writer_create(struct writer **writer, struct loop *loop, const struct log *log,
+int writer_create(struct writer **made, struct loop *loop, const struct log *log,
 		  const struct writer_options *options, const struct writer_calls *calls,
 		  struct fault *fault);
 /* Frees; the process, if it is still there, stores what it has and ends by itself. */

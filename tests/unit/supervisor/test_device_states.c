@@ -105,6 +105,26 @@ static void states_that_do_not_exist(void **state)
 	}
 }
 
+/* Where the backend is after an action. */
+static enum xenbus_state after(enum device_action action, enum xenbus_state backend)
+{
+	switch (action) {
+	case DEVICE_PUBLISH:
+	case DEVICE_HOLD:
+		return XENBUS_INIT_WAIT;
+	case DEVICE_ATTACH:
+		return XENBUS_CONNECTED;
+	case DEVICE_DETACH:
+		return XENBUS_CLOSING;
+	case DEVICE_CLOSE:
+		return XENBUS_CLOSED;
+	case DEVICE_WAIT:
+	case DEVICE_IGNORE:
+		break;
+	}
+	return backend;
+}
+
 /* From anywhere, with a frontend that stays where it is, the actions come to an end. */
 static void no_circles(void **state)
 {
@@ -112,24 +132,16 @@ static void no_circles(void **state)
 	for (int frontend = 0; frontend < XENBUS_STATES; frontend++) {
 		for (int start = 0; start < XENBUS_STATES; start++) {
 			enum xenbus_state backend = (enum xenbus_state)start;
+			enum xenbus_state before = XENBUS_STATES;
 			int steps = 0;
 
-			for (; steps < 8; steps++) {
-				enum device_action action =
-					device_action((enum xenbus_state)frontend, backend, true);
-
-				if (action == DEVICE_WAIT || action == DEVICE_IGNORE)
-					break;
-				if (action == DEVICE_PUBLISH || action == DEVICE_HOLD)
-					backend = XENBUS_INIT_WAIT;
-				if (action == DEVICE_ATTACH)
-					backend = XENBUS_CONNECTED;
-				if (action == DEVICE_DETACH)
-					backend = XENBUS_CLOSING;
-				if (action == DEVICE_CLOSE)
-					backend = XENBUS_CLOSED;
+			for (; backend != before; steps++) {
+				assert_true(steps < 8);
+				before = backend;
+				backend = after(
+					device_action((enum xenbus_state)frontend, backend, true),
+					backend);
 			}
-			assert_true(steps < 8);
 		}
 	}
 }

@@ -35,6 +35,10 @@ static void good_requests(void **state)
 	assert_false(request_only_reads(request.verb));
 }
 
+#define LONG_NAME                            \
+	"{\"command\":\"kill\",\"guest\":\"" \
+	"0123456789012345678901234567890123456789012345678901234567890123\"}"
+
 static void bad_requests(void **state)
 {
 	static const char *const bad[] = {
@@ -57,8 +61,7 @@ static void bad_requests(void **state)
 		"{\"command\":\"kill\",\"guest\":\"a\",\"socket\":-1}",
 		"{\"command\":\"kill\",\"guest\":\"a\",\"socket\":\"1\"}",
 		"{\"command\":\"kill\",\"guest\":\"a\",\"socket\":1.5}",
-		"{\"command\":\"kill\",\"guest\":"
-		"\"0123456789012345678901234567890123456789012345678901234567890123\"}",
+		LONG_NAME,
 		"{\"command\":\"sockets\",\"socket\":1}",
 		"{\"command\":\"status\"} {}",
 		"{\"command\":\"st\\u0000atus\"}",
