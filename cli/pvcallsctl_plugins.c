@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Plugins are described here and not by the daemon, in which no plugin's code ever runs. Each is
+ * loaded by a child, so that one which crashes when it is loaded does not hide the others.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "policy/plugin.h"
+#include "pvcallsctl.h"
+
+#define DESCRIPTION_MAX 16384
+#define SECONDS_MAX     10u /* a plugin that hangs when it is loaded */
+
+/* In the child: its description, or why there is none, goes to output. */
+static int describe(const char *path, int output)
+{
+	char text[DESCRIPTION_MAX] = "";
+	struct fault fault = {.text = ""};
+	int error;
+
+	alarm(SECONDS_MAX);
+	error = plugin_describe(path, text, sizeof(text), &fault);
+	if (error)
+		snprintf(text, sizeof(text), "%s", fault.text);
+	if (write(output, text, strlen(text)) < 0)
+		return 1;
+	return error ? 1 : 0;
+}
+
+static size_t read_all(int fd, char *text, size_t size)
+{
+	size_t used = 0;
+	ssize_t got;
+
+	while (used < size - 1 && (got = read(fd, text + used, size - 1 - used)) > 0)
+		used += (size_t)got;
+	text[used] = '\0';
+	return used;
+}
+
+/* Returns 0 with the description, or -errno with what is wrong. */
+static int describe_apart(const char *path, char text[DESCRIPTION_MAX])
+{
+	int status = 0;
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		_exit(describe(path, ends[1]));
+	close(ends[1]);
+	if (pid > 0) {
+		read_all(ends[0], text, DESCRIPTION_MAX);
+		waitpid(pid, &status, 0);
+	}
+	close(ends[0]);
+	if (pid < 0)
+		return -EAGAIN;
+	if (!WIFEXITED(status))
+		snprintf(text, DESCRIPTION_MAX, "%s: it crashes or hangs when it is loaded", path);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINVAL;
+}
+
+static void print_lines(char *text)
+{
+	char *rest = NULL;
+
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		print_safely(line);
+		putchar('\n');
+	}
+}
+
+static enum ctl_status show_one(const char *path, json_t *array)
+{
+	char text[DESCRIPTION_MAX] = "";
+	int error = describe_apart(path, text);
+
+	if (array)
+		json_array_append_new(array, json_pack("{s:s, s:b, s:s}", "file", path, "valid",
+						       !error, "text", text));
+	else if (error)
+		fprintf(stderr, "pvcallsctl: %s\n", text);
+	else
+		print_lines(text);
+	return error ? CTL_INPUT : CTL_OK;
+}
+
+static int is_plugin(const struct dirent *entry)
+{
+	return fnmatch("*.so", entry->d_name, FNM_PERIOD) == 0;
+}
+
+static enum ctl_status show_directory(const char *directory, json_t *array)
+{
+	enum ctl_status status = CTL_OK;
+	struct dirent **entries;
+	int count = scandir(directory, &entries, is_plugin, alphasort);
+
+	if (count < 0) {
+		fprintf(stderr, "pvcallsctl: plugin directory %s: %s\n", directory,
+			strerror(errno));
+		return CTL_DAEMON;
+	}
+	for (int i = 0; i < count; i++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name);
+		if (show_one(path, array))
+			status = CTL_INPUT;
+		if (!array && i + 1 < count)
+			putchar('\n');
+		free(entries[i]);
+	}
+	free(entries);
+	return status;
+}
+
+enum ctl_status show_plugins(const char *directory, const char *file, bool as_json)
+{
+	json_t *array = as_json ? json_array() : NULL;
+	enum ctl_status status = file ? show_one(file, array) : show_directory(directory, array);
+
+	if (array) {
+		json_dumpf(array, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(array);
+	}
+	return status;
+}
