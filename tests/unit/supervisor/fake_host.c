@@ -33,8 +33,8 @@ static int fake_write(struct device *device, const struct device_node *nodes, si
 		size_t used = strlen(fake->written);
 		bool state = strcmp(nodes[i].key, "state") == 0;
 
-		if (used + 1 < sizeof(fake->written))
-			strcat(fake->written, state ? (char[]){nodes[i].value[0], '\0'} : "n");
+		snprintf(fake->written + used, sizeof(fake->written) - used, "%.1s",
+			 state ? nodes[i].value : "n");
 	}
 	return 0;
 }
