@@ -65,11 +65,16 @@ int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
-	int i;
-
 	if (!source->dispatch)
 		return;
 	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+	loop_forget(loop, source);
+}
+
+void loop_forget(struct loop *loop, struct loop_source *source)
+{
+	int i;
+
 	source->dispatch = NULL;
 	for (i = loop->batch_next; i < loop->batch_count; i++)
 		if (loop->batch[i].data.ptr == source)

@@ -131,6 +131,9 @@ void socket_ready(struct loop_source *source, uint32_t events)
 	switch (socket->state) {
 	case SOCKET_CONNECTING:
 		connect_ready(socket);
+		/* The edge is told once: what came with it belongs to the stream. */
+		if (socket->state == SOCKET_STREAM)
+			stream_event(&socket->stream, events);
 		break;
 	case SOCKET_LISTENING:
 		polls_answer(socket);

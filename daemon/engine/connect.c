@@ -37,7 +37,7 @@ static void give_up(struct flight *flight)
 {
 	struct guest_socket *socket = flight->socket;
 
-	loop_remove(flight->engine->loop, &socket->source);
+	loop_forget(flight->engine->loop, &socket->source);
 	connection_unmap(socket->connection);
 	socket->connection = NULL;
 	socket_disconnect(socket);

@@ -92,7 +92,7 @@ void waits_end(struct guest_socket *socket)
 /* Unmaps and closes; the socket is gone afterwards. */
 static void dispose(struct engine *engine, struct guest_socket *socket)
 {
-	loop_remove(engine->loop, &socket->source);
+	loop_forget(engine->loop, &socket->source);
 	if (socket->connection)
 		connection_unmap(socket->connection);
 	if (socket->state == SOCKET_STREAM) {
