@@ -96,7 +96,8 @@ struct engine {
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
 
 	struct engine_counters counters;
-	uint64_t spin_ns; /* how long to look before sleeping, 0 to ENGINE_SPIN_NS_MAX */
+	uint64_t spin_ns;       /* how long to look before sleeping, 0 to ENGINE_SPIN_NS_MAX */
+	uint64_t spin_again_ns; /* no looking before this time */
 };
 
 /* Makes an engine with its loop; the rest comes with START. Returns NULL without memory. */

@@ -18,7 +18,8 @@
 #include "engine/serve.h"
 
 #define PORTS_PER_TURN 256
-#define SPIN_NS_FIRST  10000u /* the first look after a short sleep */
+#define SPIN_NS_FIRST  10000u           /* the first look after a short sleep */
+#define SPIN_PAUSE_NS  (10 * NS_PER_MS) /* no look for so long when the processor is wanted */
 
 /* Hands events to the command ring and the connections. Returns whether there were any. */
 static bool take_events(struct engine *engine)
@@ -91,23 +92,43 @@ bool engine_turn(struct engine *engine)
 	return busy || engine->run_first || engine->ring_due;
 }
 
+/*
+ * Lets others run that are ready on this processor: the peer of a connection, often. If they took
+ * long, they need the processor more than we need to look.
+ */
+static void give_way(struct engine *engine)
+{
+	uint64_t before = clock_monotonic_ns();
+	uint64_t now;
+
+	sched_yield();
+	now = clock_monotonic_ns();
+	if (now - before < ENGINE_SPIN_NS_MAX)
+		return;
+	engine->spin_ns = 0;
+	engine->spin_again_ns = now + SPIN_PAUSE_NS;
+}
+
+/* Looking has found something: look longer next time. */
+static void look_longer(struct engine *engine)
+{
+	engine->spin_ns *= 2;
+	if (engine->spin_ns > ENGINE_SPIN_NS_MAX)
+		engine->spin_ns = ENGINE_SPIN_NS_MAX;
+}
+
 /* Looks for engine->spin_ns whether work comes. Returns whether it came. */
 static bool look(struct engine *engine)
 {
-	uint64_t deadline;
+	uint64_t deadline = clock_monotonic_ns() + engine->spin_ns;
 
-	if (!engine->spin_ns)
-		return false;
-	deadline = clock_monotonic_ns() + engine->spin_ns;
-	do {
-		sched_yield();
+	while (engine->spin_ns && clock_monotonic_ns() < deadline) {
+		give_way(engine);
 		if (loop_turn(engine->loop, 0) > 0 || engine_turn(engine)) {
-			engine->spin_ns = engine->spin_ns * 2 < ENGINE_SPIN_NS_MAX
-						  ? engine->spin_ns * 2
-						  : ENGINE_SPIN_NS_MAX;
+			look_longer(engine);
 			return true;
 		}
-	} while (clock_monotonic_ns() < deadline);
+	}
 	engine->spin_ns = engine->spin_ns > SPIN_NS_FIRST / 2 ? engine->spin_ns / 2 : 0;
 	return false;
 }
@@ -115,8 +136,9 @@ static bool look(struct engine *engine)
 /* Sleeps until the transport, a socket, a timer or the supervisor has something. */
 static int rest(struct engine *engine)
 {
-	const struct transport_ops *ops = engine->transport ? engine->transport->ops : NULL;
+	const struct transport_ops *ops = engine->transport->ops;
 	uint64_t slept = clock_monotonic_ns();
+	uint64_t now;
 	int calls;
 
 	if (!engine->attached)
@@ -125,9 +147,18 @@ static int rest(struct engine *engine)
 		return loop_turn(engine->loop, 0);
 	calls = loop_turn(engine->loop, LOOP_FOREVER);
 	ops->awake(engine->transport);
-	if (!engine->spin_ns && clock_monotonic_ns() - slept < ENGINE_SPIN_NS_MAX)
+	now = clock_monotonic_ns();
+	if (!engine->spin_ns && now - slept < ENGINE_SPIN_NS_MAX && now > engine->spin_again_ns)
 		engine->spin_ns = SPIN_NS_FIRST;
 	return calls;
+}
+
+/* After a turn that did something: whoever waits for it runs first, then the next events. */
+static int go_on(struct engine *engine)
+{
+	if (engine->spin_ns && !engine->run_first && !engine->ring_due)
+		give_way(engine);
+	return loop_turn(engine->loop, 0);
 }
 
 int engine_run(struct engine *engine)
@@ -135,11 +166,9 @@ int engine_run(struct engine *engine)
 	int error = 0;
 
 	while (!engine->stop && error >= 0) {
-		if (engine_turn(engine)) {
-			error = loop_turn(engine->loop, 0);
-			continue;
-		}
-		if (!look(engine))
+		if (engine_turn(engine))
+			error = go_on(engine);
+		else if (!look(engine))
 			error = rest(engine);
 	}
 	engine_detach(engine, AUDIT_CLOSE_SHUTDOWN);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "call/wire_errno.h"
 
@@ -78,7 +79,8 @@ static struct step pump_in(struct stream *stream, size_t budget)
 		step.moved = room;
 		return step;
 	}
-	got = readv(stream->fd, span.part, span.parts);
+	got = span.parts == 1 ? read(stream->fd, span.part[0].iov_base, span.part[0].iov_len)
+			      : readv(stream->fd, span.part, span.parts);
 	if (got <= 0) {
 		step.flags = read_ended(stream, got);
 		return step;
@@ -107,21 +109,30 @@ static int write_ended(struct stream *stream)
 	return STREAM_NOTIFY | STREAM_MORE;
 }
 
+/* One part, the usual case, is spared the kernel's copying of a message header. */
+static ssize_t send_span(int fd, struct ring_span *span)
+{
+	struct msghdr message = {.msg_iov = span->part, .msg_iovlen = (size_t)span->parts};
+
+	if (span->parts == 1)
+		return send(fd, span->part[0].iov_base, span->part[0].iov_len,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* Guest to socket: at most budget bytes. */
 static struct step pump_out(struct stream *stream, size_t budget)
 {
 	struct ring_span span;
 	struct step step = {0, 0};
 	ssize_t bytes = data_ring_out_bytes(&stream->ring, budget, &span);
-	struct msghdr message = {.msg_iov = span.part};
 	ssize_t sent;
 
 	if (bytes <= 0) {
 		step.moved = bytes;
 		return step;
 	}
-	message.msg_iovlen = (size_t)span.parts;
-	sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = send_span(stream->fd, &span);
 	if (sent < 0) {
 		step.flags = write_ended(stream);
 		return step;
