@@ -16,6 +16,9 @@
 
 #define STEPS_MAX 8u /* more than any way through the table */
 
+/* Queues of engines that have ended, while records can't be stored: each holds memory. */
+#define BACKLOG_MAX 64u
+
 #define REFUSALS_PER_S 5u /* events of refused guests that are stored: anybody can cause them */
 
 static const struct engine_calls engine_calls;
@@ -460,6 +463,10 @@ static bool may_attach(void *context, uint32_t uid, const char *name, struct fau
 			  "letters, digits, '.', '_' or '-'");
 	else if (guests->stopping)
 		fault_set(fault, ESHUTDOWN, "the daemon is stopping");
+	else if (writer_queues(guests->writer) > guests->engines->count + BACKLOG_MAX)
+		fault_set(fault, EAGAIN,
+			  "too many records of former guests wait to be stored: see the audit "
+			  "writer's trouble in pvcallsctl status");
 	else if (!name_is_free(guests, name))
 		fault_set(fault, EEXIST,
 			  "guest '%s' is attached already: choose another name, or end that guest",

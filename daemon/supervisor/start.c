@@ -167,11 +167,12 @@ static void writer_in_trouble(void *owner, const char *text)
 {
 	struct supervisor *supervisor = owner;
 
-	if (supervisor->stage == SUPERVISOR_STARTING)
-		fault_set(&supervisor->fault, EIO, "audit trail %s/audit: %s",
-			  supervisor->directories.state, text);
-	else
-		writer_event(supervisor->writer, AUDIT_EVENT_DISK, NULL, 0, "%s", text);
+	if (supervisor->stage == SUPERVISOR_STARTING) {
+		fault_set(&supervisor->fault, EIO, "%s", text);
+		return;
+	}
+	log_error(&supervisor->log, "%s", text);
+	writer_event(supervisor->writer, AUDIT_EVENT_DISK, NULL, 0, "%s", text);
 }
 
 static void queue_damaged(void *owner, const uint8_t queue_id[16], const char *text)

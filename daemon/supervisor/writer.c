@@ -41,6 +41,7 @@ struct writer {
 	bool ready;
 	bool retired;
 	uint32_t restarts;
+	uint32_t queues; /* added and not yet stored wholly */
 	uint64_t started_ns;
 	uint64_t pause_ns; /* before the next start */
 	char trouble[AUDIT_EVENT_TEXT_MAX];
@@ -61,7 +62,6 @@ static void link_trouble(void *owner, const char *text)
 	struct writer *writer = owner;
 
 	snprintf(writer->trouble, sizeof(writer->trouble), "%s", text);
-	log_error(writer->log, "audit trail: %s", text);
 	writer->calls.trouble(writer->calls.owner, writer->trouble);
 }
 
@@ -70,7 +70,16 @@ static void link_recovered(void *owner)
 	struct writer *writer = owner;
 
 	writer->trouble[0] = '\0';
-	log_info(writer->log, "audit trail: rows are stored again");
+	log_info(writer->log, "audit trail: records are stored again");
+	writer_event(writer, AUDIT_EVENT_DISK, NULL, 0, "records are stored again");
+}
+
+static void link_finished(void *owner, const uint8_t queue_id[16])
+{
+	struct writer *writer = owner;
+
+	(void)queue_id;
+	writer->queues--;
 }
 
 static void link_damaged(void *owner, const uint8_t queue_id[16], const char *text)
@@ -222,7 +231,8 @@ int writer_create(struct writer **made, struct loop *loop, const struct log *log
 	struct audit_link_calls link_calls = {.ready = link_ready,
 					      .trouble = link_trouble,
 					      .recovered = link_recovered,
-					      .damaged = link_damaged};
+					      .damaged = link_damaged,
+					      .finished = link_finished};
 	struct writer *writer = calloc(1, sizeof(*writer));
 	int error;
 
@@ -278,13 +288,21 @@ int writer_doorbell(const struct writer *writer)
 
 int writer_add(struct writer *writer, const uint8_t queue_id[16], int memfd, int engine_doorbell)
 {
-	return audit_link_add(writer->link, queue_id, memfd, engine_doorbell);
+	int error = audit_link_add(writer->link, queue_id, memfd, engine_doorbell);
+
+	writer->queues += error == 0;
+	return error;
 }
 
 void writer_finish(struct writer *writer, const uint8_t queue_id[16])
 {
 	if (writer->link)
 		audit_link_finish(writer->link, queue_id);
+}
+
+uint32_t writer_queues(const struct writer *writer)
+{
+	return writer->queues;
 }
 
 void writer_event(struct writer *writer, enum audit_event kind, const char *guest, uint32_t uid,

@@ -62,6 +62,8 @@ int writer_doorbell(const struct writer *writer);
 /* See audit_link_add() and audit_link_finish(). */
 int writer_add(struct writer *writer, const uint8_t queue_id[16], int memfd, int engine_doorbell);
 void writer_finish(struct writer *writer, const uint8_t queue_id[16]);
+/* Queues that were added and are not yet stored wholly. */
+uint32_t writer_queues(const struct writer *writer);
 /* Stores an event; guest may be NULL. */
 void writer_event(struct writer *writer, enum audit_event kind, const char *guest, uint32_t uid,
 		  const char *format, ...) __attribute__((format(printf, 5, 6)));

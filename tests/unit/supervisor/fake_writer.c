@@ -10,6 +10,7 @@
 static unsigned int counts[AUDIT_EVENT_KINDS];
 static char texts[AUDIT_EVENT_KINDS][AUDIT_EVENT_TEXT_MAX];
 static unsigned int queues;
+static unsigned int backlog;
 
 int writer_doorbell(const struct writer *writer)
 {
@@ -48,6 +49,17 @@ void writer_event(struct writer *writer, enum audit_event kind, const char *gues
 	va_end(arguments);
 }
 
+uint32_t writer_queues(const struct writer *writer)
+{
+	(void)writer;
+	return queues + backlog;
+}
+
+void fake_writer_backlog(unsigned int count)
+{
+	backlog = count;
+}
+
 unsigned int fake_writer_events(enum audit_event kind)
 {
 	return counts[kind];
@@ -68,4 +80,5 @@ void fake_writer_forget(void)
 	memset(counts, 0, sizeof(counts));
 	memset(texts, 0, sizeof(texts));
 	queues = 0;
+	backlog = 0;
 }

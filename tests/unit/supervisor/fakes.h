@@ -32,6 +32,8 @@ unsigned int fake_writer_events(enum audit_event kind);
 /* The text of the last event of this kind, or "". */
 const char *fake_writer_text(enum audit_event kind);
 unsigned int fake_writer_queues(void); /* added and not yet finished */
+/* Makes it say that so many queues of ended engines are not stored. */
+void fake_writer_backlog(unsigned int count);
 void fake_writer_forget(void);
 
 /*

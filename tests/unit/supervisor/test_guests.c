@@ -341,6 +341,19 @@ static void who_may_attach(void **state)
 	await_no_engines(world);
 }
 
+static void a_backlog_lets_nobody_in(void **state)
+{
+	struct world *world = *state;
+	struct fault fault = {.text = ""};
+	void *context = world->events.context;
+
+	fake_writer_backlog(65);
+	assert_false(world->events.may_attach(context, 0, "web-1", &fault));
+	assert_non_null(strstr(fault.text, "wait to be stored"));
+	fake_writer_backlog(64);
+	assert_true(world->events.may_attach(context, 0, "web-1", &fault));
+}
+
 static void there_are_only_so_many_users(void **state)
 {
 	struct world *world = *state;
@@ -510,6 +523,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(one_that_breaks_rules_is_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_does_not_end_is_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_attach, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_backlog_lets_nobody_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_are_only_so_many_users, setup, teardown),
 		cmocka_unit_test_setup_teardown(questions_are_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(questions_end_with_the_engine, setup, teardown),
