@@ -84,7 +84,6 @@ void engine_kill(struct engine *engine, const char *what)
 {
 	if (!engine->end[0])
 		snprintf(engine->end, sizeof(engine->end), "%s", what);
-	log_error(engine->engines->log, "guest %s: its engine %s", engine->guest.name, what);
 	child_signal(&engine->child, SIGKILL);
 }
 

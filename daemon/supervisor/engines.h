@@ -73,7 +73,7 @@ int engine_ask(struct engine *engine, enum control_kind kind, uint32_t value, ui
 
 /* Reads what engine has sent; for the watchdog, before it judges. */
 void engine_receive(struct engine *engine);
-/* Kills an engine; what is the reason that is logged and stored. */
+/* Kills an engine; what is the reason, logged and stored when the process's end is seen. */
 void engine_kill(struct engine *engine, const char *what);
 /* Kills the engine that writes this queue. */
 void engines_kill_queue(struct engines *engines, const uint8_t queue_id[16], const char *what);
