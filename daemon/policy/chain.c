@@ -178,11 +178,8 @@ static void take_time(struct trial *trial, struct instance *instance)
 
 static void clear_verdict(struct pvcalls_verdict *verdict)
 {
-	/* The texts are long, and read only up to their first NUL. */
-	memset(verdict, 0, offsetof(struct pvcalls_verdict, rule));
+	memset(verdict, 0, sizeof(*verdict));
 	verdict->size = sizeof(*verdict);
-	verdict->rule[0] = '\0';
-	verdict->reason[0] = '\0';
 }
 
 static void run_chain(struct trial *trial)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,20 @@ static void make_printable(char *text)
 	for (; *text; text++)
 		if (*text < ' ' || *text > '~')
 			*text = '?';
+}
+
+/* Whether this very line is there: a value that is read twice is wrong only once. */
+static bool is_known(const struct errors *errors, const char *line, size_t length)
+{
+	const char *at = errors->text;
+	const char *end;
+
+	for (; at && *at; at = end + 1) {
+		end = strchr(at, '\n');
+		if ((size_t)(end - at) == length && memcmp(at, line, length) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void append(struct errors *errors, const char *line, size_t length)
@@ -43,8 +58,10 @@ int errors_add(struct errors *errors, struct position at, const char *format, ..
 	va_list arguments;
 	int head;
 
-	if (++errors->count > POLICY_ERRORS_MAX)
+	if (errors->count >= POLICY_ERRORS_MAX) {
+		errors->count++;
 		return -EINVAL;
+	}
 	if (at.line)
 		head = snprintf(line, sizeof(line) / 2, "%s:%u:%u: ", errors->path, at.line,
 				at.column);
@@ -56,6 +73,9 @@ int errors_add(struct errors *errors, struct position at, const char *format, ..
 	vsnprintf(line + head, sizeof(line) - (size_t)head, format, arguments);
 	va_end(arguments);
 	make_printable(line);
+	if (is_known(errors, line, strlen(line)))
+		return -EINVAL;
+	errors->count++;
 	append(errors, line, strlen(line));
 	return -EINVAL;
 }

@@ -27,7 +27,8 @@ struct errors {
 
 /*
  * Adds "path:line:column: message". Bytes that are not printable ASCII are shown as '?', since much
- * of a message is quoted from the file. Returns -EINVAL, for `return`.
+ * of a message is quoted from the file. The same line twice is kept and counted once. Returns
+ * -EINVAL, for `return`.
  */
 int errors_add(struct errors *errors, struct position at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -172,23 +172,36 @@ static int32_t read_duration(const struct pvcalls_host *host, const struct pvcal
 	return fail(host, value, "a time such as 10ms, 2s or 5m");
 }
 
+/* "socket, connect, ..." */
+static void write_ops(char *text, size_t size, uint32_t ops)
+{
+	size_t used = 0;
+	uint32_t op;
+
+	text[0] = '\0';
+	for (op = 0; op < PVCALLS_OP_COUNT; op++)
+		if ((ops & 1u << op) && used < size)
+			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+						 call_operations[op].name);
+}
+
 static int op_add(const struct pvcalls_value *value, uint32_t allowed, uint32_t *mask,
 		  struct errors *errors)
 {
 	const char *text = text_of(value);
+	char expected[80];
 	uint32_t op;
 
+	write_ops(expected, sizeof(expected), allowed);
 	for (op = 0; text && op < PVCALLS_OP_COUNT; op++)
 		if (strcmp(call_operations[op].name, text) == 0)
 			break;
 	if (!text || op == PVCALLS_OP_COUNT)
-		return errors_add(errors, value->at,
-				  "\"%.64s\" is no operation; expected socket, connect, release, "
-				  "bind, listen, accept or poll",
-				  text ? text : "a list or map");
+		return errors_add(errors, value->at, "\"%.64s\" is no operation; expected %s",
+				  text ? text : "a list or map", expected);
 	if (!(allowed & 1u << op))
 		return errors_add(errors, value->at,
-				  "operation %s can not be used here; expected another one", text);
+				  "operation %s can not be used here; expected %s", text, expected);
 	if (*mask & 1u << op)
 		return errors_add(errors, value->at, "operation %s twice; expected each once",
 				  text);

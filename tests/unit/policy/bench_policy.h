@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "policy/cases.h"
+#include "policy/errors.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
 #include "policy/policy.h"

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where everything lay in ABI 1.0 (LP64). Include a plugin.h first. Lines are never changed. */
+#define OFFSET(type, field, offset) \
+	_Static_assert(offsetof(struct type, field) == (offset), #type "." #field)
+#define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
+
+OFFSET(pvcalls_endpoint, family, 0);
+OFFSET(pvcalls_endpoint, port, 2);
+OFFSET(pvcalls_endpoint, addr, 4);
+SIZE(pvcalls_endpoint, 20);
+OFFSET(pvcalls_guest, domid, 4);
+OFFSET(pvcalls_guest, name, 8);
+OFFSET(pvcalls_guest, uuid, 72);
+SIZE(pvcalls_guest, 112);
+OFFSET(pvcalls_call, op, 4);
+OFFSET(pvcalls_call, serial, 8);
+OFFSET(pvcalls_call, wall_ns, 16);
+OFFSET(pvcalls_call, monotonic_ns, 24);
+OFFSET(pvcalls_call, guest, 32);
+OFFSET(pvcalls_call, socket, 40);
+OFFSET(pvcalls_call, parent, 48);
+OFFSET(pvcalls_call, requested, 56);
+OFFSET(pvcalls_call, effective, 76);
+OFFSET(pvcalls_call, local, 96);
+OFFSET(pvcalls_call, backlog, 116);
+OFFSET(pvcalls_call, bytes_in, 128);
+OFFSET(pvcalls_call, bytes_out, 136);
+OFFSET(pvcalls_call, age_ns, 144);
+SIZE(pvcalls_call, 152);
+OFFSET(pvcalls_verdict, kind, 4);
+OFFSET(pvcalls_verdict, error, 8);
+OFFSET(pvcalls_verdict, flags, 12);
+OFFSET(pvcalls_verdict, delay_ns, 16);
+OFFSET(pvcalls_verdict, endpoint, 24);
+OFFSET(pvcalls_verdict, meter_in, 44);
+OFFSET(pvcalls_verdict, meter_out, 48);
+OFFSET(pvcalls_verdict, enforced, 52);
+OFFSET(pvcalls_verdict, rule, 60);
+OFFSET(pvcalls_verdict, reason, 124);
+SIZE(pvcalls_verdict, 256);
+OFFSET(pvcalls_outcome, verdict, 4);
+OFFSET(pvcalls_outcome, result, 8);
+OFFSET(pvcalls_outcome, rewritten, 12);
+OFFSET(pvcalls_outcome, decider, 16);
+OFFSET(pvcalls_outcome, rule, 24);
+OFFSET(pvcalls_outcome, reason, 32);
+OFFSET(pvcalls_host, abi_minor, 4);
+OFFSET(pvcalls_host, handle, 8);
+OFFSET(pvcalls_host, log, 16);
+OFFSET(pvcalls_host, alloc, 32);
+OFFSET(pvcalls_host, error_at, 40);
+OFFSET(pvcalls_host, value_kind, 48);
+OFFSET(pvcalls_host, read_u64, 88);
+OFFSET(pvcalls_host, read_id, 152);
+OFFSET(pvcalls_host, set_create, 160);
+OFFSET(pvcalls_host, set_near_miss, 192);
+OFFSET(pvcalls_host, meter, 200);
+OFFSET(pvcalls_host, count, 208);
+OFFSET(pvcalls_plugin, abi_major, 4);
+OFFSET(pvcalls_plugin, name, 8);
+OFFSET(pvcalls_plugin, version, 16);
+OFFSET(pvcalls_plugin, description, 24);
+OFFSET(pvcalls_plugin, ops, 32);
+OFFSET(pvcalls_plugin, flags, 36);
+OFFSET(pvcalls_plugin, schema, 40);
+OFFSET(pvcalls_plugin, create, 48);
+OFFSET(pvcalls_plugin, destroy, 56);
+OFFSET(pvcalls_plugin, inherit, 64);
+OFFSET(pvcalls_plugin, guest_attach, 72);
+OFFSET(pvcalls_plugin, guest_detach, 80);
+OFFSET(pvcalls_plugin, decide, 88);
+OFFSET(pvcalls_plugin, check, 96);
+OFFSET(pvcalls_plugin, observe, 104);
+OFFSET(pvcalls_plugin, explain, 112);
+OFFSET(pvcalls_plugin, first_bytes, 120);
+OFFSET(pvcalls_plugin, metrics, 128);

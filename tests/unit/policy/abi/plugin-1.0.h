@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The contract between pvcallsd and its policy plugins.
+ *
+ * A plugin is a shared object that exports one const object, `pvcalls_plugin`, made with
+ * PVCALLS_PLUGIN(); everything else in it is hidden. It is loaded into the engine of every guest
+ * whose policy names it, and is trusted like the engine itself: it shares its memory, its sandbox
+ * and its fate. It links nothing of pvcallsd; what it needs from the host comes as a table of
+ * functions.
+ *
+ * Threads and time: hooks run on the engine's loop, one at a time, never re-entered. A hook does
+ * not block, fork, start threads, install signal handlers or exit. The time of each hook is
+ * measured; over PVCALLS_HOOK_SLOW_NS is counted, over PVCALLS_HOOK_FAULT_NS is a fault and the
+ * call is denied.
+ *
+ * Growth: every struct that crosses the border begins with its size and only ever grows at the end.
+ * The reader copies the smaller of both sizes and takes the rest as zero. PVCALLS_ABI_MAJOR changes
+ * only when that is not enough, and then old plugins are refused.
+ */
+#ifndef PVCALLS_PLUGIN_H
+#define PVCALLS_PLUGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PVCALLS_ABI_MAJOR 1u
+#define PVCALLS_ABI_MINOR 0u
+
+#define PVCALLS_NAME_MAX   64u  /* bytes of a guest, policy or plugin name, with its NUL */
+#define PVCALLS_RULE_MAX   64u  /* bytes of a rule id, with its NUL */
+#define PVCALLS_REASON_MAX 128u /* bytes of a reason, with its NUL */
+
+#define PVCALLS_HOOK_SLOW_NS  100000u  /* 100 us: counted */
+#define PVCALLS_HOOK_FAULT_NS 5000000u /* 5 ms: a fault, the call is denied */
+
+/* Operations, numbered as on the wire (xen/io/pvcalls.h). Masks are 1u << operation. */
+#define PVCALLS_OP_SOCKET  0u
+#define PVCALLS_OP_CONNECT 1u
+#define PVCALLS_OP_RELEASE 2u
+#define PVCALLS_OP_BIND    3u
+#define PVCALLS_OP_LISTEN  4u
+#define PVCALLS_OP_ACCEPT  5u
+#define PVCALLS_OP_POLL    6u
+#define PVCALLS_OP_COUNT   7u
+
+/* What a plugin says of a call. Zeroed memory never grants anything. */
+#define PVCALLS_DEFER   0u /* no opinion */
+#define PVCALLS_ALLOW   1u
+#define PVCALLS_DENY    2u /* with error, and a reason for people */
+#define PVCALLS_REWRITE 3u /* with endpoint; no opinion on the verdict; connect and bind only */
+#define PVCALLS_DELAY \
+	4u /* with delay_ns; the call goes on to the next plugin, and waits at the end */
+
+#define PVCALLS_DELAY_MAX_NS 30000000000u /* 30 s; a longer delay is a fault */
+
+/* An address and port. family is 2 (AF_INET, as on the wire) or 0 for "none". */
+struct pvcalls_endpoint {
+	uint16_t family;
+	uint16_t port;    /* host order */
+	uint8_t addr[16]; /* network order; an IPv4 address is the first four bytes, the rest is 0
+			   */
+};
+
+/* The guest that calls: attested by the host, never by the guest. Valid as long as the instance. */
+struct pvcalls_guest {
+	uint32_t size;
+	uint32_t domid;
+	char name[PVCALLS_NAME_MAX];
+	char uuid[40]; /* 36 characters and NUL; empty if it has none */
+};
+
+/* One call, as the host validated it. Constant, and valid during the hook only. */
+struct pvcalls_call {
+	uint32_t size;
+	uint32_t op;           /* PVCALLS_OP_... */
+	uint64_t serial;       /* number of this call within its guest's engine */
+	uint64_t wall_ns;      /* UTC, nanoseconds since 1970 */
+	uint64_t monotonic_ns; /* CLOCK_MONOTONIC */
+	const struct pvcalls_guest *guest;
+	uint64_t socket; /* host's number of the socket, never reused; accept: of the new socket */
+	uint64_t parent; /* accept, and release of an accepted socket: number of the listener; else
+			    0 */
+	struct pvcalls_endpoint requested; /* connect, bind: as the guest asked; accept: the peer */
+	struct pvcalls_endpoint effective; /* connect, bind: after rewrites; else as requested */
+	struct pvcalls_endpoint local;     /* listen, accept, release: the socket's own address */
+	uint32_t backlog;                  /* listen, after the host's clamp */
+	uint32_t reserved;
+	uint64_t bytes_in;  /* release: bytes delivered to the guest */
+	uint64_t bytes_out; /* release: bytes taken from the guest */
+	uint64_t age_ns;    /* release: time since the socket was created */
+};
+
+/* A plugin's answer; zeroed by the host before the hook. */
+struct pvcalls_verdict {
+	uint32_t size;
+	uint32_t kind;     /* PVCALLS_DEFER ... PVCALLS_DELAY */
+	uint32_t error;    /* DENY: an errno of the protocol's table, positive, Linux numbering; 0:
+			      EACCES */
+	uint32_t flags;    /* PVCALLS_VERDICT_... */
+	uint64_t delay_ns; /* DELAY */
+	struct pvcalls_endpoint endpoint; /* REWRITE */
+	uint32_t meter_in;  /* meter for bytes towards the guest, from host->meter(); 0: none */
+	uint32_t meter_out; /* meter for bytes from the guest; 0: none */
+	uint32_t enforced; /* with AUDIT_ONLY: PVCALLS_DEFER or PVCALLS_ALLOW, what holds instead */
+	uint32_t reserved;
+	char rule[PVCALLS_RULE_MAX];
+	char reason[PVCALLS_REASON_MAX];
+};
+
+/*
+ * This one verdict (ALLOW or DENY) is recorded but not enforced: a rule with `mode: audit`. The
+ * field `enforced` says what the plugin's other rules make of the call.
+ */
+#define PVCALLS_VERDICT_AUDIT_ONLY 1u
+
+/* What came of a call: given to observe hooks. */
+struct pvcalls_outcome {
+	uint32_t size;
+	uint32_t verdict;    /* PVCALLS_ALLOW or PVCALLS_DENY: what was enforced */
+	int32_t result;      /* 0 or a negative errno: what the guest was told */
+	uint32_t rewritten;  /* 1 if effective differs from requested */
+	const char *decider; /* "floor", "default", "protocol" or the plugin's name */
+	const char *rule;
+	const char *reason;
+};
+
+/* A value of a plugin's configuration: a tree as in the policy file, with positions for errors. */
+struct pvcalls_value;
+#define PVCALLS_VALUE_SCALAR 1u
+#define PVCALLS_VALUE_LIST   2u
+#define PVCALLS_VALUE_MAP    3u
+
+struct pvcalls_set; /* a set of addresses, or a table from addresses to rules; see sets below */
+
+/*
+ * Host services, given to create() and valid for the life of the instance. `host` is passed back as
+ * the first argument. Functions that fail return a null pointer or a negative number after they
+ * reported the error themselves, so a plugin's create() only has to fail in turn.
+ */
+struct pvcalls_host {
+	uint32_t size;
+	uint32_t abi_minor;
+	void *handle; /* the host's own */
+
+	/* level: 0 error, 1 warning, 2 information, 3 debug. text is escaped and cut to one line.
+	 */
+	void (*log)(const struct pvcalls_host *host, uint32_t level, const char *text);
+	uint64_t (*monotonic_ns)(const struct pvcalls_host *host);
+	/* Memory that is freed with the instance; zeroed. Null if there is none left. */
+	void *(*alloc)(const struct pvcalls_host *host, size_t size);
+
+	/* Reports an error at a value's position (file:line:column). Returns -1, for `return`. */
+	int32_t (*error_at)(const struct pvcalls_host *host, const struct pvcalls_value *at,
+			    const char *text);
+
+	/* Reading configuration. A key that was never asked for is an error after create(). */
+	uint32_t (*value_kind)(const struct pvcalls_value *value);
+	const char *(*value_text)(const struct pvcalls_value *value);
+	uint32_t (*value_count)(const struct pvcalls_value *value); /* list or map: its entries */
+	const struct pvcalls_value *(*value_item)(const struct pvcalls_value *list, uint32_t index);
+	const struct pvcalls_value *(*value_get)(const struct pvcalls_value *map, const char *key);
+
+	/* Typed readers: 0 and *out, or -1 after error_at(). */
+	int32_t (*read_u64)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			    uint64_t min, uint64_t max, uint64_t *out);
+	/* One of count words: its index. */
+	int32_t (*read_choice)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			       const char *const *words, uint32_t count, uint32_t *index);
+	/* "200/s", "30/m", "5/h": nanoseconds from one event to the next, 1 to one hour */
+	int32_t (*read_rate)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			     uint64_t *interval_ns);
+	/* "100Mbit/s", "2MB/s", "512KiB/s": bytes per second */
+	int32_t (*read_bandwidth)(const struct pvcalls_host *host,
+				  const struct pvcalls_value *value, uint64_t *bytes_per_s);
+	/* "10ms", "2s", "5m": nanoseconds */
+	int32_t (*read_duration)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+				 uint64_t *ns);
+	/* an operation or a list of them: a mask of 1u << PVCALLS_OP_..., within allowed */
+	int32_t (*read_ops)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			    uint32_t allowed, uint32_t *mask);
+	/* an errno's name of the protocol's table */
+	int32_t (*read_errno)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			      uint32_t *error);
+	/* a dotted IPv4 address */
+	int32_t (*read_address)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+				uint8_t addr[16]);
+	/* a rule's id: checked for shape, and for being unique in this plugin's section */
+	int32_t (*read_id)(const struct pvcalls_host *host, const struct pvcalls_value *value,
+			   char id[PVCALLS_RULE_MAX]);
+
+	/*
+	 * Sets: an ordered list of rules, each matching operations, addresses and ports, compiled
+	 * so that a look-up takes the same time for 10 rules and for 100,000. Add all, then build.
+	 * match is a map with the optional keys `net` (address, prefix, group name or a list of
+	 * these; absent: any address) and `ports` (a port, a range or a list; absent: any port); a
+	 * null match is any address and port. A rule without operations keeps its place in the
+	 * order and matches nothing. An endpoint of family 0 is matched only by rules without
+	 * conditions.
+	 */
+#define PVCALLS_SET_QUIET 0x80000000u /* with ops: this rule is never named as a near miss */
+	struct pvcalls_set *(*set_create)(const struct pvcalls_host *host);
+	int32_t (*set_add)(const struct pvcalls_host *host, struct pvcalls_set *set, uint32_t ops,
+			   const struct pvcalls_value *match);
+	int32_t (*set_build)(const struct pvcalls_host *host, struct pvcalls_set *set);
+	/* The index (0 = first added) of the first rule that matches, or -1. */
+	int32_t (*set_find)(const struct pvcalls_set *set, uint32_t op,
+			    const struct pvcalls_endpoint *endpoint);
+	/*
+	 * The nearest miss: the rule that would have matched but for one condition, and in text
+	 * what that condition was ("port 8443 is not in 443, 8000-8100"). -1 if there is none.
+	 */
+	int32_t (*set_near_miss)(const struct pvcalls_set *set, uint32_t op,
+				 const struct pvcalls_endpoint *endpoint, char *text, size_t size);
+
+	/*
+	 * Meters: token buckets for bytes, which the host applies to the streams they are attached
+	 * to by a verdict. One with the same key already made by this plugin for this guest is
+	 * returned as it is, with the new rate. 0 if there are too many. A number got outside of
+	 * create() is good for the verdict at hand only: a meter that is full and attached to
+	 * nothing may make room for another.
+	 */
+	uint32_t (*meter)(const struct pvcalls_host *host, const char *key, uint64_t bytes_per_s,
+			  uint64_t burst_bytes);
+
+	/* Counters, shown by pvcallsctl status and kept across reloads by name. */
+	void (*count)(const struct pvcalls_host *host, const char *name, uint64_t add);
+};
+
+/* What a plugin is. */
+struct pvcalls_plugin {
+	uint32_t size;
+	uint16_t abi_major;
+	uint16_t abi_minor;
+	const char *name; /* as policies name it: [a-z][a-z0-9-]*, and the file is NAME.so */
+	const char *version;
+	const char *description; /* one line */
+	uint32_t ops;   /* mask of the operations it understands: decide is called for no other */
+	uint32_t flags; /* 0 */
+	const char *schema; /* JSON Schema of its section, or null */
+
+	/* An instance from its section of a policy; null after an error was reported. */
+	void *(*create)(const struct pvcalls_host *host, const struct pvcalls_value *section);
+	void (*destroy)(void *instance);
+	/* Takes over counters and buckets from the instance a reload replaces; optional. */
+	void (*inherit)(void *instance, void *previous);
+	/* Optional: the guest this instance serves appears (once, after create) and goes. */
+	void (*guest_attach)(void *instance, const struct pvcalls_guest *guest);
+	void (*guest_detach)(void *instance, const struct pvcalls_guest *guest);
+	/* Once per call; may keep state. Optional for plugins that only observe. */
+	void (*decide)(void *instance, const struct pvcalls_call *call,
+		       struct pvcalls_verdict *verdict);
+	/* Stateless, on the address that will really be used, after a rewrite: deny or defer only.
+	 */
+	void (*check)(void *instance, const struct pvcalls_call *call,
+		      struct pvcalls_verdict *verdict);
+	/* After the call, for every call of ops: also those that another plugin denied before
+	 * decide was asked. */
+	void (*observe)(void *instance, const struct pvcalls_call *call,
+			const struct pvcalls_outcome *outcome);
+	/* A nearest miss for the reason of a default deny: 1 and text, or 0. rule has
+	 * PVCALLS_RULE_MAX bytes, reason PVCALLS_REASON_MAX. */
+	int32_t (*explain)(void *instance, const struct pvcalls_call *call, char *rule,
+			   char *reason);
+	/* The first bytes of a stream, copied; reserved: no host calls it before minor 1. */
+	void (*first_bytes)(void *instance, const struct pvcalls_call *call, const uint8_t *bytes,
+			    size_t count, struct pvcalls_verdict *verdict);
+	/* Writes "name value\n" lines; returns the bytes written, at most size. */
+	size_t (*metrics)(void *instance, char *text, size_t size);
+};
+
+#define PVCALLS_EXPORT __attribute__((visibility("default")))
+
+/* Defines the one exported object: PVCALLS_PLUGIN(.name = "drop", .decide = decide, ...); */
+#define PVCALLS_PLUGIN(...)                                               \
+	extern PVCALLS_EXPORT const struct pvcalls_plugin pvcalls_plugin; \
+	PVCALLS_EXPORT const struct pvcalls_plugin pvcalls_plugin = {     \
+		.size = sizeof(struct pvcalls_plugin),                    \
+		.abi_major = PVCALLS_ABI_MAJOR,                           \
+		.abi_minor = PVCALLS_ABI_MINOR,                           \
+		__VA_ARGS__}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

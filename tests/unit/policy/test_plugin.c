@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Loading plugins, good and bad, and what becomes of calls when one is faulty. */
+#include "bench_policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/offsets-1.0.h"
+
+static void test_descriptors(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_refuse(&bench, "chain: [{plugin: wrongabi}]\n",
+		     "wrongabi.so: made for plugin ABI 2; expected 1: build it again");
+	assert_non_null(strstr(bench.fault.text, "p.yaml:4:18: "));
+	bench_refuse(&bench, "chain: [{plugin: wrongsize}]\n", "descriptor of 16 bytes; expected");
+	bench_refuse(&bench, "chain: [{plugin: wrongname}]\n",
+		     "calls itself \"other\"; expected its file's name, \"wrongname\"");
+	bench_refuse(&bench, "chain: [{plugin: wrongops}]\n", "operations 0x80; expected");
+	bench_refuse(&bench, "chain: [{plugin: wronghooks}]\n", "a hook is missing");
+	bench_refuse(&bench, "chain: [{plugin: wrongobject}]\n", "no plugin; expected an exported");
+	bench_refuse(&bench, "chain: [{plugin: nobody}]\n",
+		     "p.yaml:4:18: unknown plugin \"nobody\"");
+	bench_close(&bench);
+}
+
+static void test_old_plugin(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_use(&bench, "chain: [{plugin: old}]\n");
+	bench_expect(&bench, "connect 8.8.8.8:80", VERDICT_ALLOW, "old", "o");
+	bench_expect(&bench, "connect 8.8.8.8:81", VERDICT_DENY, "default", "default");
+	bench_close(&bench);
+}
+
+static void expect_fault(struct bench *bench, const char *how, const char *call, const char *reason)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "mode: audit\nchain: [{plugin: faulty, how: %s}]\n", how);
+	bench_use(bench, text);
+	bench_ask(bench, call);
+	if (bench->decision.verdict != VERDICT_FAULT || bench->decision.error != -EACCES ||
+	    strcmp(bench->decision.decider, "faulty") != 0 ||
+	    !strstr(bench->decision.reason, reason))
+		fail_msg("%s: verdict %u by %s: %s", how, bench->decision.verdict,
+			 bench->decision.decider, bench->decision.reason);
+}
+
+static void test_faults_deny(void **state)
+{
+	struct bench bench;
+	char metrics[512];
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	expect_fault(&bench, "kind", "connect 8.8.8.8:80", "unknown verdict");
+	expect_fault(&bench, "errno", "connect 8.8.8.8:80", "unknown errno");
+	expect_fault(&bench, "inprogress", "connect 8.8.8.8:80", "unknown errno");
+	expect_fault(&bench, "flags", "connect 8.8.8.8:80", "unknown flags");
+	expect_fault(&bench, "sleep", "connect 8.8.8.8:80", "at most 5000 are allowed");
+	expect_fault(&bench, "spin", "connect 8.8.8.8:80", "at most 5000 are allowed");
+	expect_fault(&bench, "rewrite", "listen 8.8.8.8:80", "without an address");
+	expect_fault(&bench, "rewrite", "connect 8.8.8.8:80", "no IPv4 address");
+	expect_fault(&bench, "rewrite6", "connect 8.8.8.8:80", "no IPv4 address");
+	expect_fault(&bench, "mapped", "connect 8.8.8.8:80", "no IPv4 address");
+	expect_fault(&bench, "delay", "connect 8.8.8.8:80", "over 30 s");
+	expect_fault(&bench, "check", "connect 8.8.8.8:80", "may only deny or defer");
+	metrics[policy_metrics(bench.policy, metrics, sizeof(metrics) - 1)] = '\0';
+	assert_non_null(strstr(metrics, "faulty.faults 12\n")); /* kept across reloads */
+	bench_close(&bench);
+}
+
+static void test_release_is_never_denied(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_use(&bench, "chain: [{plugin: faulty, how: deny}]\n");
+	assert_int_equal(bench_ask(&bench, "release"), VERDICT_WOULD_DENY);
+	assert_int_equal(bench.decision.error, 0);
+	assert_string_equal(bench.decision.reason, "fault: a release can not be denied");
+	bench_use(&bench, "chain: [{plugin: faulty, how: kind}]\n");
+	assert_int_equal(bench_ask(&bench, "release"), VERDICT_WOULD_DENY);
+	bench_use(&bench, "chain: [{plugin: faulty, how: deny}]\n");
+	assert_int_equal(bench_ask(&bench, "poll"), VERDICT_DENY);
+	assert_int_equal(bench_ask(&bench, "socket"), VERDICT_DENY);
+	bench_close(&bench);
+}
+
+static void test_texts_are_ended(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_use(&bench, "chain: [{plugin: faulty, how: unended}]\n");
+	assert_int_equal(bench_ask(&bench, "connect 8.8.8.8:80"), VERDICT_ALLOW);
+	assert_int_equal(strlen(bench.decision.rule), PVCALLS_RULE_MAX - 1);
+	assert_int_equal(strlen(bench.decision.reason), PVCALLS_REASON_MAX - 1);
+	bench_close(&bench);
+}
+
+static void test_create_without_reason(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_refuse(&bench, "chain: [{plugin: faulty, how: refuse}]\n",
+		     "p.yaml:4:9: plugin faulty refused its section and did not say why");
+	bench_refuse(&bench, "chain: [{plugin: faulty, how: deny, hwo: deny}]\n",
+		     "p.yaml:4:37: unknown key \"hwo\"");
+	bench_close(&bench);
+}
+
+static void test_unsafe_directory(void **state)
+{
+	struct plugin_registry *registry;
+	char directory[] = "/tmp/test_plugin.XXXXXX";
+	struct fault fault;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(chmod(directory, 0777), 0);
+	assert_int_equal(plugin_registry_load(&registry, directory, &fault), -EPERM);
+	assert_non_null(strstr(fault.text, "writable by group or others (mode 0777)"));
+	assert_int_equal(rmdir(directory), 0);
+	assert_int_equal(plugin_registry_load(&registry, directory, &fault), -ENOENT);
+}
+
+static void test_unsafe_file(void **state)
+{
+	struct plugin_registry *registry;
+	char directory[] = "/tmp/test_plugin.XXXXXX";
+	struct fault fault;
+	char path[64];
+	FILE *file;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/loose.so", directory);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fclose(file);
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_int_equal(plugin_registry_load(&registry, directory, &fault), 0);
+	assert_null(plugin_registry_find(registry, "loose", &fault));
+	assert_non_null(strstr(fault.text, "writable by group or others (mode 0666)"));
+	plugin_registry_free(registry);
+	unlink(path);
+	assert_int_equal(symlink(PLUGIN_DIR "/filter.so", path), 0);
+	assert_int_equal(plugin_registry_load(&registry, directory, &fault), 0);
+	assert_null(plugin_registry_find(registry, "loose", &fault));
+	assert_non_null(strstr(fault.text, "a symbolic link"));
+	plugin_registry_free(registry);
+	unlink(path);
+	rmdir(directory);
+}
+
+static void test_describe(void **state)
+{
+	struct fault fault;
+	char text[512];
+
+	(void)state;
+	assert_int_equal(plugin_describe(PLUGIN_DIR "/filter.so", text, sizeof(text), &fault), 0);
+	assert_non_null(strstr(text, "name: filter\nversion: 1.0\nabi: 1.0\n"));
+	assert_non_null(strstr(text, "hooks: decide check explain"));
+	assert_int_equal(plugin_describe(PLUGIN_DIR "/filter.so", text, 20, &fault), -ENOSPC);
+	assert_int_equal(plugin_describe("/etc/passwd", text, sizeof(text), &fault), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_old_plugin),
+		cmocka_unit_test(test_faults_deny),
+		cmocka_unit_test(test_release_is_never_denied),
+		cmocka_unit_test(test_texts_are_ended),
+		cmocka_unit_test(test_create_without_reason),
+		cmocka_unit_test(test_unsafe_directory),
+		cmocka_unit_test(test_unsafe_file),
+		cmocka_unit_test(test_describe),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
