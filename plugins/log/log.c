@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* log: writes a line for each finished call into the daemon's log. Has no opinion on any. */
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <pvcalls/plugin.h>
+
+#define ALL        ((1u << PVCALLS_OP_COUNT) - 1)
+#define LINE_BYTES 512
+#define ADDR_BYTES 24 /* "255.255.255.255:65535" */
+
+#define LEVEL_INFORMATION 2u
+
+struct log {
+	const struct pvcalls_host *host;
+	uint32_t ops;
+	uint32_t denied_only;
+};
+
+static const char *const names[PVCALLS_OP_COUNT] = {"socket", "connect", "release", "bind",
+						    "listen", "accept",  "poll"};
+
+static void *create(const struct pvcalls_host *host, const struct pvcalls_value *section)
+{
+	const struct pvcalls_value *calls = host->value_get(section, "calls");
+	struct log *log = host->alloc(host, sizeof(*log));
+	const char *word = host->value_text(calls);
+
+	if (!log)
+		return NULL;
+	log->host = host;
+	log->ops = ALL;
+	if (!calls || (word && strcmp(word, "all") == 0))
+		return log;
+	if (word && strcmp(word, "denied") == 0) {
+		log->denied_only = 1;
+		return log;
+	}
+	if (host->value_kind(calls) == PVCALLS_VALUE_LIST)
+		return host->read_ops(host, calls, ALL, &log->ops) ? NULL : log;
+	host->error_at(host, calls, "wrong calls; expected all, denied or a list of operations");
+	return NULL;
+}
+
+/* " 192.0.2.1:443", or nothing where there is no address. */
+static void write_endpoint(char text[ADDR_BYTES], const struct pvcalls_endpoint *endpoint)
+{
+	const uint8_t *addr = endpoint->addr;
+
+	text[0] = '\0';
+	if (endpoint->family)
+		snprintf(text, ADDR_BYTES, " %u.%u.%u.%u:%u", addr[0], addr[1], addr[2], addr[3],
+			 endpoint->port);
+}
+
+static void observe(void *instance, const struct pvcalls_call *call,
+		    const struct pvcalls_outcome *outcome)
+{
+	const struct log *log = instance;
+	char requested[ADDR_BYTES];
+	char effective[ADDR_BYTES];
+	char line[LINE_BYTES];
+
+	if (!(log->ops & 1u << call->op))
+		return;
+	if (log->denied_only && outcome->verdict != PVCALLS_DENY)
+		return;
+	write_endpoint(requested, call->op == PVCALLS_OP_LISTEN ? &call->local : &call->requested);
+	write_endpoint(effective, &call->effective);
+	snprintf(line, sizeof(line),
+		 "call %" PRIu64 " socket %" PRIu64 ": %s%s%s%s %s by %s%s%s%s%s, result %" PRId32,
+		 call->serial, call->socket, names[call->op], requested,
+		 outcome->rewritten ? " as" : "", outcome->rewritten ? effective : "",
+		 outcome->verdict == PVCALLS_ALLOW ? "allowed" : "denied", outcome->decider,
+		 outcome->rule[0] ? " " : "", outcome->rule, outcome->reason[0] ? ": " : "",
+		 outcome->reason, outcome->result);
+	log->host->log(log->host, LEVEL_INFORMATION, line);
+}
+
+PVCALLS_PLUGIN(.name = "log", .version = "1.0", .description = "writes a line for each call",
+	       .ops = ALL, .create = create, .observe = observe);
