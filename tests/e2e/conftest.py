@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tests share: daemons that are checked when the test ends, and a bound on every test."""
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import harness  # noqa: E402
+
+TEST_SECONDS = 120
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "limit(seconds): longest time of this test (120 s)")
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+    config.addinivalue_line("markers", "root: needs root")
+    config.addinivalue_line("markers", "needs(program...): programs that must be installed")
+
+
+def not_run(why):
+    """A test that can't run is skipped, but not where everything has to be seen to work."""
+    print(f"not run: {why}")
+    if os.environ.get("CI"):
+        pytest.fail(f"not run: {why}", pytrace=False)
+    pytest.skip(f"not run: {why}")
+
+
+@pytest.fixture(autouse=True)
+def preconditions(request):
+    if request.node.get_closest_marker("root") and os.geteuid() != 0:
+        not_run("needs root")
+    marker = request.node.get_closest_marker("needs")
+    for name in marker.args if marker else ():
+        if not shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
+            not_run(f"{name} is not installed; tests/e2e/packages.txt lists what is needed")
+
+
+@pytest.fixture(autouse=True)
+def bounded(request):
+    """No test hangs."""
+    marker = request.node.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else TEST_SECONDS
+
+    def expire(*_):
+        raise AssertionError(f"the test did not end within {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.fixture
+def make_daemon(request):
+    """Makes daemons, started; those that still run when the test ends must stop in order."""
+    daemons = []
+
+    def make(policies=None, start=True, **options):
+        daemon = harness.Daemon(policies, **options)
+        daemons.append(daemon)
+        return daemon.start() if start else daemon
+
+    yield make
+    failures = []
+    for daemon in daemons:
+        try:
+            if daemon.process and daemon.process.poll() is None:
+                daemon.stop()
+            elif daemon.process:
+                daemon.check_gone()
+        except AssertionError as error:
+            failures.append(str(error))
+        if getattr(request.node, "failed", False) or failures:
+            print(f"--- log of {daemon.dir}:\n{daemon.log()[-6000:] if daemon.process else ''}")
+        daemon.close()
+    assert not failures, "\n".join(failures)
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call" and outcome.get_result().failed:
+        item.failed = True
+
+
+@pytest.fixture
+def daemon(make_daemon):
+    """A daemon that allows everything on loopback."""
+    return make_daemon()
+
+
+@pytest.fixture
+def network():
+    """Two network namespaces, joined; see harness.Network."""
+    with harness.Network() as made:
+        yield made
