@@ -15,6 +15,7 @@
 #include "audit/writer.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/sanitize.h"
 
 #define EXIT_USAGE 2
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/sanitize.h"
 #include "engine/control.h"
 #include "engine/engine.h"
 #include "engine/start.h"

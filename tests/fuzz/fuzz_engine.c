@@ -13,30 +13,19 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <sodium.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "audit/drain.h"
-#include "base/fault.h"
 #include "engine/calls.h"
-#include "engine/engine.h"
-#include "policy/source.h"
-#include "transport/local_wire.h"
+#include "engine_guest.h"
 
-#define PAGES    64u
-#define SEALS    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define SOCKETS  16u
 #define LISTENER 4000u /* the port of a server that the guest may reach */
 
 static const char policy_text[] = "version: 1\n"
@@ -47,25 +36,11 @@ static const char policy_text[] = "version: 1\n"
 				  "to: {net: [127.0.0.0/8]}}]}\n";
 
 struct fuzz {
-	struct engine *engine;
-	struct drain *drain;
-	uint8_t *memory;
-	struct local_event_page *events;
-	int supervisor;
+	struct engine_guest *guest;
 	int listener;
-	int peer; /* the last connection the listener accepted, or -1 */
+	int peer;        /* the last connection the listener accepted, or -1 */
 	int descriptors; /* before this input */
-	uint32_t req_prod;
 };
-
-static int sealed(const char *name, size_t bytes)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0);
-	assert(fcntl(fd, F_ADD_SEALS, SEALS) == 0);
-	return fd;
-}
 
 static int count_descriptors(void)
 {
@@ -105,72 +80,14 @@ static int open_listener(void)
 	return fd;
 }
 
-static void open_trail(struct fuzz *fuzz)
-{
-	struct audit_identity identity = {.domid = 1, .name = "fuzz"};
-	int memfd = audit_queue_create(&identity);
-	int bell = eventfd(0, EFD_NONBLOCK);
-
-	fuzz->engine->doorbell = bell;
-	assert(audit_queue_open(&fuzz->engine->queue, memfd, bell, bell) == 0);
-	assert(drain_open(&fuzz->drain, &identity, memfd, dup(bell)) == 0);
-}
-
-static void open_guest(struct fuzz *fuzz)
-{
-	int fds[4];
-
-	fds[0] = sealed("guest", (size_t)PAGES * RING_PAGE_SIZE);
-	fds[1] = sealed("events", sizeof(struct local_event_page));
-	fds[2] = eventfd(0, EFD_NONBLOCK);
-	fds[3] = eventfd(0, EFD_NONBLOCK);
-	fuzz->memory = mmap(NULL, (size_t)PAGES * RING_PAGE_SIZE, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, fds[0], 0);
-	fuzz->events =
-		mmap(NULL, sizeof(*fuzz->events), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
-	assert(transport_local_open(&fuzz->engine->transport, fds, 4) == 0);
-}
-
-static void open_policy(struct engine *engine)
-{
-	char folder[] = "/tmp/fuzz_engine.XXXXXX";
-	struct policy_source source = {.size = sizeof(policy_text) - 1};
-	struct fault fault = {.text = ""};
-
-	source.path = strdup("fuzz.yaml");
-	source.text = strdup(policy_text);
-	assert(mkdtemp(folder));
-	assert(host_view_open(&engine->host, 0, 0, &fault) == 0);
-	assert(plugin_registry_load(&engine->plugins, folder, &fault) == 0);
-	if (policy_compile(&engine->policy, &source, engine->plugins, engine->host, &engine->guest,
-			   NULL, &engine->log, &fault) < 0) {
-		fprintf(stderr, "%s\n", fault.text);
-		abort();
-	}
-	rmdir(folder);
-	free(source.path);
-	free(source.text);
-}
-
 static struct fuzz *fuzz_open(void)
 {
 	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
-	int ends[2];
 
-	assert(sodium_init() >= 0);
 	leave_network();
-	assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) == 0);
-	fuzz->supervisor = ends[0];
 	fuzz->peer = -1;
 	fuzz->listener = open_listener();
-	fuzz->engine = engine_create(ends[1]);
-	log_init(&fuzz->engine->log, "fuzz_engine", LOG_LEVEL_ERROR);
-	fuzz->engine->guest =
-		(struct pvcalls_guest){.size = sizeof(struct pvcalls_guest), .name = "fuzz"};
-	fuzz->engine->sockets = socket_table_create(SOCKETS);
-	open_trail(fuzz);
-	open_guest(fuzz);
-	open_policy(fuzz->engine);
+	fuzz->guest = engine_guest_open(policy_text, GUEST_SOCKETS);
 	return fuzz;
 }
 
@@ -197,22 +114,10 @@ static uint32_t next32(struct input *input)
 	return value | (uint32_t)next(input) << 24;
 }
 
-static struct command_page *command_page(struct fuzz *fuzz)
-{
-	return (struct command_page *)fuzz->memory;
-}
-
-/* The indexes page of one of eight connections; its order is small and its references follow. */
+/* The indexes page of one of eight connections. */
 static struct indexes_page *indexes(struct fuzz *fuzz, uint8_t which)
 {
-	return (struct indexes_page *)(fuzz->memory + (size_t)(1 + which % 8) * RING_PAGE_SIZE);
-}
-
-static void ring_port(struct fuzz *fuzz, uint32_t port)
-{
-	port %= LOCAL_PORTS;
-	fuzz->events->to_backend.word[port / 64] |= 1ull << port % 64;
-	fuzz->events->to_backend.selector[port / 4096] |= 1ull << (port / 64 % 64);
+	return guest_page(fuzz->guest, 1 + which % 8);
 }
 
 static void make_address(struct input *input, uint8_t addr[WIRE_ADDR_BYTES])
@@ -256,9 +161,7 @@ static void push_request(struct fuzz *fuzz, struct input *input)
 	default:
 		break;
 	}
-	command_page(fuzz)->slot[fuzz->req_prod++ % COMMAND_SLOTS].request = request;
-	command_page(fuzz)->req_prod = fuzz->req_prod;
-	ring_port(fuzz, 1);
+	guest_push(fuzz->guest, &request);
 }
 
 static void move_index(struct fuzz *fuzz, struct input *input)
@@ -312,37 +215,22 @@ static void act_as_peer(struct fuzz *fuzz, struct input *input)
 
 static void scribble(struct fuzz *fuzz, struct input *input)
 {
-	size_t at = next32(input) % (PAGES * RING_PAGE_SIZE);
+	size_t bytes = (size_t)GUEST_PAGES * RING_PAGE_SIZE;
+	size_t at = next32(input) % bytes;
 	size_t count = next(input) % 16;
 
-	while (count-- && at < (size_t)PAGES * RING_PAGE_SIZE)
-		fuzz->memory[at++] = next(input);
-}
-
-/* Stores what the engine recorded. Returns how many records there were. */
-static uint64_t store(struct fuzz *fuzz)
-{
-	struct audit_record record;
-	uint64_t count = 0;
-
-	while (drain_take(fuzz->drain, &record))
-		count++;
-	drain_committed(fuzz->drain);
-	assert(!drain_damage(fuzz->drain));
-	return count;
+	while (count-- && at < bytes)
+		fuzz->guest->memory[at++] = next(input);
 }
 
 static void turn(struct fuzz *fuzz)
 {
-	struct command_ring *ring = &fuzz->engine->ring;
-	int turns = 4;
+	const struct engine *engine = fuzz->guest->engine;
 
-	while (turns-- && engine_turn(fuzz->engine))
-		loop_turn(fuzz->engine->loop, 0);
-	loop_turn(fuzz->engine->loop, 0);
-	if (fuzz->engine->attached)
-		assert(ring->rsp_prod - ring->req_cons - 1 >= (uint32_t)-1 - COMMAND_SLOTS);
-	store(fuzz);
+	engine_guest_turn(fuzz->guest);
+	if (engine->attached)
+		assert(engine->ring.req_cons - engine->ring.rsp_prod <= COMMAND_SLOTS);
+	engine_guest_store(fuzz->guest);
 }
 
 static void step(struct fuzz *fuzz, struct input *input)
@@ -360,7 +248,7 @@ static void step(struct fuzz *fuzz, struct input *input)
 		move_index(fuzz, input);
 		break;
 	case 5:
-		ring_port(fuzz, next(input) % 16);
+		guest_ring(fuzz->guest, next(input) % 16);
 		break;
 	case 6:
 		act_as_peer(fuzz, input);
@@ -371,45 +259,39 @@ static void step(struct fuzz *fuzz, struct input *input)
 	}
 }
 
-static void reset_guest(struct fuzz *fuzz)
+/* Eight rings whose data pages overlap: the guest may do that to itself. */
+static void make_rings(struct fuzz *fuzz)
 {
 	uint32_t which;
-	uint32_t i;
 
-	memset(fuzz->memory, 0, (size_t)PAGES * RING_PAGE_SIZE);
-	memset(fuzz->events, 0, sizeof(*fuzz->events));
-	fuzz->req_prod = 0;
-	command_page(fuzz)->req_event = 1;
-	command_page(fuzz)->rsp_event = 1;
-	for (which = 0; which < 8; which++) {
-		indexes(fuzz, (uint8_t)which)->ring_order = 1 + which % 3;
-		for (i = 0; i < 8; i++)
-			indexes(fuzz, (uint8_t)which)->ref[i] = 9 + (which * 6 + i) % 48;
-	}
+	for (which = 0; which < 8; which++)
+		guest_make_ring(fuzz->guest, 1 + which, 1 + which % 3, 9 + which * 6);
 }
 
 static void swallow_messages(struct fuzz *fuzz)
 {
 	char bytes[512];
 
-	while (recv(fuzz->supervisor, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+	while (recv(fuzz->guest->supervisor, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
 		;
 }
 
 static void check_baseline(struct fuzz *fuzz)
 {
-	store(fuzz);
-	audit_queue_reap(fuzz->engine->queue, NULL, NULL);
-	assert(socket_table_count(fuzz->engine->sockets) == 0);
-	assert(audit_queue_used(fuzz->engine->queue) == 0);
-	assert(!fuzz->engine->run_first);
+	struct engine *engine = fuzz->guest->engine;
+	int lingering = linger_bytes(engine->lingers) ? (int)GUEST_SOCKETS : 0;
+
+	engine_guest_store(fuzz->guest);
+	audit_queue_reap(engine->queue, NULL, NULL);
+	assert(socket_table_count(engine->sockets) == 0);
+	assert(audit_queue_used(engine->queue) == 0);
+	assert(!engine->run_first);
 	if (fuzz->peer >= 0)
 		close(fuzz->peer);
 	fuzz->peer = -1;
-	while (loop_turn(fuzz->engine->loop, 0) > 0)
+	while (loop_turn(engine->loop, 0) > 0)
 		;
-	assert(count_descriptors() <=
-	       fuzz->descriptors + (linger_bytes(fuzz->engine->lingers) ? (int)SOCKETS : 0));
+	assert(count_descriptors() <= fuzz->descriptors + lingering);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -417,21 +299,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fuzz *fuzz;
-	struct control_attach attach = {.ring_ref = 0, .port = 1};
 	struct input input = {data, size};
-	struct fault fault;
 
 	if (!fuzz)
 		fuzz = fuzz_open();
-	reset_guest(fuzz);
 	fuzz->descriptors = count_descriptors();
-	attach.names = next(&input) & 1;
-	fuzz->engine->start.sync = next(&input) & 1;
-	assert(engine_attach(fuzz->engine, &attach, &fault) == 0);
+	engine_guest_attach(fuzz->guest, next(&input) & 1);
+	make_rings(fuzz);
+	fuzz->guest->engine->start.sync = next(&input) & 1;
 	while (input.left)
 		step(fuzz, &input);
 	turn(fuzz);
-	engine_detach(fuzz->engine, AUDIT_CLOSE_GUEST_GONE);
+	engine_detach(fuzz->guest->engine, AUDIT_CLOSE_GUEST_GONE);
 	swallow_messages(fuzz);
 	check_baseline(fuzz);
 	return 0;

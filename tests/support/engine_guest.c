@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine_guest.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "engine/calls.h"
+#include "policy/source.h"
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define TURNS 64 /* more than any call needs */
+
+static int sealed(const char *name, size_t bytes)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		abort();
+	return fd;
+}
+
+static void open_trail(struct engine_guest *guest)
+{
+	struct audit_identity identity = {.domid = 1, .name = "guest"};
+	int memfd = audit_queue_create(&identity);
+	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	guest->engine->doorbell = bell;
+	if (audit_queue_open(&guest->engine->queue, memfd, bell, bell) < 0 ||
+	    drain_open(&guest->drain, &identity, memfd, dup(bell)) < 0)
+		abort();
+}
+
+static void open_memory(struct engine_guest *guest)
+{
+	int fds[4];
+
+	fds[0] = sealed("guest", (size_t)GUEST_PAGES * RING_PAGE_SIZE);
+	fds[1] = sealed("events", sizeof(struct local_event_page));
+	fds[2] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fds[3] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	guest->memory = mmap(NULL, (size_t)GUEST_PAGES * RING_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, fds[0], 0);
+	guest->events =
+		mmap(NULL, sizeof(*guest->events), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
+	if (transport_local_open(&guest->engine->transport, fds, 4) < 0)
+		abort();
+}
+
+static void open_policy(struct engine *engine, const char *text)
+{
+	char folder[] = "/tmp/engine_guest.XXXXXX";
+	struct policy_source source = {.size = strlen(text)};
+	struct fault fault = {.text = ""};
+
+	source.path = strdup("test.yaml");
+	source.text = strdup(text);
+	if (!mkdtemp(folder) || host_view_open(&engine->host, 0, 0, &fault) < 0 ||
+	    plugin_registry_load(&engine->plugins, folder, &fault) < 0 ||
+	    policy_compile(&engine->policy, &source, engine->plugins, engine->host, &engine->guest,
+			   NULL, &engine->log, &fault) < 0) {
+		fprintf(stderr, "%s\n", fault.text);
+		abort();
+	}
+	rmdir(folder);
+	free(source.path);
+	free(source.text);
+}
+
+struct engine_guest *engine_guest_open(const char *policy_text, uint32_t max_sockets)
+{
+	struct engine_guest *guest = calloc(1, sizeof(*guest));
+	int ends[2];
+
+	if (sodium_init() < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
+		abort();
+	guest->supervisor = ends[0];
+	guest->engine = engine_create(ends[1]);
+	log_init(&guest->engine->log, "engine_guest", LOG_LEVEL_ERROR);
+	guest->engine->guest.size = sizeof(struct pvcalls_guest);
+	snprintf(guest->engine->guest.name, sizeof(guest->engine->guest.name), "guest");
+	guest->engine->sockets = socket_table_create(max_sockets);
+	open_trail(guest);
+	open_memory(guest);
+	open_policy(guest->engine, policy_text);
+	return guest;
+}
+
+void engine_guest_close(struct engine_guest *guest)
+{
+	int control = guest->engine->control;
+
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	engine_destroy(guest->engine);
+	drain_close(guest->drain);
+	munmap(guest->memory, (size_t)GUEST_PAGES * RING_PAGE_SIZE);
+	munmap(guest->events, sizeof(*guest->events));
+	close(guest->supervisor);
+	close(control);
+	free(guest);
+}
+
+void engine_guest_attach(struct engine_guest *guest, bool names)
+{
+	struct control_attach attach = {.ring_ref = 0, .port = GUEST_COMMAND_PORT, .names = names};
+	struct fault fault;
+
+	memset(guest->memory, 0, (size_t)GUEST_PAGES * RING_PAGE_SIZE);
+	memset(guest->events, 0, sizeof(*guest->events));
+	guest->req_prod = 0;
+	guest->rsp_cons = 0;
+	guest_command_page(guest)->req_event = 1;
+	guest_command_page(guest)->rsp_event = 1;
+	if (engine_attach(guest->engine, &attach, &fault) < 0) {
+		fprintf(stderr, "%s\n", fault.text);
+		abort();
+	}
+}
+
+void *guest_page(struct engine_guest *guest, uint32_t ref)
+{
+	return guest->memory + (size_t)ref * RING_PAGE_SIZE;
+}
+
+struct command_page *guest_command_page(struct engine_guest *guest)
+{
+	return guest_page(guest, 0);
+}
+
+struct indexes_page *guest_make_ring(struct engine_guest *guest, uint32_t ref, uint32_t order,
+				     uint32_t first_data)
+{
+	struct indexes_page *page = guest_page(guest, ref);
+	uint32_t i;
+
+	memset(page, 0, RING_PAGE_SIZE);
+	page->ring_order = order;
+	for (i = 0; i < 1u << order && i < DATA_REFS_MAX; i++)
+		page->ref[i] = first_data + i;
+	return page;
+}
+
+void guest_ring(struct engine_guest *guest, uint32_t port)
+{
+	struct local_events *events = &guest->events->to_backend;
+
+	port %= LOCAL_PORTS;
+	events->word[port / 64] |= 1ull << port % 64;
+	events->selector[port / 4096] |= 1ull << (port / 64 % 64);
+}
+
+void guest_push(struct engine_guest *guest, const struct wire_request *request)
+{
+	struct command_page *page = guest_command_page(guest);
+
+	page->slot[guest->req_prod++ % COMMAND_SLOTS].request = *request;
+	page->req_prod = guest->req_prod;
+	guest_ring(guest, GUEST_COMMAND_PORT);
+}
+
+bool guest_collect(struct engine_guest *guest, struct wire_response *response)
+{
+	struct command_page *page = guest_command_page(guest);
+
+	if (page->rsp_prod == guest->rsp_cons)
+		return false;
+	*response = page->slot[guest->rsp_cons++ % COMMAND_SLOTS].response;
+	return true;
+}
+
+void engine_guest_turn(struct engine_guest *guest)
+{
+	int turns;
+
+	for (turns = 0; turns < TURNS; turns++) {
+		bool busy = engine_turn(guest->engine);
+
+		if (loop_turn(guest->engine->loop, 0) <= 0 && !busy)
+			return;
+	}
+}
+
+uint32_t engine_guest_store(struct engine_guest *guest)
+{
+	struct audit_record record;
+	uint32_t count = 0;
+
+	while (drain_take(guest->drain, &record)) {
+		guest->records[guest->record_count++ % GUEST_RECORDS] = record;
+		count++;
+	}
+	drain_committed(guest->drain);
+	if (drain_damage(guest->drain))
+		abort();
+	return count;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Listeners of a guest: bind, listen, accept, poll, and their ends. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "engine/calls.h"
+#include "guest_calls.h"
+
+#define RING(n) (8u + (n))      /* indexes page of connection n */
+#define DATA(n) (24u + 2 * (n)) /* its data pages, order 1 */
+
+static int open_guest(void **state, bool names)
+{
+	struct engine_guest *guest = engine_guest_open(OPEN_POLICY, GUEST_SOCKETS);
+	uint32_t n;
+
+	engine_guest_attach(guest, names);
+	for (n = 0; n < 8; n++)
+		guest_make_ring(guest, RING(n), 1, DATA(n));
+	*state = guest;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return open_guest(state, true);
+}
+
+static int setup_linux(void **state)
+{
+	return open_guest(state, false);
+}
+
+static int teardown(void **state)
+{
+	engine_guest_close(*state);
+	return 0;
+}
+
+/* A listening socket of the guest on loopback; returns its port. */
+static uint16_t listening(struct engine_guest *guest, uint64_t id)
+{
+	struct guest_socket *socket;
+
+	assert_int_equal(ask_socket(guest, id), 0);
+	assert_int_equal(ask_bind(guest, id, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_listen(guest, id), 0);
+	socket = socket_table_find(guest->engine->sockets, id);
+	return socket->local.port;
+}
+
+static void test_listen_tells_the_port(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request request = call_request(WIRE_LISTEN, 1);
+	struct wire_response response;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	guest_push(guest, &request);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.pad, socket_table_find(guest->engine->sockets, 1)->local.port);
+}
+
+static void test_stock_frontends_see_no_extension(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request request = call_request(WIRE_LISTEN, 1);
+	struct indexes_page *page = guest_page(guest, RING(0));
+	struct wire_response response;
+	uint16_t port;
+	int fd;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	guest_push(guest, &request);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.pad, 0);
+	port = socket_table_find(guest->engine->sockets, 1)->local.port;
+	fd = host_connect(port, 1);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
+	assert_int_equal(page->names.peer_addr, 0);
+	close(fd);
+}
+
+/* Several in flight on several listeners: each listener's oldest gets its first connection. */
+static void test_accepts_in_flight(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t first = listening(guest, 1);
+	uint16_t second = listening(guest, 2);
+	const struct audit_record *record;
+	int fds[4];
+
+	assert_int_equal(ask_accept(guest, 1, 11, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 1, 12, RING(1)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 2, 21, RING(2)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 2, 22, RING(3)), NO_ANSWER);
+	fds[0] = host_connect(second, 5);
+	engine_guest_turn(guest);
+	assert_non_null(socket_table_find(guest->engine->sockets, 21));
+	assert_null(socket_table_find(guest->engine->sockets, 11));
+	fds[1] = host_connect(first, 6);
+	fds[2] = host_connect(first, 7);
+	engine_guest_turn(guest);
+	assert_int_equal(socket_table_find(guest->engine->sockets, 11)->peer.addr[3], 6);
+	assert_int_equal(socket_table_find(guest->engine->sockets, 12)->peer.addr[3], 7);
+	fds[3] = host_connect(second, 8);
+	engine_guest_turn(guest);
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_int_equal(record->peer.addr[3], 8);
+	assert_int_equal(record->parent, socket_table_find(guest->engine->sockets, 2)->number);
+	assert_int_equal(record->socket, socket_table_find(guest->engine->sockets, 22)->number);
+	while (guest->rsp_cons != guest_command_page(guest)->rsp_prod)
+		guest->rsp_cons++;
+	close(fds[0]);
+	close(fds[1]);
+	close(fds[2]);
+	close(fds[3]);
+}
+
+static void test_accept_needs_a_new_name(void **state)
+{
+	struct engine_guest *guest = *state;
+
+	listening(guest, 1);
+	assert_int_equal(ask_accept(guest, 1, 1, RING(0)), -EEXIST);
+}
+
+static void test_accept_with_a_bad_ring_is_answered(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	int fd = host_connect(port, 1);
+	char byte;
+
+	assert_int_equal(ask_accept(guest, 1, 2, GUEST_PAGES + 1), -EINVAL);
+	assert_null(socket_table_find(guest->engine->sockets, 2));
+	assert_int_equal(recv(fd, &byte, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	assert_int_equal(ask_release(guest, 2), 0);
+	close(fd);
+}
+
+static void test_poll_waits_for_a_connection(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	struct wire_response response;
+	int fd;
+
+	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
+	fd = host_connect(port, 1);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_POLL);
+	assert_int_equal(response.ret, 0);
+	assert_int_equal(ask_poll(guest, 1), 0);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
+	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
+	close(fd);
+}
+
+/* Ours: the ACCEPT is answered, and the POLL comes before the RELEASE. */
+static void test_release_of_a_busy_listener(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_response response;
+
+	listening(guest, 1);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
+	assert_int_equal(ask_release(guest, 1), 0); /* the POLL */
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_ACCEPT);
+	assert_int_equal(response.ret, -ECANCELED);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_RELEASE);
+	assert_false(guest_collect(guest, &response));
+	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->result, -ECANCELED);
+}
+
+/* Linux: an answer to the ACCEPT would wedge it, so its ring slot is lost, and only that. */
+static void test_release_of_a_busy_listener_linux(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_response response;
+	uint32_t i;
+
+	listening(guest, 1);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_release(guest, 1), 0);
+	assert_false(guest_collect(guest, &response));
+	assert_int_equal(guest->engine->counters.lost_slots, 1);
+	for (i = 0; i < 100; i++)
+		assert_int_equal(ask_release(guest, 1), 0);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->result, 0);
+}
+
+static void test_port_of_a_living_listener_is_refused(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+
+	assert_int_equal(ask_socket(guest, 2), 0);
+	/* In one process the guest's listener is the host's: the floor denies before the kernel. */
+	assert_int_equal(ask_bind(guest, 2, INADDR_LOOPBACK, port), -EACCES);
+}
+
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LINUX(name) cmocka_unit_test_setup_teardown(name, setup_linux, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_listen_tells_the_port),
+		LINUX(test_stock_frontends_see_no_extension),
+		TEST(test_accepts_in_flight),
+		TEST(test_accept_needs_a_new_name),
+		TEST(test_accept_with_a_bad_ring_is_answered),
+		TEST(test_poll_waits_for_a_connection),
+		TEST(test_release_of_a_busy_listener),
+		LINUX(test_release_of_a_busy_listener_linux),
+		TEST(test_port_of_a_living_listener_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
