@@ -127,9 +127,10 @@ static void finish(struct pvcalls_front *front, struct front_call *call,
 		break;
 	}
 	call_free(front, call);
-	socket->calls--;
+	/* Still counted, so that a release by the callback does not free the socket yet. */
 	if (done && !socket->released)
 		done(subject, result, context);
+	socket->calls--;
 	if (socket->released && !socket->calls)
 		socket_free(socket);
 }

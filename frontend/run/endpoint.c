@@ -118,6 +118,7 @@ int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs)
 {
 	forget_failure(endpoint);
 	leave(endpoint);
+	endpoint->ending = false;
 	endpoint->hung_up = false;
 	endpoint->out_done = false;
 	endpoint->in_done = false;

@@ -84,7 +84,8 @@ static bool pump_out(struct endpoint *endpoint)
 			pvcalls_front_commit(endpoint->remote, (size_t)bytes);
 			moved += (size_t)bytes;
 		}
-		if (bytes < room)
+		/* Less than there was room for: that was all, unless the end follows it. */
+		if (bytes < room && (bytes <= 0 || !endpoint->ending))
 			endpoint->can_read = false;
 		if (bytes == 0 || (bytes < 0 && !would_block()))
 			endpoint->out_done = true;
@@ -185,9 +186,11 @@ void pump_event(struct source *source, uint32_t events)
 
 	if (events & (EPOLLHUP | EPOLLERR))
 		endpoint->hung_up = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		endpoint->ending = true;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		endpoint->can_read = true;
-	if (events & EPOLLOUT)
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		endpoint->can_write = true;
 	if (endpoint->state == ENDPOINT_CONNECTED)
 		enqueue(endpoint);

@@ -91,6 +91,7 @@ struct endpoint {
 	bool queued;       /* in the pump's queue */
 	bool can_read;     /* our end may have bytes */
 	bool can_write;    /* our end may have room */
+	bool ending;       /* behind the bytes in our end is their end */
 	bool hung_up;      /* no process has the program's end any more */
 	bool out_done;     /* the program writes no more, and all of it is in the ring */
 	bool in_done;      /* the program got everything, and the end */
