@@ -35,7 +35,7 @@ int netlink_open(int protocol, uint32_t groups)
 /* Receives one datagram of the kernel's. Returns its bytes, or -errno. */
 static ssize_t receive(int fd, void *buffer, size_t size, int flags)
 {
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = {0};
 	socklen_t length = sizeof(from);
 	ssize_t got;
 

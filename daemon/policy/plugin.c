@@ -165,34 +165,38 @@ static int add_file(struct plugin_registry *registry, const char *directory, con
 	return 0;
 }
 
-static int open_directory(const char *directory, DIR **out, struct fault *fault)
+/* Opens the directory if it is a safe one. Returns NULL with *result, -errno, and *fault. */
+static DIR *open_directory(const char *directory, int *result, struct fault *fault)
 {
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat status;
-	int result;
+	DIR *dir = NULL;
 
 	if (fd < 0 || fstat(fd, &status)) {
-		result = fault_set(fault, errno, "plugin directory %s: %s", directory,
-				   strerror(errno));
+		*result = fault_set(fault, errno, "plugin directory %s: %s", directory,
+				    strerror(errno));
 		fd_close(&fd);
-		return result;
+		return NULL;
 	}
-	result = check_owner(directory, &status, fault);
-	*out = result ? NULL : fdopendir(fd);
-	if (!*out) {
+	*result = check_owner(directory, &status, fault);
+	if (!*result) {
+		dir = fdopendir(fd);
+		if (!dir)
+			*result = fault_set(fault, errno, "plugin directory %s: %s", directory,
+					    strerror(errno));
+	}
+	if (!dir)
 		fd_close(&fd);
-		return result ? result : -ENOMEM;
-	}
-	return 0;
+	return dir;
 }
 
 static int load_all(struct plugin_registry *registry, const char *directory, struct fault *fault)
 {
 	struct dirent *file;
-	DIR *dir = NULL;
-	int result = open_directory(directory, &dir, fault);
+	int result;
+	DIR *dir = open_directory(directory, &result, fault);
 
-	if (result)
+	if (!dir)
 		return result;
 	while (!result && (file = readdir(dir)))
 		if (strlen(file->d_name) > strlen(SUFFIX))
@@ -279,7 +283,7 @@ int plugin_describe(const char *path, char *text, size_t size, struct fault *fau
 {
 	const char *slash = strrchr(path, '/');
 	char name[PVCALLS_NAME_MAX];
-	struct pvcalls_plugin plugin;
+	struct pvcalls_plugin plugin = {0};
 	int result;
 
 	if (plugin_name(slash ? slash + 1 : path, name))

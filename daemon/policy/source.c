@@ -78,9 +78,11 @@ static int read_text(int fd, struct policy_source *source, struct errors *errors
 	if (got < 0 || got > (ssize_t)POLICY_FILE_MAX) {
 		free(text);
 		if (got < 0)
-			return errors_add(errors, nowhere, "%s", strerror((int)-got));
-		return errors_add(errors, nowhere, "larger than %u bytes; expected a smaller file",
-				  POLICY_FILE_MAX);
+			errors_add(errors, nowhere, "%s", strerror((int)-got));
+		else
+			errors_add(errors, nowhere, "larger than %u bytes; expected a smaller file",
+				   POLICY_FILE_MAX);
+		return -EINVAL;
 	}
 	text[got] = '\0';
 	fitted = realloc(text, (size_t)got + 1);
@@ -99,17 +101,19 @@ int policy_source_read_at(struct policy_source *source, int directory, const cha
 
 	memset(source, 0, sizeof(*source));
 	errors->path = path;
-	if (fd < 0)
-		return errors_add(errors, nowhere, "%s",
-				  errno == ELOOP ? "a symbolic link; expected the file itself"
-						 : strerror(errno));
-	if (fstat(fd, &status))
-		return errors_add(errors, nowhere, "%s", strerror(errno));
+	if (fd < 0 || fstat(fd, &status)) {
+		errors_add(errors, nowhere, "%s",
+			   errno == ELOOP ? "a symbolic link; expected the file itself"
+					  : strerror(errno));
+		return -EINVAL;
+	}
 	if (check_status(&status, errors))
 		return -EINVAL;
 	source->path = strdup(path);
-	if (!source->path)
-		return errors_add(errors, nowhere, "out of memory");
+	if (!source->path) {
+		errors_add(errors, nowhere, "out of memory");
+		return -EINVAL;
+	}
 	return read_text(fd, source, errors);
 }
 

@@ -12,7 +12,8 @@ _Static_assert(1u << SET_BITS == BUCKET_SETS, "bits of a set's number");
 
 int32_t buckets_open(struct buckets *buckets, const struct pvcalls_host *host)
 {
-	buckets->list = host->alloc(host, BUCKET_SETS * BUCKET_WAYS * sizeof(*buckets->list));
+	buckets->list =
+		host->alloc(host, (size_t)BUCKET_SETS * BUCKET_WAYS * sizeof(*buckets->list));
 	if (!buckets->list)
 		return -1;
 	/* The clock's low digits and where memory happens to lie: not for others to know. */
