@@ -97,6 +97,7 @@ void ring_pool_drain(struct ring_pool *pool)
 	}
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what is read into the span is written */
 static void set_span(struct iovec span[2], uint8_t *base, uint32_t size, uint32_t index,
 		     size_t bytes)
 {

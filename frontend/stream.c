@@ -86,34 +86,45 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Bytes of each part of a span that a transfer of size bytes takes. */
+static void cut(struct iovec span[2], size_t size)
+{
+	span[0].iov_len = least(span[0].iov_len, size);
+	span[1].iov_len = size - span[0].iov_len;
+}
+
+static void copy(void *to, const void *from, size_t size)
+{
+	if (size > 0 && to && from)
+		memcpy(to, from, size);
+}
+
 ssize_t pvcalls_front_read(struct pvcalls_front_socket *socket, void *buffer, size_t size)
 {
-	struct iovec span[2];
+	struct iovec span[2] = {{0}};
 	ssize_t bytes = pvcalls_front_readable(socket, span);
-	size_t first;
 
 	if (bytes <= 0)
 		return bytes;
 	size = least(size, (size_t)bytes);
-	first = least(size, span[0].iov_len);
-	memcpy(buffer, span[0].iov_base, first);
-	memcpy((char *)buffer + first, span[1].iov_base, size - first);
+	cut(span, size);
+	copy(buffer, span[0].iov_base, span[0].iov_len);
+	copy((char *)buffer + span[0].iov_len, span[1].iov_base, span[1].iov_len);
 	pvcalls_front_consume(socket, size);
 	return (ssize_t)size;
 }
 
 ssize_t pvcalls_front_write(struct pvcalls_front_socket *socket, const void *buffer, size_t size)
 {
-	struct iovec span[2];
+	struct iovec span[2] = {{0}};
 	ssize_t room = pvcalls_front_writable(socket, span);
-	size_t first;
 
 	if (room <= 0)
 		return room;
 	size = least(size, (size_t)room);
-	first = least(size, span[0].iov_len);
-	memcpy(span[0].iov_base, buffer, first);
-	memcpy(span[1].iov_base, (const char *)buffer + first, size - first);
+	cut(span, size);
+	copy(span[0].iov_base, buffer, span[0].iov_len);
+	copy(span[1].iov_base, (const char *)buffer + span[0].iov_len, span[1].iov_len);
 	pvcalls_front_commit(socket, size);
 	return (ssize_t)size;
 }

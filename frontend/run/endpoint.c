@@ -141,7 +141,7 @@ struct endpoint *endpoint_find(struct run *run, const struct notice *notice, int
 	struct endpoint *endpoint = NULL;
 	int number = (int)notice->args[0];
 	int fd = notice_take_fd(&run->notices, notice->tid, number);
-	uint64_t inode;
+	uint64_t inode = 0;
 
 	if (fd < 0)
 		return NULL;
@@ -159,7 +159,7 @@ struct endpoint *endpoint_find(struct run *run, const struct notice *notice, int
 
 int endpoint_fetch(struct endpoint *endpoint)
 {
-	uint64_t inode;
+	uint64_t inode = 0;
 	int fd;
 
 	if (endpoint->last_fd < 0)

@@ -291,15 +291,18 @@ static int accept_early(struct endpoint *listener, const struct notice *notice, 
 	return 0;
 }
 
+static bool bad_flags(const struct notice *notice)
+{
+	return notice->call == SYS_accept4 &&
+	       (int)notice->args[3] & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 void calls_accept(struct run *run, struct endpoint *endpoint, const struct notice *notice,
 		  int theirs)
 {
 	int error;
 
-	if (endpoint->state != ENDPOINT_LISTENING)
-		error = -EINVAL;
-	else if (notice->call == SYS_accept4 &&
-		 (int)notice->args[3] & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+	if (endpoint->state != ENDPOINT_LISTENING || bad_flags(notice))
 		error = -EINVAL;
 	else if (endpoint->early)
 		error = accept_early(endpoint, notice, theirs);

@@ -180,9 +180,9 @@ int main(int argc, char **argv)
 
 	if (status)
 		return status < 0 ? 0 : status;
-	run = calloc(1, sizeof(*run));
 	signal_fd = signals_open();
-	if (!run || signal_fd < 0) {
+	run = signal_fd < 0 ? NULL : calloc(1, sizeof(*run));
+	if (!run) {
 		fprintf(stderr, "pvcalls-run: no memory or descriptors: %s\n", strerror(errno));
 		return RUN_UNREACHABLE;
 	}

@@ -65,18 +65,23 @@ void signals_event(struct source *source, uint32_t events)
 static bool kill_children(void)
 {
 	char path[64];
-	FILE *file;
+	char *word = NULL;
+	size_t room = 0;
 	bool any = false;
-	int pid;
+	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	file = fopen(path, "re");
 	if (!file)
 		return false;
-	while (fscanf(file, "%d", &pid) == 1) {
-		any = true;
-		kill(pid, SIGKILL);
+	while (getdelim(&word, &room, ' ', file) > 0) {
+		pid_t pid = (pid_t)strtol(word, NULL, 10);
+
+		any = any || pid > 0;
+		if (pid > 0)
+			kill(pid, SIGKILL);
 	}
+	free(word);
 	fclose(file);
 	return any;
 }
