@@ -266,17 +266,31 @@ bool engine_settle(struct engine *engine, struct daemon *daemon, int ms)
 	}
 }
 
+/* Whether a query on one segment finds something. While it is being sealed it can't be read. */
 static bool ask(const char *dir, uint64_t number, const char *query, sqlite3 **db,
 		sqlite3_stmt **statement)
 {
 	char path[SEGMENT_PATH_MAX];
 	assert_int_equal(segment_path(path, dir, number), 0);
-	assert_int_equal(sqlite3_open_v2(path, db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-	sqlite3_busy_timeout(*db, 1000);
-	if (sqlite3_prepare_v2(*db, query, -1, statement, NULL) != SQLITE_OK)
-		fail_msg("%s: %s", query, sqlite3_errmsg(*db));
-	return sqlite3_step(*statement) == SQLITE_ROW &&
-	       sqlite3_column_type(*statement, 0) != SQLITE_NULL;
+	for (int attempt = 0; attempt < 50; attempt++) {
+		assert_int_equal(sqlite3_open_v2(path, db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+		sqlite3_busy_timeout(*db, 1000);
+		int code = sqlite3_prepare_v2(*db, query, -1, statement, NULL);
+		if (code == SQLITE_OK)
+			code = sqlite3_step(*statement);
+		if (code == SQLITE_ROW)
+			return sqlite3_column_type(*statement, 0) != SQLITE_NULL;
+		if (code == SQLITE_DONE)
+			return false;
+		if (code != SQLITE_BUSY && code != SQLITE_READONLY)
+			fail_msg("%s: %s", query, sqlite3_errmsg(*db));
+		sqlite3_finalize(*statement);
+		sqlite3_close(*db);
+		*statement = NULL;
+		usleep(100000);
+	}
+	fail_msg("%s: can't be read", path);
+	return false;
 }
 
 enum fold {

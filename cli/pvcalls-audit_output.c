@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rows as a table, one line each, JSON or CSV.
+ *
+ * Theory of operation. JSON and CSV have every column of the views, under the views' names. The
+ * table and the compact form pick what a person looks for. Strings that guests influence are
+ * escaped everywhere: only printable ASCII leaves this program as it is.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "pvcalls-audit.h"
+
+#define TEXT_MAX 1024 /* bytes of a cell; longer ones are cut */
+
+int output_parse(const char *name, enum output_format *format)
+{
+	static const char *const names[] = {
+		[OUTPUT_TABLE] = "table", [OUTPUT_COMPACT] = "compact", [OUTPUT_JSON] = "json",
+		[OUTPUT_JSONL] = "jsonl", [OUTPUT_CSV] = "csv",
+	};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(name, names[i]) == 0) {
+			*format = (enum output_format)i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+/* A column by its name; -1 if the row has none. Column 0 is the row's place, not data. */
+static int column(sqlite3_stmt *row, const char *name)
+{
+	for (int i = 1; i < sqlite3_column_count(row); i++) {
+		if (strcmp(sqlite3_column_name(row, i), name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Copies text with everything but printable ASCII as \xNN; NULL is "". */
+static const char *escape(const char *text, char out[TEXT_MAX])
+{
+	size_t used = 0;
+	for (; text != NULL && *text != '\0' && used + sizeof("\\xNN") < TEXT_MAX; text++) {
+		unsigned char byte = (unsigned char)*text;
+		if (byte >= 0x20 && byte < 0x7f)
+			out[used++] = (char)byte;
+		else
+			used += (size_t)snprintf(out + used, TEXT_MAX - used, "\\x%02x", byte);
+	}
+	out[used] = '\0';
+	return out;
+}
+
+static const char *raw(sqlite3_stmt *row, const char *name)
+{
+	int at = column(row, name);
+	return at < 0 ? NULL : (const char *)sqlite3_column_text(row, at);
+}
+
+static const char *cell(sqlite3_stmt *row, const char *name, char out[TEXT_MAX])
+{
+	return escape(raw(row, name), out);
+}
+
+/* --- table and compact --- */
+
+/* The address that a person means: where the call went, or who came. */
+static void print_endpoint(sqlite3_stmt *row, char out[TEXT_MAX])
+{
+	static const char *const kinds[] = {"effective", "peer", "local"};
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && out[0] == '\0'; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "%s_address", kinds[i]);
+		const char *address = raw(row, name);
+		snprintf(name, sizeof(name), "%s_port", kinds[i]);
+		if (address != NULL)
+			snprintf(out, TEXT_MAX, "%s:%s", address, raw(row, name));
+	}
+}
+
+static void print_result(sqlite3_stmt *row, char out[TEXT_MAX])
+{
+	const char *name = raw(row, "errno_name");
+	const char *outcome = raw(row, "outcome");
+	if (name != NULL)
+		snprintf(out, TEXT_MAX, "%s", name);
+	else if (outcome != NULL && strcmp(outcome, "error") == 0)
+		snprintf(out, TEXT_MAX, "errno %s", raw(row, "errno"));
+	else
+		snprintf(out, TEXT_MAX, "%s", outcome != NULL ? outcome : "");
+}
+
+static const char *colour_of(const struct output *output, const char *verdict)
+{
+	static const struct {
+		const char *verdict;
+		const char *code;
+	} colours[] = {{"deny", "\033[31m"}, {"would_deny", "\033[33m"}, {"fault", "\033[35m"}};
+	for (size_t i = 0; output->colour && i < sizeof(colours) / sizeof(colours[0]); i++) {
+		if (strcmp(verdict, colours[i].verdict) == 0)
+			return colours[i].code;
+	}
+	return "";
+}
+
+/* "filter/web-out", with the reason where there is one. */
+static void print_decider(sqlite3_stmt *row, char out[TEXT_MAX])
+{
+	char decider[TEXT_MAX];
+	char rule[TEXT_MAX];
+	char reason[TEXT_MAX];
+	cell(row, "decider", decider);
+	cell(row, "rule", rule);
+	cell(row, "reason", reason);
+	/* Names and reasons are far shorter than a cell. */
+	snprintf(out, TEXT_MAX, "%.300s%s%.300s%s%.300s%s", decider, rule[0] != '\0' ? "/" : "",
+		 rule, reason[0] != '\0' ? " (" : "", reason, reason[0] != '\0' ? ")" : "");
+}
+
+static void print_call(struct output *output, sqlite3_stmt *row)
+{
+	char time[TEXT_MAX];
+	char guest[TEXT_MAX];
+	char operation[TEXT_MAX];
+	char verdict[TEXT_MAX];
+	char endpoint[TEXT_MAX];
+	char result[TEXT_MAX];
+	char decider[TEXT_MAX];
+	bool table = output->format == OUTPUT_TABLE;
+	cell(row, "time", time);
+	cell(row, "guest", guest);
+	cell(row, "operation", operation);
+	cell(row, "verdict", verdict);
+	print_endpoint(row, endpoint);
+	print_result(row, result);
+	print_decider(row, decider);
+	const char *colour = colour_of(output, verdict);
+	if (table && output->rows == 0)
+		fprintf(output->file, "%8s  %-30s  %-16s  %-8s  %-21s  %-10s  %-14s  %s\n", "SEQ",
+			"TIME", "GUEST", "CALL", "ADDRESS", "VERDICT", "RESULT", "DECIDED BY");
+	fprintf(output->file,
+		table ? "%8s  %-30s  %-16s  %-8s  %-21s  %s%-10s%s  %-14s  %s\n"
+		      : "%s %s %s %s %s %s%s%s %s %s\n",
+		raw(row, "seq"), time, guest, operation, endpoint[0] != '\0' ? endpoint : "-",
+		colour, verdict, colour[0] != '\0' ? "\033[0m" : "", result, decider);
+}
+
+static void print_event(struct output *output, sqlite3_stmt *row)
+{
+	char time[TEXT_MAX];
+	char guest[TEXT_MAX];
+	char event[TEXT_MAX];
+	char text[TEXT_MAX];
+	bool table = output->format == OUTPUT_TABLE;
+	cell(row, "time", time);
+	cell(row, "guest", guest);
+	cell(row, "event", event);
+	cell(row, "text", text);
+	if (table && output->rows == 0)
+		fprintf(output->file, "%8s  %-30s  %-16s  %s\n", "SEQ", "TIME", "GUEST", "EVENT");
+	fprintf(output->file, table ? "%8s  %-30s  %-16s  %s: %s\n" : "%s %s %s %s: %s\n", "event",
+		time, guest[0] != '\0' ? guest : "-", event, text);
+}
+
+/* --- JSON --- */
+
+/* A string of the trail; what is no UTF-8 or no printable character is escaped. */
+static json_t *json_text(const char *text)
+{
+	char clean[TEXT_MAX];
+	json_t *value = strchr(text, 0x7f) == NULL ? json_string(text) : NULL;
+	return value != NULL ? value : json_string(escape(text, clean));
+}
+
+static json_t *json_cell(sqlite3_stmt *row, int at)
+{
+	if (strcmp(sqlite3_column_name(row, at), "rewritten") == 0)
+		return json_boolean(sqlite3_column_int(row, at));
+	switch (sqlite3_column_type(row, at)) {
+	case SQLITE_INTEGER:
+		return json_integer(sqlite3_column_int64(row, at));
+	case SQLITE_TEXT:
+		return json_text((const char *)sqlite3_column_text(row, at));
+	default:
+		return json_null();
+	}
+}
+
+static void write_json(struct output *output, sqlite3_stmt *row, bool event)
+{
+	json_t *object = json_object();
+	json_object_set_new(object, "record", json_string(event ? "event" : "call"));
+	for (int i = 1; i < sqlite3_column_count(row); i++)
+		json_object_set_new(object, sqlite3_column_name(row, i), json_cell(row, i));
+	bool list = output->format == OUTPUT_JSON;
+	if (list)
+		fputs(output->rows == 0 ? "[\n" : ",\n", output->file);
+	json_dumpf(object, output->file, JSON_COMPACT | JSON_ENSURE_ASCII);
+	if (!list)
+		fputc('\n', output->file);
+	json_decref(object);
+}
+
+/* --- CSV --- */
+
+/* A spreadsheet takes a cell that begins like this for a formula. */
+static bool like_formula(const char *text)
+{
+	return strchr("=+-@\t\r", text[0]) != NULL && text[0] != '\0';
+}
+
+static void write_csv_text(FILE *file, const char *text)
+{
+	char clean[TEXT_MAX];
+	fprintf(file, "\"%s", like_formula(text) ? "'" : "");
+	for (const char *at = escape(text, clean); *at != '\0'; at++) {
+		if (*at == '"')
+			fputc('"', file);
+		fputc(*at, file);
+	}
+	fputc('"', file);
+}
+
+static void write_csv_cell(FILE *file, sqlite3_stmt *row, int at)
+{
+	if (sqlite3_column_type(row, at) == SQLITE_INTEGER)
+		fprintf(file, "%lld", (long long)sqlite3_column_int64(row, at));
+	else if (sqlite3_column_type(row, at) == SQLITE_TEXT)
+		write_csv_text(file, (const char *)sqlite3_column_text(row, at));
+}
+
+static void write_csv(struct output *output, sqlite3_stmt *row)
+{
+	int count = sqlite3_column_count(row);
+	for (int i = 1; output->rows == 0 && i < count; i++)
+		fprintf(output->file, "%s%s", i > 1 ? "," : "", sqlite3_column_name(row, i));
+	if (output->rows == 0)
+		fputs("\r\n", output->file);
+	for (int i = 1; i < count; i++) {
+		if (i > 1)
+			fputc(',', output->file);
+		write_csv_cell(output->file, row, i);
+	}
+	fputs("\r\n", output->file);
+}
+
+void output_row(struct output *output, sqlite3_stmt *row, bool event)
+{
+	switch (output->format) {
+	case OUTPUT_TABLE:
+	case OUTPUT_COMPACT:
+		if (event)
+			print_event(output, row);
+		else
+			print_call(output, row);
+		break;
+	case OUTPUT_JSON:
+	case OUTPUT_JSONL:
+		write_json(output, row, event);
+		break;
+	case OUTPUT_CSV:
+		write_csv(output, row);
+		break;
+	}
+	output->rows++;
+}
+
+void output_end(struct output *output)
+{
+	if (output->format == OUTPUT_JSON)
+		fputs(output->rows > 0 ? "\n]\n" : "[]\n", output->file);
+	fflush(output->file);
+}
