@@ -25,7 +25,7 @@
 #define LARGE     100000u
 #define BLOCK     1000u
 #define BLOCKS    300u
-#define SAMPLES   (BLOCK * BLOCKS)
+#define SAMPLES   ((size_t)BLOCK * BLOCKS)
 #define ENDPOINTS 4096u
 #define CHECKED   2000u
 
@@ -146,7 +146,7 @@ static void look_up(struct side *side, uint32_t block)
 		side->sum += (uint32_t)set_find(side->set, PVCALLS_OP_CONNECT,
 						&side->endpoints[random32() % ENDPOINTS]);
 		end = clock_monotonic_ns();
-		side->samples[block * BLOCK + i] = (uint32_t)(end - begin);
+		side->samples[(size_t)block * BLOCK + i] = (uint32_t)(end - begin);
 	}
 }
 
@@ -168,7 +168,7 @@ static void decide(struct side *side, uint32_t block)
 		policy_decide(side->policy, &call, &decision);
 		end = clock_monotonic_ns();
 		side->sum += decision.verdict;
-		side->samples[block * BLOCK + i] = (uint32_t)(end - begin);
+		side->samples[(size_t)block * BLOCK + i] = (uint32_t)(end - begin);
 	}
 }
 
