@@ -190,11 +190,15 @@ static bool run(struct connection *connection)
 		engine->transport->ops->notify(engine->transport, connection->port);
 	if (flags & STREAM_MORE) {
 		connection_queue(connection);
-		return flags & STREAM_MOVED;
+	} else {
+		if (flags & STREAM_WAIT)
+			(void)loop_arm(engine->loop, &connection->wake, wake_ns, meter_ready,
+				       connection);
+		unmask(connection);
 	}
-	if (flags & STREAM_WAIT)
-		(void)loop_arm(engine->loop, &connection->wake, wake_ns, meter_ready, connection);
-	unmask(connection);
+	/* Last: socket and connection may be gone afterwards. */
+	if (socket->releasing && (flags & STREAM_MOVED || socket->stream.ring.out_ended))
+		release_continue(socket);
 	return flags & STREAM_MOVED;
 }
 

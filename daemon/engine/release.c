@@ -144,15 +144,14 @@ static void too_late(struct loop_timer *timer)
 	release_continue(flight->socket);
 }
 
-/* RELEASE waits until the peer has taken enough, or for LINGER_NS. */
+/* RELEASE waits until the peer has taken enough, or has taken none for LINGER_NS. */
 static int wait_for_peer(struct flight *flight)
 {
 	struct engine *engine = flight->engine;
 
 	flight->wait = FLIGHT_RELEASE;
-	if (flight->socket->releasing)
-		return CALL_LATER;
 	flight->socket->releasing = true;
+	/* Called again whenever the peer has taken bytes: its time begins anew. */
 	if (loop_arm(engine->loop, &flight->timer, clock_monotonic_ns() + LINGER_NS, too_late,
 		     flight) < 0)
 		log_warning(&engine->log, "no memory for the timer of a release");
