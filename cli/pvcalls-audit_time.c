@@ -8,7 +8,8 @@
 #include "base/clock.h"
 #include "pvcalls-audit.h"
 
-#define DAY_S 86400
+#define DAY_S  86400
+#define WEEK_S 604800
 
 /* Times are UTC unless they say otherwise. */
 static int64_t midnight(int64_t time_ns)
@@ -30,7 +31,7 @@ static int parse_ago(const char *text, int64_t now_ns, int64_t *time_ns)
 	static const struct {
 		char unit;
 		int64_t seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', DAY_S}, {'w', 7 * DAY_S}};
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', DAY_S}, {'w', WEEK_S}};
 	char *end = NULL;
 	if (!isdigit((unsigned char)text[1]))
 		return -EINVAL;
@@ -73,7 +74,7 @@ static int parse_zone(const char *text, int64_t *seconds)
 		text[0] == '+' || text[0] == '-' ? strptime(text + 1, "%H:%M", &zone) : NULL;
 	if (end == NULL || *end != '\0')
 		return -EINVAL;
-	*seconds = (zone.tm_hour * 60 + zone.tm_min) * 60;
+	*seconds = (int64_t)zone.tm_hour * 3600 + (int64_t)zone.tm_min * 60;
 	if (text[0] == '-')
 		*seconds = -*seconds;
 	return 0;

@@ -304,30 +304,32 @@ static int print_first(struct scan *scan, struct part *parts, size_t count, stru
 	return error;
 }
 
-static int list_parts(const char *dir, struct part **parts, size_t *count, struct fault *fault)
+/* All segments of a folder; the caller frees them. NULL: *error and *fault say why. */
+static struct part *list_parts(const char *dir, size_t *count, int *error, struct fault *fault)
 {
 	struct segment *list = NULL;
-	int error = segment_list(dir, &list, count);
-	*parts = NULL;
-	if (error < 0)
-		return fault_set(fault, -error, "%s: %s: name the trail's folder with --trail", dir,
-				 strerror(-error));
-	*parts = calloc(*count + 1, sizeof(**parts));
-	if (*parts == NULL)
-		error = fault_set(fault, ENOMEM, "no memory for the list of segments");
-	for (size_t i = 0; error == 0 && i < *count; i++)
-		(*parts)[i] = (struct part){.number = list[i].number, .sealed = list[i].sealed};
+	*error = segment_list(dir, &list, count);
+	if (*error < 0) {
+		fault_set(fault, -*error, "%s: %s: name the trail's folder with --trail", dir,
+			  strerror(-*error));
+		return NULL;
+	}
+	struct part *parts = calloc(*count + 1, sizeof(*parts));
+	if (parts == NULL)
+		*error = fault_set(fault, ENOMEM, "no memory for the list of segments");
+	for (size_t i = 0; parts != NULL && i < *count; i++)
+		parts[i] = (struct part){.number = list[i].number, .sealed = list[i].sealed};
 	free(list);
-	return error;
+	return parts;
 }
 
 /* New rows of the segment that was read last and of those that began since. */
 static int print_new(struct scan *scan, struct fault *fault)
 {
-	struct part *parts = NULL;
 	size_t count = 0;
-	int error = list_parts(scan->query->dir, &parts, &count, fault);
-	for (size_t i = 0; error == 0 && i < count; i++) {
+	int error = 0;
+	struct part *parts = list_parts(scan->query->dir, &count, &error, fault);
+	for (size_t i = 0; parts != NULL && error == 0 && i < count; i++) {
 		if (parts[i].number < scan->segment)
 			continue;
 		parts[i].from_call = scan->next_call;
@@ -355,24 +357,29 @@ static enum audit_status report(int error, const struct fault *fault)
 	return status_of(error);
 }
 
+static int run(struct scan *scan, struct fault *fault)
+{
+	size_t count = 0;
+	int error = 0;
+	struct part *parts = list_parts(scan->query->dir, &count, &error, fault);
+	if (parts == NULL)
+		return error;
+	error = scan->query->first ? print_first(scan, parts, count, fault)
+				   : print_last(scan, parts, count, fault);
+	free(parts);
+	return error == 0 && scan->query->follow ? follow(scan, fault) : error;
+}
+
 enum audit_status trail_query(const struct query *query, struct output *output)
 {
 	struct scan scan = {.query = query, .output = output, .left = query->count};
 	struct fault fault = {0};
-	struct part *parts = NULL;
-	size_t count = 0;
 	scan.calls = filter_calls(&query->filter);
 	scan.events = filter_events(&query->filter);
 	int error = scan.calls != NULL && scan.events != NULL
-			    ? list_parts(query->dir, &parts, &count, &fault)
+			    ? run(&scan, &fault)
 			    : fault_set(&fault, ENOMEM, "no memory for the query");
-	if (error == 0)
-		error = query->first ? print_first(&scan, parts, count, &fault)
-				     : print_last(&scan, parts, count, &fault);
-	if (error == 0 && query->follow)
-		error = follow(&scan, &fault);
 	output_end(output);
-	free(parts);
 	free(scan.calls);
 	free(scan.events);
 	if (error < 0)

@@ -59,18 +59,14 @@ void queue_memory_unmap(struct queue_memory *memory)
 		munmap(memory, sizeof(*memory));
 }
 
-int audit_queue_create(const struct audit_identity *identity)
+static int fill_memory(int memfd, const struct audit_identity *identity)
 {
-	autoclose int memfd = memfd_create("pvcalls-audit", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (memfd < 0)
-		return -errno;
 	if (ftruncate(memfd, (off_t)sizeof(struct queue_memory)) < 0 ||
 	    fcntl(memfd, F_ADD_SEALS, QUEUE_SEALS | F_SEAL_SEAL) < 0)
 		return -errno;
-
 	struct queue_memory *memory = NULL;
 	int error = queue_memory_map(&memory, memfd);
-	if (error < 0)
+	if (memory == NULL)
 		return error;
 	memory->magic = QUEUE_MAGIC;
 	memory->version = QUEUE_VERSION;
@@ -78,10 +74,26 @@ int audit_queue_create(const struct audit_identity *identity)
 	memory->identity = *identity;
 	memory->writer_sleeps = QUEUE_WRITER_ASLEEP;
 	queue_memory_unmap(memory);
+	return 0;
+}
 
-	int made = memfd;
-	memfd = -1;
-	return made;
+int audit_queue_create(const struct audit_identity *identity)
+{
+	int memfd = memfd_create("pvcalls-audit", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (memfd < 0)
+		return -errno;
+	int error = fill_memory(memfd, identity);
+	if (error == 0)
+		return memfd;
+	fd_close(&memfd);
+	return error;
+}
+
+static bool is_new(const struct queue_memory *memory)
+{
+	/* A queue serves one engine, from its first record on. */
+	return memory->magic == QUEUE_MAGIC && memory->version == QUEUE_VERSION &&
+	       memory->slots == AUDIT_QUEUE_SLOTS && memory->done == 0;
 }
 
 int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
@@ -91,13 +103,8 @@ int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
 	if (made == NULL)
 		return -ENOMEM;
 	int error = queue_memory_map(&made->memory, memfd);
-	if (error == 0 &&
-	    (made->memory->magic != QUEUE_MAGIC || made->memory->version != QUEUE_VERSION ||
-	     made->memory->slots != AUDIT_QUEUE_SLOTS))
+	if (made->memory != NULL && !is_new(made->memory))
 		error = -EPROTO;
-	/* A queue serves one engine, from its first record on. */
-	if (error == 0 && made->memory->done != 0)
-		error = -EBUSY;
 	if (error < 0) {
 		audit_queue_close(made);
 		return error;

@@ -40,7 +40,7 @@ void writer_drop(struct writer *writer, struct writer_queue *queue)
 	struct writer_queue **place = &writer->queues;
 	while (*place != NULL && *place != queue)
 		place = &(*place)->next;
-	if (*place == queue)
+	if (*place != NULL)
 		*place = queue->next;
 	drain_close(queue->drain);
 	free(queue);

@@ -92,7 +92,7 @@ static void test_serves_one_engine(void **state)
 	produce(ends, 1);
 	assert_int_equal(
 		audit_queue_open(&second, ends->memfd, ends->writer_bell, ends->engine_bell),
-		-EBUSY);
+		-EPROTO);
 }
 
 static void test_passes_records_in_order(void **state)
