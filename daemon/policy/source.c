@@ -48,7 +48,7 @@ static int check_status(const struct stat *status, struct errors *errors)
 	return 0;
 }
 
-/* Reads to the end; one byte more than allowed tells a file that grew. Bytes or -errno. */
+/* Reads up to size bytes; one more than expected tells a file that grew. Bytes or -errno. */
 static ssize_t read_all(int fd, char *text, size_t size)
 {
 	size_t used = 0;
@@ -67,32 +67,27 @@ static ssize_t read_all(int fd, char *text, size_t size)
 	return (ssize_t)used;
 }
 
-static int read_text(int fd, struct policy_source *source, struct errors *errors)
+/* Reads size bytes and no more: a file that is being written to is not a policy yet. */
+static int read_text(int fd, size_t size, struct policy_source *source, struct errors *errors)
 {
-	char *text = malloc(POLICY_FILE_MAX + 1);
-	char *fitted;
 	ssize_t got;
 
-	if (!text) {
+	source->text = malloc(size + 1);
+	if (!source->text) {
 		errors_add(errors, nowhere, "out of memory");
 		return -ENOMEM;
 	}
-	got = read_all(fd, text, POLICY_FILE_MAX + 1);
-	if (got < 0 || got > (ssize_t)POLICY_FILE_MAX) {
-		free(text);
-		if (got < 0)
-			errors_add(errors, nowhere, "%s", strerror((int)-got));
-		else
-			errors_add(errors, nowhere, "larger than %u bytes; expected a smaller file",
-				   POLICY_FILE_MAX);
+	got = read_all(fd, source->text, size + 1);
+	if (got < 0 || (size_t)got != size) {
+		errors_add(errors, nowhere, "%s",
+			   got < 0 ? strerror((int)-got)
+				   : "changed while it was read; expected a finished file");
 		return -EINVAL;
 	}
-	text[got] = '\0';
-	fitted = realloc(text, (size_t)got + 1);
-	source->text = fitted ? fitted : text;
-	source->size = (size_t)got;
-	crypto_hash_sha256(source->digest, (const unsigned char *)source->text, source->size);
-	return 0; /* the source owns it: NOLINT(clang-analyzer-unix.Malloc) */
+	source->text[size] = '\0';
+	source->size = size;
+	crypto_hash_sha256(source->digest, (const unsigned char *)source->text, size);
+	return 0;
 }
 
 int policy_source_read_at(struct policy_source *source, int directory, const char *path,
@@ -101,6 +96,7 @@ int policy_source_read_at(struct policy_source *source, int directory, const cha
 	autoclose int fd = openat(directory, directory == AT_FDCWD ? path : base_name(path),
 				  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat status;
+	int result;
 
 	memset(source, 0, sizeof(*source));
 	errors->path = path;
@@ -117,7 +113,10 @@ int policy_source_read_at(struct policy_source *source, int directory, const cha
 		errors_add(errors, nowhere, "out of memory");
 		return -EINVAL;
 	}
-	return read_text(fd, source, errors);
+	result = read_text(fd, (size_t)status.st_size, source, errors);
+	if (result)
+		policy_source_free(source);
+	return result;
 }
 
 void policy_source_free(struct policy_source *source)

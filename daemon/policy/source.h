@@ -48,7 +48,7 @@ const struct policy_source *policy_set_match(const struct policy_set *set,
 struct errors; /* policy/errors.h */
 /*
  * Reads one file with the same care. directory is where path's last part is, or AT_FDCWD: then path
- * is taken as it is. Returns 0, or -EINVAL with errors added.
+ * is taken as it is. Returns 0, or -errno with errors added and *source empty.
  */
 int policy_source_read_at(struct policy_source *source, int directory, const char *path,
 			  struct errors *errors);
