@@ -119,7 +119,7 @@ static void look_around(struct writer_options *writer, char *about, size_t size)
 /* The supervisor's end of the socket says when to stop, not a signal that its whole group gets. */
 static void ignore_signals(void)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], SIG_IGN);
 }

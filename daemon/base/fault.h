@@ -3,7 +3,7 @@
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
 
-#define FAULT_TEXT_MAX 1024 /* bytes, with the NUL; cut beyond */
+#define FAULT_TEXT_MAX 8192 /* bytes, with the NUL; cut beyond: a policy may have many errors */
 
 /* Filled by the function that fails, printed by the one that can. Empty text: no fault. */
 struct fault {

@@ -8,6 +8,9 @@
 /* Passing fewer bytes than this part of the burst at once would only cost wake-ups. */
 #define USEFUL_PART 16
 
+/* Then whoever waits asks again: the rate may have been changed meanwhile. */
+#define LONGEST_WAIT_NS 60000000000ull /* 60 s */
+
 struct meter *meter_create(uint64_t bytes_per_s, uint64_t burst, uint64_t now_ns)
 {
 	struct meter *meter = calloc(1, sizeof(*meter));
@@ -89,5 +92,5 @@ uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns)
 	if (meter->tokens >= useful)
 		return now_ns;
 	wait = (__uint128_t)(useful - meter->tokens) * NS_PER_S / meter->bytes_per_s + 1;
-	return wait > NS_PER_S * 60 ? now_ns + NS_PER_S * 60 : now_ns + (uint64_t)wait;
+	return now_ns + (wait < LONGEST_WAIT_NS ? (uint64_t)wait : LONGEST_WAIT_NS);
 }

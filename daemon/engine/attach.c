@@ -124,7 +124,6 @@ static void forget_flights(struct engine *engine)
 
 void engine_detach(struct engine *engine, uint32_t reason)
 {
-	const struct transport_ops *ops = engine->transport ? engine->transport->ops : NULL;
 	struct closing closing = {.engine = engine, .reason = reason};
 
 	if (!engine->attached)
@@ -136,8 +135,8 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	closing.about = calloc(socket_table_count(engine->sockets) + 1, sizeof(*closing.about));
 	socket_table_each(engine->sockets, close_one, &closing);
 	forget_flights(engine);
-	ops->unbind(engine->transport, engine->command_port);
-	ops->unmap(engine->transport, engine->ring.page, 1);
+	engine->transport->ops->unbind(engine->transport, engine->command_port);
+	engine->transport->ops->unmap(engine->transport, engine->ring.page, 1);
 	engine->ring.page = NULL;
 	engine->ring_due = false;
 	engine->respond_due = false;

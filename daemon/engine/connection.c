@@ -48,7 +48,7 @@ static int map_pages(struct connection *connection, uint32_t ref)
 	return 0;
 }
 
-int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct connection **result)
+int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct connection **mapped)
 {
 	struct connection *connection = obtain(engine);
 	int error;
@@ -65,7 +65,7 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct 
 		return error;
 	}
 	engine->by_port[connection->port] = connection;
-	*result = connection;
+	*mapped = connection;
 	return 0;
 }
 

@@ -34,11 +34,11 @@ struct connection {
 };
 
 /*
- * Maps the pages named by ref and binds evtchn: all or nothing. Returns 0 and *connection (not yet
+ * Maps the pages named by ref and binds evtchn: all or nothing. Returns 0 and *mapped (not yet
  * started), or -errno.
  */
 int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn,
-		   struct connection **connection);
+		   struct connection **mapped);
 /* Unmaps, unbinds and frees. */
 void connection_unmap(struct connection *connection);
 

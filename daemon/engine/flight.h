@@ -86,7 +86,7 @@ void flight_refused_peer(struct flight *flight, int result);
 /* Gets a slot for a flight that has none. Returns whether it has one now. */
 bool flight_get_slot(struct flight *flight);
 
-/* The record of a commit that flights wait for was written. */
-void flights_stored(void *engine, uint32_t slot);
+/* A slot was committed: answers the flight that waited for it. owner is the engine. */
+void flights_stored(void *owner, uint32_t slot);
 
 #endif

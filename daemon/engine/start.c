@@ -115,8 +115,8 @@ static int open_queue(struct engine *engine, const int *fds, size_t count, struc
 
 static int take_start(struct engine *engine, struct control_message *message, struct fault *fault)
 {
-	int fds[FDS_PER_MESSAGE];
-	size_t count;
+	int fds[FDS_PER_MESSAGE] = {-1};
+	size_t count = 0;
 	ssize_t size = expect(engine, CONTROL_START, message, fds, &count);
 
 	if (size < 0)
@@ -143,8 +143,8 @@ static void bell_rung(struct loop_source *source, uint32_t events)
 static int take_transport(struct engine *engine, struct control_message *message,
 			  struct fault *fault)
 {
-	int fds[FDS_PER_MESSAGE];
-	size_t count;
+	int fds[FDS_PER_MESSAGE] = {-1};
+	size_t count = 0;
 	ssize_t size = expect(engine, CONTROL_TRANSPORT, message, fds, &count);
 	int error;
 
@@ -218,8 +218,8 @@ int start_policy(struct engine *engine, const char *path, int fd, struct fault *
 
 static int take_policy(struct engine *engine, struct control_message *message, struct fault *fault)
 {
-	int fds[FDS_PER_MESSAGE];
-	size_t count;
+	int fds[FDS_PER_MESSAGE] = {-1};
+	size_t count = 0;
 	ssize_t size = expect(engine, CONTROL_POLICY, message, fds, &count);
 	int error;
 

@@ -3,7 +3,7 @@
  * The shared pages, byte by byte: xen/io/ring.h and xen/io/pvcalls.h of Xen's public headers.
  *
  * The specification's picture puts ring_order at 76; the header and every implementation put it at
- * 128, and so does this file. tests/unit/test_layout.c compares each offset with Xen's own headers.
+ * 128, and so does this file. layout.c asserts each offset.
  */
 #ifndef RING_LAYOUT_H
 #define RING_LAYOUT_H
@@ -13,7 +13,6 @@
 
 #define RING_PAGE_SIZE 4096u
 #define COMMAND_SLOTS  32u /* requests that fit the command page */
-
 #define DATA_ORDER_MIN 1u
 #define DATA_ORDER_MAX 9u /* 512 references are the most that fit the indexes page */
 #define DATA_REFS_MAX  (1u << DATA_ORDER_MAX)
@@ -21,14 +20,13 @@
 /* Bytes of one direction of a data ring of this order; both directions fill 1 << order pages. */
 #define DATA_RING_BYTES(order) (1u << ((order) + 11u))
 
-#define WIRE_SOCKET  0u
-#define WIRE_CONNECT 1u
-#define WIRE_RELEASE 2u
-#define WIRE_BIND    3u
-#define WIRE_LISTEN  4u
-#define WIRE_ACCEPT  5u
-#define WIRE_POLL    6u
-
+#define WIRE_SOCKET     0u
+#define WIRE_CONNECT    1u
+#define WIRE_RELEASE    2u
+#define WIRE_BIND       3u
+#define WIRE_LISTEN     4u
+#define WIRE_ACCEPT     5u
+#define WIRE_POLL       6u
 #define WIRE_ADDR_BYTES 28u
 
 struct wire_request {
@@ -94,10 +92,9 @@ struct command_page {
 };
 
 /*
- * Our extension, in padding that the protocol leaves unused: the socket's own and its peer's IPv4
- * address and port, in network order, so that a frontend can answer getsockname and getpeername.
- * The backend offers it with the node feature-names = 1 and writes it only for a frontend that
- * wrote feature-names = 1 too; then the response to LISTEN also carries the bound port in `pad`.
+ * Our extension, in unused padding: the socket's own and its peer's address and port in network
+ * order, for getsockname and getpeername. Written only if both sides wrote the node feature-names =
+ * 1; then the response to LISTEN carries the bound port in `pad`.
  */
 struct wire_names {
 	uint32_t local_addr;

@@ -58,10 +58,15 @@ static void end(struct tail *tail)
 
 void linger_list_free(struct linger_list *list)
 {
+	struct tail *next;
+	struct tail *tail;
+
 	if (!list)
 		return;
-	while (list->first)
-		end(list->first);
+	for (tail = list->first; tail; tail = next) {
+		next = tail->next;
+		end(tail);
+	}
 	free(list);
 }
 

@@ -53,7 +53,7 @@ static int open_descriptor(struct guest_socket *guest_socket)
 
 void socket_read_local(struct guest_socket *guest_socket)
 {
-	struct sockaddr_in address;
+	struct sockaddr_in address = {0};
 	socklen_t size = sizeof(address);
 
 	if (getsockname(guest_socket->fd, (struct sockaddr *)&address, &size) == 0)
@@ -135,7 +135,7 @@ void socket_disconnect(struct guest_socket *guest_socket)
 
 int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer)
 {
-	struct sockaddr_in address;
+	struct sockaddr_in address = {0};
 	socklen_t size = sizeof(address);
 	int fd = accept4(guest_socket->fd, (struct sockaddr *)&address, &size,
 			 SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -77,7 +77,7 @@ static struct guest_socket *obtain(struct socket_table *table)
 	return socket;
 }
 
-int socket_table_add(struct socket_table *table, uint64_t id, struct guest_socket **result)
+int socket_table_add(struct socket_table *table, uint64_t id, struct guest_socket **added)
 {
 	struct guest_socket **head = bucket(table, id);
 	struct guest_socket *socket;
@@ -96,7 +96,7 @@ int socket_table_add(struct socket_table *table, uint64_t id, struct guest_socke
 	socket->next = *head;
 	*head = socket;
 	table->count++;
-	*result = socket;
+	*added = socket;
 	return 0;
 }
 

@@ -25,10 +25,10 @@ void socket_table_free(struct socket_table *table);
 /* The socket of this name, or NULL. */
 struct guest_socket *socket_table_find(const struct socket_table *table, uint64_t id);
 /*
- * A new socket (SOCKET_NEW, no descriptor) under a name. Returns 0 and *socket, -EEXIST if the name
+ * A new socket (SOCKET_NEW, no descriptor) under a name. Returns 0 and *added, -EEXIST if the name
  * is taken, -EMFILE if the guest has as many as it may, or -ENOMEM.
  */
-int socket_table_add(struct socket_table *table, uint64_t id, struct guest_socket **socket);
+int socket_table_add(struct socket_table *table, uint64_t id, struct guest_socket **added);
 /* Takes a socket out and frees it; its descriptor must be closed or handed on. */
 void socket_table_remove(struct socket_table *table, struct guest_socket *socket);
 

@@ -80,10 +80,11 @@ struct transport_host {
 };
 
 /*
- * Starts the local transport: RUNTIME_DIR/local.sock. Returns 0 or -errno with *fault. events and
- * loop must outlive it.
+ * Starts the local transport: RUNTIME_DIR/local.sock. Returns 0 and *transport, or -errno with
+ * *fault. events and loop must outlive it.
  */
-int transport_local_listen(struct transport_host **host, const char *runtime_dir, struct loop *loop,
-			   const struct device_events *events, struct fault *fault);
+int transport_local_listen(struct transport_host **transport, const char *runtime_dir,
+			   struct loop *loop, const struct device_events *events,
+			   struct fault *fault);
 
 #endif

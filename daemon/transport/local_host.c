@@ -443,7 +443,7 @@ static int listen_at(struct local_host *host, const char *runtime_dir, struct fa
 	return 0;
 }
 
-int transport_local_listen(struct transport_host **result, const char *runtime_dir,
+int transport_local_listen(struct transport_host **transport, const char *runtime_dir,
 			   struct loop *loop, const struct device_events *events,
 			   struct fault *fault)
 {
@@ -469,6 +469,6 @@ int transport_local_listen(struct transport_host **result, const char *runtime_d
 		free(host);
 		return error;
 	}
-	*result = &host->base;
+	*transport = &host->base;
 	return 0;
 }
