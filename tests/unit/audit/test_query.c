@@ -357,8 +357,9 @@ static void test_others_read_sealed_segments_only(void **state)
 	if (child == 0) {
 		if (setgid(65534) < 0 || setuid(65534) < 0)
 			_exit(99);
-		freopen("/dev/null", "w", stdout);
-		freopen("/dev/null", "w", stderr);
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
 		execl(PVCALLS_AUDIT, PVCALLS_AUDIT, "--trail", folder.path, "--all", "-o", "jsonl",
 		      NULL);
 		_exit(98);

@@ -230,14 +230,15 @@ static void test_a_sealed_segment_is_one_read_only_file(void **state)
 	segment_path(path, scene->folder.path, 1);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, SEGMENT_MODE_DONE);
-	strcat(path, "-wal");
-	assert_int_equal(access(path, F_OK), -1);
+	char journal[SEGMENT_PATH_MAX + 8];
+	snprintf(journal, sizeof(journal), "%s-wal", path);
+	assert_int_equal(access(journal, F_OK), -1);
 	assert_int_equal(trail_sum(&scene->folder, "SELECT count(*) FROM sqlite_master"
 						   " WHERE type = 'index' AND name LIKE 'call%'"),
 			 6);
 	assert_int_equal(trail_sum(&scene->folder, "SELECT sealed FROM segment"), 123);
 	/* Cut short and repeated: nothing changes. */
-	chmod(path, SEGMENT_MODE_LIVE);
+	assert_int_equal(chmod(path, SEGMENT_MODE_LIVE), 0);
 	assert_int_equal(segment_seal(scene->folder.path, 1, 456, &fault), 0);
 	assert_int_equal(trail_sum(&scene->folder, "SELECT sealed FROM segment"), 123);
 }

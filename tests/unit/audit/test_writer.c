@@ -270,21 +270,27 @@ static void test_events_are_stored_with_their_text(void **state)
 	scene_close(&scene);
 }
 
-static int64_t voluntary_switches(pid_t pid)
+/* The first number of a line of /proc/PID/status; -1 if there is no such line. */
+static int64_t status_of(pid_t pid, const char *key, int base)
 {
 	char path[64];
 	char line[256];
-	long long switches = -1;
+	int64_t value = -1;
+	size_t length = strlen(key);
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	FILE *file = fopen(path, "re");
 	assert_non_null(file);
 	while (fgets(line, sizeof(line), file) != NULL) {
-		static const char key[] = "voluntary_ctxt_switches:";
-		if (strncmp(line, key, sizeof(key) - 1) == 0)
-			switches = strtoll(line + sizeof(key) - 1, NULL, 10);
+		if (strncmp(line, key, length) == 0)
+			value = strtoll(line + length, NULL, base);
 	}
 	fclose(file);
-	return switches;
+	return value;
+}
+
+static int64_t voluntary_switches(pid_t pid)
+{
+	return status_of(pid, "voluntary_ctxt_switches:", 10);
 }
 
 static void test_an_idle_writer_does_not_wake(void **state)
@@ -392,6 +398,58 @@ static void test_segments_follow_each_other(void **state)
 	scene_close(&scene);
 }
 
+static size_t sealed_segments(const struct folder *folder)
+{
+	struct segment *list = NULL;
+	size_t count = 0;
+	size_t sealed = 0;
+	assert_int_equal(segment_list(folder->path, &list, &count), 0);
+	for (size_t i = 0; i < count; i++)
+		sealed += list[i].sealed;
+	free(list);
+	return sealed;
+}
+
+static void test_it_works_without_rights(void **state)
+{
+	(void)state;
+	char *const arguments[] = {"--uid", "65534", "--segment-bytes", "400000", NULL};
+	struct scene scene;
+	if (geteuid() != 0)
+		not_run("only root can start the writer as another user");
+	folder_make(&scene.folder);
+	assert_int_equal(chown(scene.folder.path, 65534, 65534), 0);
+	daemon_init(&scene.daemon);
+	daemon_start(&scene.daemon, &scene.folder, arguments);
+	engine_start(&scene.engine, &scene.daemon, "web-1", 7);
+	assert_true(daemon_await(&scene.daemon, &scene.daemon.ready, 1, 10000));
+	pid_t pid = scene.daemon.pid;
+	assert_int_equal(status_of(pid, "Uid:", 10), 65534);
+	assert_int_equal(status_of(pid, "Gid:", 10), 65534);
+	assert_int_equal(status_of(pid, "CapPrm:", 16), 0);
+	assert_int_equal(status_of(pid, "CapBnd:", 16), 0);
+	assert_int_equal(status_of(pid, "NoNewPrivs:", 10), 1);
+#ifndef PVCALLS_SANITIZED
+	assert_int_equal(status_of(pid, "Seccomp:", 10), 2);
+#endif
+	/* Its file system is the trail, and it can still begin and seal segments there. */
+	char root[64];
+	char target[128] = "";
+	snprintf(root, sizeof(root), "/proc/%d/root", (int)pid);
+	assert_true(readlink(root, target, sizeof(target) - 1) > 0);
+	assert_string_equal(target, scene.folder.path);
+	for (int i = 0; i < 6; i++) {
+		produce(&scene.engine, 2000);
+		assert_true(engine_settle(&scene.engine, &scene.daemon, 10000));
+	}
+	for (int i = 0; i < 200 && sealed_segments(&scene.folder) == 0; i++)
+		nap(50 * NS_PER_MS);
+	assert_true(sealed_segments(&scene.folder) > 0);
+	scene_finish(&scene);
+	assert_complete(&scene.folder, 12000);
+	scene_close(&scene);
+}
+
 static void assert_refused(const char *sql, const char *word)
 {
 	struct folder folder;
@@ -455,7 +513,7 @@ static void test_a_full_disk_holds_rows_back(void **state)
 	daemon_start(&scene.daemon, &scene.folder, NULL);
 	engine_start(&scene.engine, &scene.daemon, "web-1", 7);
 	assert_true(daemon_await(&scene.daemon, &scene.daemon.ready, 1, 10000));
-	struct rlimit limit = {.rlim_cur = 600000, .rlim_max = RLIM_INFINITY};
+	struct rlimit limit = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
 	if (!mounted && prlimit(scene.daemon.pid, RLIMIT_FSIZE, &limit, NULL) < 0) {
 		daemon_end(&scene.daemon);
 		engine_end(&scene.engine);
@@ -510,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_a_lone_record_is_stored_soon),
 		cmocka_unit_test(test_a_captured_engine_hurts_nobody_else),
 		cmocka_unit_test(test_segments_follow_each_other),
+		cmocka_unit_test(test_it_works_without_rights),
 		cmocka_unit_test(test_other_files_are_refused),
 		cmocka_unit_test(test_a_second_writer_waits_for_the_first),
 		cmocka_unit_test(test_a_full_disk_holds_rows_back),
