@@ -28,6 +28,7 @@
 #define SPIN_MIN_NS     1000u
 #define SPIN_MAX_NS     50000u
 #define PORTS_AT_ONCE   256
+#define LISTEN_NS       1000000u
 #define LISTEN_EVERY    64u /* dispatches, if there is always something else to do */
 
 static uint64_t now_ns(void)
@@ -278,6 +279,7 @@ int pvcalls_front_fd(const struct pvcalls_front *front)
 bool pvcalls_front_may_sleep(struct pvcalls_front *front)
 {
 	front_flush(front);
+	front->transport->ops->ring(front->transport);
 	return front->transport->ops->may_sleep(front->transport);
 }
 
@@ -295,6 +297,7 @@ void pvcalls_front_uncork(struct pvcalls_front *front)
 {
 	front->corked = false;
 	front_flush(front);
+	front->transport->ops->ring(front->transport);
 }
 
 static void event(struct pvcalls_front *front, uint32_t port)
@@ -316,6 +319,17 @@ static void store_event(struct pvcalls_front *front)
 		front_fail(front, -ENETDOWN);
 }
 
+/* A system call, so not more often than the end of the backend has to be noticed. */
+static void look_at_store(struct pvcalls_front *front)
+{
+	uint64_t now = now_ns();
+
+	if (now - front->store_seen_ns < LISTEN_NS)
+		return;
+	front->store_seen_ns = now;
+	store_event(front);
+}
+
 int pvcalls_front_dispatch(struct pvcalls_front *front)
 {
 	uint32_t ports[PORTS_AT_ONCE];
@@ -330,7 +344,7 @@ int pvcalls_front_dispatch(struct pvcalls_front *front)
 	for (i = 0; i < count && !front->error; i++)
 		event(front, ports[i]);
 	if (!front->error && (count == 0 || ++front->dispatches % LISTEN_EVERY == 0))
-		store_event(front);
+		look_at_store(front);
 	front->dispatching = false;
 	front_flush(front);
 	return front->error ? front->error : (int)count;

@@ -82,8 +82,9 @@ struct pvcalls_front {
 	struct pvcalls_front_socket **by_port; /* FRONT_PORTS */
 	int fd;                                /* epoll over the transport's descriptors */
 	uint32_t dispatches;
-	uint64_t spin_ns;     /* how long to poll next time */
-	uint64_t spin_max_ns; /* 0: never */
+	uint64_t store_seen_ns; /* when its directory was last looked at */
+	uint64_t spin_ns;       /* how long to poll next time */
+	uint64_t spin_max_ns;   /* 0: never */
 };
 
 /* Ends the frontend: every call is finished with error, every stream's watcher is called. */

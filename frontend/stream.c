@@ -5,11 +5,17 @@
 
 #include "front.h"
 
-static void wake(struct pvcalls_front_socket *socket)
+#define BULK_BYTES 16384u /* worth waking the backend for at once */
+
+/* While corked, small transfers of many sockets wake the backend once and together. */
+static void wake(struct pvcalls_front_socket *socket, size_t bytes)
 {
 	struct front_transport *transport = socket->front->transport;
 
-	transport->ops->notify(transport, socket->ring->port);
+	if (socket->front->corked && bytes < BULK_BYTES)
+		transport->ops->mark(transport, socket->ring->port);
+	else
+		transport->ops->notify(transport, socket->ring->port);
 }
 
 /* 0, or why nothing can be read or written at all. */
@@ -47,7 +53,7 @@ ssize_t pvcalls_front_readable(struct pvcalls_front_socket *socket, struct iovec
 void pvcalls_front_consume(struct pvcalls_front_socket *socket, size_t bytes)
 {
 	if (front_ring_consume(socket->ring, bytes))
-		wake(socket);
+		wake(socket, bytes);
 }
 
 ssize_t pvcalls_front_writable(struct pvcalls_front_socket *socket, struct iovec span[2])
@@ -70,7 +76,7 @@ ssize_t pvcalls_front_writable(struct pvcalls_front_socket *socket, struct iovec
 void pvcalls_front_commit(struct pvcalls_front_socket *socket, size_t bytes)
 {
 	if (front_ring_commit(socket->ring, bytes))
-		wake(socket);
+		wake(socket, bytes);
 }
 
 ssize_t pvcalls_front_unsent(struct pvcalls_front_socket *socket)

@@ -27,6 +27,9 @@ struct front_transport_ops {
 	int (*port_open)(struct front_transport *transport, uint32_t *port);
 	void (*port_close)(struct front_transport *transport, uint32_t port);
 	void (*notify)(struct front_transport *transport, uint32_t port);
+	/* The same, but a backend that sleeps need not wake before ring(). */
+	void (*mark)(struct front_transport *transport, uint32_t port);
+	void (*ring)(struct front_transport *transport);
 	/* Ports with an event, at most max (64 or more); each is taken. Returns their number. */
 	size_t (*take)(struct front_transport *transport, uint32_t *ports, size_t max);
 	bool (*pending)(const struct front_transport *transport);

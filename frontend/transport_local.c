@@ -35,6 +35,7 @@ struct local_transport {
 	uint64_t memory_bytes;
 	struct local_event_page *events;
 	int backend_bell;
+	bool marked;         /* bits were set without ringing */
 	uint32_t fresh_port; /* ports from here on were never open */
 	uint32_t free_ports;
 	uint16_t free_port[LOCAL_PORTS];
@@ -117,25 +118,55 @@ static void local_port_close(struct front_transport *transport, uint32_t port)
 
 /*
  * A bit that is still set stands for us too: whoever takes it sees all that was written before.
- * A backend that is awake looks at the bits before it sleeps, so it needs no bell.
+ * Returns whether it is new.
  */
-static void local_notify(struct front_transport *transport, uint32_t port)
+static bool set_bit(struct local_events *events, uint32_t port)
+{
+	uint64_t bit = 1ull << (port % WORD_BITS);
+
+	if (__atomic_fetch_or(&events->word[port / WORD_BITS], bit, __ATOMIC_SEQ_CST) & bit)
+		return false;
+	__atomic_fetch_or(&events->selector[port / SELECTOR_BITS],
+			  1ull << (port / WORD_BITS % WORD_BITS), __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* A backend that is awake looks at the bits before it sleeps, so it needs no bell. */
+static void local_ring(struct front_transport *transport)
 {
 	struct local_transport *local = local_of(transport);
 	struct local_events *events = &local->events->to_backend;
-	uint64_t bit = 1ull << (port % WORD_BITS);
 	const uint64_t one = 1;
 
-	if (__atomic_fetch_or(&events->word[port / WORD_BITS], bit, __ATOMIC_SEQ_CST) & bit)
-		return;
-	__atomic_fetch_or(&events->selector[port / SELECTOR_BITS],
-			  1ull << (port / WORD_BITS % WORD_BITS), __ATOMIC_SEQ_CST);
+	local->marked = false;
 	if (!__atomic_load_n(&events->asleep, __ATOMIC_SEQ_CST) ||
 	    !__atomic_exchange_n(&events->asleep, 0, __ATOMIC_SEQ_CST))
 		return;
 	/* A bell too full to be rung is ringing. */
 	if (write(local->backend_bell, &one, sizeof(one)) < 0)
 		return;
+}
+
+static void local_notify(struct front_transport *transport, uint32_t port)
+{
+	struct local_transport *local = local_of(transport);
+
+	if (set_bit(&local->events->to_backend, port) || local->marked)
+		local_ring(transport);
+}
+
+static void local_mark(struct front_transport *transport, uint32_t port)
+{
+	struct local_transport *local = local_of(transport);
+
+	if (set_bit(&local->events->to_backend, port))
+		local->marked = true;
+}
+
+static void local_ring_marked(struct front_transport *transport)
+{
+	if (local_of(transport)->marked)
+		local_ring(transport);
 }
 
 /* Takes the words one selector points at, as long as a whole word's ports fit. */
@@ -227,6 +258,8 @@ static const struct front_transport_ops local_ops = {
 	.port_open = local_port_open,
 	.port_close = local_port_close,
 	.notify = local_notify,
+	.mark = local_mark,
+	.ring = local_ring_marked,
 	.take = local_take,
 	.pending = local_pending,
 	.may_sleep = local_may_sleep,

@@ -103,8 +103,8 @@ int pvcalls_front_dispatch(struct pvcalls_front *front);
  */
 int pvcalls_front_wait(struct pvcalls_front *front, int timeout_ms);
 /*
- * Between cork and uncork calls are collected and then shown to the backend together. Dispatch
- * corks by itself; corks do not nest.
+ * Between cork and uncork calls and small transfers are collected, and the backend is woken for all
+ * of them together. Dispatch corks calls by itself; corks do not nest.
  */
 void pvcalls_front_cork(struct pvcalls_front *front);
 void pvcalls_front_uncork(struct pvcalls_front *front);
