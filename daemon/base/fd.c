@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -25,11 +26,7 @@ union rights {
 int fd_send(int socket, const void *data, size_t size, const int *fds, size_t count)
 {
 	/* sendmsg() does not write through iov_base; the struct has no const version. */
-	union {
-		const void *in;
-		void *out;
-	} bytes = {.in = data};
-	struct iovec vector = {.iov_base = bytes.out, .iov_len = size};
+	struct iovec vector = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
 	union rights rights;
 

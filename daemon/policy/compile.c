@@ -184,7 +184,7 @@ int policy_compile_telling(struct policy **policy, const struct policy_source *s
 {
 	struct compiling compiling = {.errors = *errors, .previous = previous};
 	struct policy *made = new_policy(host, guest, log);
-	int result = -ENOMEM;
+	int result;
 
 	*policy = NULL;
 	if (!made)

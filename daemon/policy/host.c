@@ -255,7 +255,7 @@ int host_view_open(struct host_view **view, uint32_t guest_uid_first, uint32_t g
 		   struct fault *fault)
 {
 	struct host_view *made = new_view();
-	int result = -ENOMEM;
+	int result;
 
 	*view = NULL;
 	if (!made)

@@ -103,7 +103,7 @@ int32_t set_find(const struct pvcalls_set *set, uint32_t op,
 	if (endpoint->family != FAMILY_INET)
 		return set->unconditional[op];
 	value = set_table_find(set->by_op[op], address_of(endpoint), endpoint->port);
-	return value & SET_NEAR ? -1 : (int32_t)(value & SET_RULE) - 1;
+	return (value & SET_NEAR) ? -1 : (int32_t)(value & SET_RULE) - 1;
 }
 
 static bool rule_matches(const struct set_rule *rule, uint32_t op,

@@ -53,33 +53,33 @@ struct guest_socket {
 };
 
 /* Binds to an address; creates the descriptor. Returns 0 or -errno (then SOCKET_REFUSED). */
-int socket_bind(struct guest_socket *socket, const struct pvcalls_endpoint *address);
+int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address);
 /* Remembers that BIND was answered with this negative errno. */
-void socket_refuse_bind(struct guest_socket *socket, int error);
+void socket_refuse_bind(struct guest_socket *guest_socket, int error);
 /* SOCKET_BOUND to SOCKET_LISTENING; returns 0 or -errno. */
-int socket_listen(struct guest_socket *socket, uint32_t backlog);
+int socket_listen(struct guest_socket *guest_socket, uint32_t backlog);
 
 /*
  * Starts to connect to an address without waiting. Returns 0 if it is connected already,
  * -EINPROGRESS (the descriptor becomes writable later), or another -errno.
  */
-int socket_connect(struct guest_socket *socket, const struct pvcalls_endpoint *address);
+int socket_connect(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address);
 /* The outcome of a connect that was under way: 0 or -errno. */
-int socket_connect_result(struct guest_socket *socket);
+int socket_connect_result(struct guest_socket *guest_socket);
 /* Back to SOCKET_NEW after a connect that failed, was given up or could not be served. */
-void socket_disconnect(struct guest_socket *socket);
+void socket_disconnect(struct guest_socket *guest_socket);
 
 /* Takes one waiting connection. Returns its descriptor and *peer, or -errno (-EAGAIN: none waits).
  */
-int socket_accept(struct guest_socket *socket, struct pvcalls_endpoint *peer);
+int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer);
 /* Whether a connection waits on a listening socket. */
-bool socket_has_waiting(const struct guest_socket *socket);
+bool socket_has_waiting(const struct guest_socket *guest_socket);
 /* Makes socket, which is new, the stream of an accepted descriptor, which it owns from now on. */
-void socket_adopt(struct guest_socket *socket, int fd, const struct pvcalls_endpoint *peer);
+void socket_adopt(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer);
 /* Closes a descriptor so that its peer sees a reset at once. */
 void socket_reset(int fd);
 
 /* Reads the socket's own address from the kernel into local. */
-void socket_read_local(struct guest_socket *socket);
+void socket_read_local(struct guest_socket *guest_socket);
 
 #endif
