@@ -21,6 +21,5 @@ exec cppcheck --project=build/dev/compile_commands.json --quiet --inline-suppr -
 	--suppress=constParameterCallback --suppress=constParameterPointer \
 	--suppress=constVariablePointer --suppress=constParameter --suppress=variableScope \
 	--suppress=constVariable --suppress=unusedStructMember --suppress=shadowFunction \
-	-D'json_array_foreach(array,index,value)=for (;;)' \
-	-D'json_object_foreach(object,key,value)=for (;;)' \
+	--library=scripts/cppcheck.cfg \
 	--suppress=knownConditionTrueFalse --suppress='*:*/tests/*' --suppress='*:*/headers/*'
