@@ -13,9 +13,9 @@
 #include "pump.h"
 
 #define PAIR_BUFFER   (1 << 20) /* bytes; the kernel cuts it to net.core.wmem_max */
-#define BIG_ORDER     7u
+#define BIG_ORDER     8u
 #define MANY_STREAMS  32u /* from here on, rings are smaller */
-#define MIDDLE_ORDER  5u
+#define MIDDLE_ORDER  6u
 #define CROWD_STREAMS 256u
 #define SMALL_ORDER   4u
 

@@ -43,7 +43,7 @@ void fake_stop(struct fake *fake);
 /* The connection to the guest breaks; the thread stays. */
 void fake_die(struct fake *fake);
 /* A connection from `port` to the guest's listener on `listener` arrives (mode FAKE_ECHO, ...). */
-void fake_offer(struct fake *fake, uint16_t listener, uint16_t mode);
+void fake_offer(struct fake *fake, uint16_t listener_port, uint16_t mode);
 
 /* What was seen so far. */
 struct fake_counts {

@@ -23,102 +23,7 @@
 #include <unistd.h>
 
 #include "fake.h"
-
-#define CHECK(condition)                                                                  \
-	do {                                                                              \
-		if (!(condition)) {                                                       \
-			fprintf(stderr, "%s:%d: %s (errno %d: %s)\n", __func__, __LINE__, \
-				#condition, errno, strerror(errno));                      \
-			exit(1);                                                          \
-		}                                                                         \
-	} while (0)
-
-#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
-
-static struct sockaddr_in to(uint16_t port)
-{
-	return (struct sockaddr_in){.sin_family = AF_INET,
-				    .sin_port = htons(port),
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-static int connect_to(int fd, uint16_t port)
-{
-	struct sockaddr_in address = to(port);
-
-	return connect(fd, (struct sockaddr *)&address, sizeof(address));
-}
-
-static int tcp(int flags)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
-
-	CHECK(fd >= 0);
-	return fd;
-}
-
-static int connected(uint16_t port)
-{
-	int fd = tcp(0);
-
-	CHECK(connect_to(fd, port) == 0);
-	return fd;
-}
-
-static short polled(int fd, short events, int timeout)
-{
-	struct pollfd poll_fd = {.fd = fd, .events = events};
-
-	CHECK(poll(&poll_fd, 1, timeout) >= 0);
-	return poll_fd.revents;
-}
-
-static int pending_error(int fd)
-{
-	int error = -1;
-	socklen_t size = sizeof(error);
-
-	CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
-	return error;
-}
-
-static void write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t written = write(fd, bytes, size);
-
-		CHECK(written > 0);
-		bytes += written;
-		size -= (size_t)written;
-	}
-}
-
-static void read_all(int fd, char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t got = read(fd, bytes, size);
-
-		CHECK(got > 0);
-		bytes += got;
-		size -= (size_t)got;
-	}
-}
-
-static void echo(int fd, size_t size)
-{
-	char *out = malloc(size);
-	char *in = malloc(size);
-	size_t i;
-
-	CHECK(out && in);
-	for (i = 0; i < size; i++)
-		out[i] = (char)(i * 31 + i / 256);
-	write_all(fd, out, size);
-	read_all(fd, in, size);
-	CHECK(memcmp(in, out, size) == 0);
-	free(in);
-	free(out);
-}
+#include "probe.h"
 
 static void probe_echo(void)
 {
@@ -225,21 +130,6 @@ static void probe_connect_timeout(void)
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)) == 0);
 	FAILS(connect_to(fd, FAKE_HANG), EINPROGRESS);
 }
-
-static void on_alarm(int number)
-{
-	(void)number;
-}
-
-static void alarm_soon(int flags)
-{
-	const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
-	const struct itimerval timer = {.it_value.tv_usec = 50000};
-
-	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
-	CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
-}
-
 static void probe_interrupted(void)
 {
 	int fd = tcp(0);
@@ -333,7 +223,7 @@ static void probe_other_families(void)
 static void probe_names_and_options(void)
 {
 	int fd = connected(FAKE_ECHO);
-	struct sockaddr_in name;
+	struct sockaddr_in name = {0};
 	socklen_t size = sizeof(name);
 	int one = 1;
 	int value = 0;
@@ -375,7 +265,7 @@ static void pass_fd(int channel, int fd)
 
 	control.align = (struct cmsghdr){
 		.cmsg_len = CMSG_LEN(sizeof(int)), SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof(fd));
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
 	CHECK(sendmsg(channel, &message, 0) == 1);
 }
 
@@ -394,19 +284,9 @@ static int passed_fd(int channel)
 	int fd;
 
 	CHECK(recvmsg(channel, &message, 0) == 1);
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	memcpy(&fd, CMSG_DATA(&control.align), sizeof(fd));
 	return fd;
 }
-
-static void await_child(pid_t pid)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-/* A socket made here is connected by a child, used by another that it is passed to, via a dup. */
 static void probe_shared(void)
 {
 	int fd = tcp(0);
@@ -483,131 +363,6 @@ static void probe_many(void)
 		CHECK(read(fds[i], &back, sizeof(back)) == sizeof(back) && back == i);
 	}
 }
-
-static int listener(uint16_t port)
-{
-	struct sockaddr_in address = to(port);
-	int fd = tcp(0);
-
-	CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
-	CHECK(listen(fd, 16) == 0);
-	return fd;
-}
-
-/* The test offers three connections. */
-static void probe_accept(void)
-{
-	int fd = listener(100);
-	struct sockaddr_in name;
-	socklen_t size = sizeof(name);
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		int accepted;
-
-		CHECK(polled(fd, POLLIN, 5000) == POLLIN);
-		size = sizeof(name);
-		accepted = accept4(fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC);
-		CHECK(accepted >= 0 && size == sizeof(name) && ntohs(name.sin_port) == FAKE_ECHO);
-		CHECK(fcntl(accepted, F_GETFD) == FD_CLOEXEC);
-		echo(accepted, 1000);
-		close(accepted);
-	}
-	CHECK(polled(fd, POLLIN, 50) == 0);
-	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-	FAILS(accept(fd, NULL, NULL), EAGAIN);
-}
-
-/* An edge for each connection, also without accepting in between. */
-static void probe_accept_edges(void)
-{
-	int fd = listener(100);
-	int epoll = epoll_create1(0);
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-	int accepted = 0;
-
-	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
-	while (accepted < 3) {
-		CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
-		while (accept(fd, NULL, NULL) >= 0)
-			accepted++;
-		CHECK(errno == EAGAIN);
-	}
-	CHECK(epoll_wait(epoll, &event, 1, 50) == 0);
-}
-
-/* Three processes wait in accept(), each gets one connection. */
-static void probe_accept_waiters(void)
-{
-	int fd = listener(0);
-	struct sockaddr_in name;
-	socklen_t size = sizeof(name);
-	pid_t children[3];
-	int i;
-
-	CHECK(getsockname(fd, (struct sockaddr *)&name, &size) == 0);
-	CHECK(ntohs(name.sin_port) == 40000);
-	for (i = 0; i < 3; i++) {
-		children[i] = fork();
-		if (children[i] == 0) {
-			int accepted = accept(fd, NULL, NULL);
-
-			CHECK(accepted >= 0);
-			echo(accepted, 100);
-			_exit(0);
-		}
-	}
-	for (i = 0; i < 3; i++)
-		await_child(children[i]);
-}
-
-/* A process that is killed in accept() does not take the connection with it. */
-static void probe_accept_killed(void)
-{
-	int fd = listener(99);
-	pid_t child = fork();
-	int accepted;
-
-	if (child == 0) {
-		accept(fd, NULL, NULL);
-		_exit(1);
-	}
-	usleep(50000);
-	kill(child, SIGKILL);
-	CHECK(waitpid(child, NULL, 0) == child);
-	CHECK(listen(fd, 16) == 0);
-	fd = listener(100); /* now the test offers one to each */
-	accepted = accept(fd, NULL, NULL);
-	CHECK(accepted >= 0);
-	echo(accepted, 100);
-}
-
-static void probe_accept_interrupted(void)
-{
-	int fd = listener(99);
-	const struct timeval time = {.tv_usec = 50000};
-
-	alarm_soon(0);
-	FAILS(accept(fd, NULL, NULL), EINTR);
-	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)) == 0);
-	FAILS(accept(fd, NULL, NULL), EAGAIN);
-	CHECK(shutdown(fd, SHUT_RD) == 0);
-	FAILS(accept(fd, NULL, NULL), EINVAL);
-}
-
-static void probe_bind_failures(void)
-{
-	struct sockaddr_in address = to(81);
-	int fd = tcp(0);
-
-	FAILS(bind(fd, (struct sockaddr *)&address, sizeof(address)), EACCES);
-	FAILS(accept(fd, NULL, NULL), EINVAL);
-	CHECK(listen(fd, 5) == 0); /* without bind(): any port */
-	FAILS(bind(fd, (struct sockaddr *)&address, sizeof(address)), EINVAL);
-	FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
-}
-
 /* The test lets the daemon die once it has seen a byte. */
 static void probe_daemon_dies(void)
 {
