@@ -13,8 +13,6 @@
 #include "notice.h"
 
 #define ENDPOINT_BUCKETS 4096u
-#define OPTION_BYTES     16  /* of a remembered socket option */
-#define OPTIONS_MAX      24  /* options remembered for one socket */
 #define ACCEPT_AHEAD     4   /* connections accepted before the program asks */
 #define FAILED_KEPT      256 /* failed endpoints that still know why */
 
@@ -55,12 +53,7 @@ struct early {
 	struct pvcalls_front_socket *remote;
 };
 
-struct remembered {
-	int level;
-	int name;
-	uint32_t size;
-	uint8_t value[OPTION_BYTES];
-};
+struct remembered; /* a socket option */
 
 struct endpoint {
 	struct run *run;

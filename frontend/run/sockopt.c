@@ -16,6 +16,16 @@
 
 #include "calls.h"
 
+#define OPTION_BYTES 16 /* of a remembered option */
+#define OPTIONS_MAX  24 /* remembered for one socket */
+
+struct remembered {
+	int level;
+	int name;
+	uint32_t size;
+	uint8_t value[OPTION_BYTES];
+};
+
 enum treatment {
 	REFUSE,   /* ENOPROTOOPT */
 	REMEMBER, /* an int, or what the program wrote */
