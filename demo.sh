@@ -103,6 +103,11 @@ fi
 echo "-- rewritten: 192.0.2.1:80 becomes 127.0.0.1:$port"
 as_guest curl -sS --max-time 10 http://192.0.2.1/
 
+# Rows reach the disk some milliseconds after the call (durability: crash).
+releases_stored() {
+	[ "$("$bin/pvcalls-audit" --trail "$dir/state/audit" --all -o jsonl --op release | wc -l)" -eq 3 ]
+}
+until_true releases_stored
 echo "-- the trail (pvcalls-audit):"
 "$bin/pvcalls-audit" --trail "$dir/state/audit" --all -o table
 

@@ -46,6 +46,17 @@ void writer_drop(struct writer *writer, struct writer_queue *queue)
 	free(queue);
 }
 
+/* At the end: queues are drained in the order of their guests' arrival, and so are rows numbered.
+ */
+static void append(struct writer *writer, struct writer_queue *queue)
+{
+	struct writer_queue **place = &writer->queues;
+
+	while (*place != NULL)
+		place = &(*place)->next;
+	*place = queue;
+}
+
 /* Takes the two descriptors, whatever comes of it. */
 static int add_queue(struct writer *writer, const struct audit_message *message, int memfd,
 		     int engine_doorbell)
@@ -70,8 +81,7 @@ static int add_queue(struct writer *writer, const struct audit_message *message,
 		return -ENOMEM;
 	}
 	queue->drain = drain;
-	queue->next = writer->queues;
-	writer->queues = queue;
+	append(writer, queue);
 	return 0;
 }
 
