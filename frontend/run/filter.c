@@ -18,6 +18,7 @@
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,6 +28,13 @@
 static const int caught[] = {
 	SCMP_SYS(connect), SCMP_SYS(bind),        SCMP_SYS(listen),      SCMP_SYS(accept),
 	SCMP_SYS(accept4), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(shutdown),
+};
+
+/* An argument of a system call: its low 32 bits under mask. */
+struct match {
+	unsigned argument;
+	uint32_t mask;
+	uint32_t value;
 };
 
 /* Flags that socket pairs understand otherwise than TCP: which argument holds them. */
@@ -39,30 +47,42 @@ static const struct {
 };
 
 /* Levels of get- and setsockopt that a TCP socket has. */
-static const unsigned levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6};
+static const uint32_t levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6};
+
+/* Adds a rule for calls whose 32-bit arguments, under the masks, have these values. */
+static int add(scmp_filter_ctx filter, uint32_t action, int call, unsigned count,
+	       const struct match matches[])
+{
+	struct scmp_arg_cmp compare[2];
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		compare[i] = (struct scmp_arg_cmp){.arg = matches[i].argument,
+						   .op = SCMP_CMP_MASKED_EQ,
+						   .datum_a = matches[i].mask,
+						   .datum_b = matches[i].value};
+	return seccomp_rule_add_array(filter, action, call, count, compare);
+}
 
 static int add_socket(scmp_filter_ctx filter)
 {
-	int error = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2,
-				     SCMP_A0_32(SCMP_CMP_EQ, AF_INET),
-				     SCMP_A1_32(SCMP_CMP_MASKED_EQ, TYPE_MASK, SOCK_STREAM));
+	const struct match ipv4[] = {{0, UINT32_MAX, AF_INET}, {1, TYPE_MASK, SOCK_STREAM}};
+	const struct match ipv6[] = {{0, UINT32_MAX, AF_INET6}, {1, TYPE_MASK, SOCK_STREAM}};
+	int error = add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, ipv4);
 
 	/* There is no IPv6 in the protocol; programs fall back to IPv4. */
 	if (!error)
-		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 2,
-					 SCMP_A0_32(SCMP_CMP_EQ, AF_INET6),
-					 SCMP_A1_32(SCMP_CMP_MASKED_EQ, TYPE_MASK, SOCK_STREAM));
+		error = add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 2, ipv6);
 	/* A ring of its own could make and connect sockets unseen; programs fall back to epoll. */
 	if (!error)
-		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup),
-					 0);
+		error = add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0, NULL);
 	return error;
 }
 
-static int add_flag(scmp_filter_ctx filter, int call, unsigned argument, unsigned flag)
+static int add_flag(scmp_filter_ctx filter, int call, unsigned argument, uint32_t flag)
 {
-	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EOPNOTSUPP), call, 1,
-				SCMP_CMP32(argument, SCMP_CMP_MASKED_EQ, flag, flag));
+	return add(filter, SCMP_ACT_ERRNO(EOPNOTSUPP), call, 1,
+		   &(const struct match){argument, flag, flag});
 }
 
 static int add_rules(scmp_filter_ctx filter)
@@ -71,13 +91,13 @@ static int add_rules(scmp_filter_ctx filter)
 	size_t i;
 
 	for (i = 0; i < sizeof(caught) / sizeof(caught[0]) && !error; i++)
-		error = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, caught[i], 0);
+		error = add(filter, SCMP_ACT_NOTIFY, caught[i], 0, NULL);
 	for (i = 0; i < sizeof(levels) / sizeof(levels[0]) && !error; i++) {
-		error = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(setsockopt), 1,
-					 SCMP_A1_32(SCMP_CMP_EQ, levels[i]));
+		const struct match level = {1, UINT32_MAX, levels[i]};
+
+		error = add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(setsockopt), 1, &level);
 		if (!error)
-			error = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(getsockopt), 1,
-						 SCMP_A1_32(SCMP_CMP_EQ, levels[i]));
+			error = add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(getsockopt), 1, &level);
 	}
 	for (i = 0; i < sizeof(flagged) / sizeof(flagged[0]) && !error; i++) {
 		error = add_flag(filter, flagged[i].call, flagged[i].argument, MSG_OOB);
