@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Everything that can be wrong before or beside a guest: one clear line, a documented status."""
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -36,7 +37,7 @@ POLICIES = {
     "a list": ("- 1\n", "test.yaml:1"),
     "unknown key": ("version: 1\nname: a\nmatch: {name: x}\ndefualt: deny\n", "test.yaml:4:1"),
     "duplicate key": ("version: 1\nname: a\nname: b\nmatch: {name: x}\n", "test.yaml:3:1"),
-    "alias": ("version: 1\nname: &a x\nmatch: {name: *a}\n", "test.yaml:"),
+    "alias": ("version: 1\nname: x\nmatch: {name: *a}\n", "test.yaml:3:15"),
     "tag": ("version: 1\nname: !!str a\nmatch: {name: x}\n", "test.yaml:2"),
     "version": ("version: 2\nname: a\nmatch: {name: x}\n", "test.yaml:1:10"),
     "bad prefix": (make_policy(groups={"g": ["10.0.0.0/33"]}), "10.0.0.0/33"),
@@ -314,20 +315,25 @@ def small_disk(tmp_path):
     wait_for(lambda: run(["umount", str(tmp_path)]).returncode == 0, "the file system is free")
 
 
+def fill(path):
+    """Writes a file until there is no room for more."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    for size in (1 << 16, 512):
+        with contextlib.suppress(OSError):
+            while os.write(fd, b"x" * size):
+                pass
+    os.close(fd)
+
+
 @pytest.mark.limit(180)
-def test_full_disk(make_daemon, small_disk):
+def test_full_disk(small_disk, make_daemon):
     """D1: a disk that fills: calls wait, none is executed unrecorded; with room again all goes on."""
     state = os.path.join(small_disk, "state")
     daemon = make_daemon(state_dir=state)
     ballast = os.path.join(small_disk, "ballast")
     guest = Frontend(daemon.runtime_dir, "busy").attach()
     assert guest.call(RELEASE, 1) == 0
-    with open(ballast, "wb") as file:
-        try:
-            while file.write(b"x" * 4096):
-                file.flush()
-        except OSError:
-            pass
+    fill(ballast)
     sent, answered = 0, 0
 
     def push():
@@ -381,16 +387,11 @@ def test_full_disk(make_daemon, small_disk):
     daemon.stop()
 
 
-def test_start_on_a_full_disk(make_daemon, small_disk):
+def test_start_on_a_full_disk(small_disk, make_daemon):
     """No room for the trail at the start: status 4 and one line that says where."""
     daemon = make_daemon(state_dir=os.path.join(small_disk, "state"), start=False)
     os.mkdir(daemon.state_dir)
-    with open(os.path.join(small_disk, "ballast"), "wb") as file:
-        try:
-            while file.write(b"x" * 512):
-                file.flush()
-        except OSError:
-            pass
+    fill(os.path.join(small_disk, "ballast"))
     daemon.launch()
     assert daemon.process.wait(30) == ENVIRONMENT, daemon.log()
     assert small_disk in daemon.log()
@@ -434,8 +435,9 @@ def test_in_the_background(make_daemon):
     check(run(command, env=daemon.environment(daemon.tag)))
     assert daemon.ask("status")["ok"]
     pid = daemon.ask("status")["result"]["pid"]
+    check(daemon.run("shop", ["true"]))
     with open(os.path.join(daemon.state_dir, "pvcallsd.log"), encoding="utf-8") as file:
-        assert "ready" in file.read()
+        assert "guest shop: attached" in file.read()
     again = run(command, env=daemon.environment(daemon.tag))
     assert again.returncode == RUNNING and again.stderr
     os.kill(pid, 15)
