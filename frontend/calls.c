@@ -121,6 +121,7 @@ static void finish(struct pvcalls_front *front, struct front_call *call,
 		front->releasing--;
 		break;
 	case WIRE_BIND:
+		socket->names.local_port = htons((uint16_t)response->pad);
 		result = socket->socket_error ? socket->socket_error : result;
 		break;
 	default:

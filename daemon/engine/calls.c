@@ -61,6 +61,8 @@ static int execute_bind(struct flight *flight)
 	int error = socket_bind(flight->socket, &flight->decision.effective);
 
 	flight->view.local = flight->socket->local;
+	if (!error && flight->engine->names)
+		flight->extra = flight->socket->local.port;
 	return error;
 }
 

@@ -36,7 +36,7 @@ enum control_kind {
 	CONTROL_ATTACHED, /* the command ring is served */
 	CONTROL_FAILED,   /* START, TRANSPORT or ATTACH failed; value: errno; text: why */
 	CONTROL_BROKEN,   /* the guest broke the protocol and was cut off; text: how */
-	CONTROL_DETACHED,
+	CONTROL_DETACHED, /* value: 1 if peers are still to get what the guest had written */
 	CONTROL_PONG,
 	CONTROL_POLICY_TAKEN, /* value: 0 or errno (the old policy stays); text: faults */
 	CONTROL_REPORT, /* answer to STATUS: text of "key value" lines; value: 1 if more follow */

@@ -45,7 +45,7 @@ struct flight {
 	struct loop_timer timer;
 	int accepted;          /* descriptor of a connection that waits for its delay; -1 */
 	int result;            /* FLIGHT_COMMIT: the answer */
-	uint32_t extra;        /* LISTEN: bound port for the response's padding, if negotiated */
+	uint32_t extra;        /* BIND, LISTEN: the bound port, for the response's padding */
 	uint32_t close_reason; /* RELEASE: enum audit_close */
 };
 

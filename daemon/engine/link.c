@@ -76,7 +76,7 @@ static void take(struct engine *engine, const struct control_message *message, i
 		break;
 	case CONTROL_DETACH:
 		engine_detach(engine, message->value);
-		link_send(engine, CONTROL_DETACHED, 0, 0, NULL);
+		link_send(engine, CONTROL_DETACHED, linger_bytes(engine->lingers) > 0, 0, NULL);
 		break;
 	case CONTROL_PING:
 		link_send(engine, CONTROL_PONG, message->value, message->number, NULL);

@@ -161,6 +161,18 @@ static int go_on(struct engine *engine)
 	return loop_turn(engine->loop, 0);
 }
 
+/*
+ * The guest is gone, but peers are still to get what it had written to sockets that it released. A
+ * supervisor that dies meanwhile ends us by a signal, see start.c.
+ */
+static void send_tails(struct engine *engine)
+{
+	loop_remove(engine->loop, &engine->bell_source);
+	loop_remove(engine->loop, &engine->doorbell_source);
+	while (linger_bytes(engine->lingers) > 0 && loop_turn(engine->loop, LOOP_FOREVER) >= 0)
+		;
+}
+
 int engine_run(struct engine *engine)
 {
 	int error = 0;
@@ -172,5 +184,6 @@ int engine_run(struct engine *engine)
 			error = rest(engine);
 	}
 	engine_detach(engine, AUDIT_CLOSE_SHUTDOWN);
+	send_tails(engine);
 	return error < 0 ? error : 0;
 }

@@ -94,7 +94,7 @@ struct command_page {
 /*
  * Our extension, in unused padding: the socket's own and its peer's address and port in network
  * order, for getsockname and getpeername. Written only if both sides wrote the node feature-names =
- * 1; then the response to LISTEN carries the bound port in `pad`.
+ * 1; then the responses to BIND and LISTEN carry the bound port in `pad` (host order).
  */
 struct wire_names {
 	uint32_t local_addr;

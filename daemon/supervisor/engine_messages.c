@@ -223,11 +223,11 @@ static void take_attached(struct engine *engine)
 		engine->calls->attached(engine->owner);
 }
 
-static void take_detached(struct engine *engine)
+static void take_detached(struct engine *engine, bool has_tails)
 {
 	if (engine->phase != ENGINE_DETACHING)
 		return;
-	engine_finish(engine);
+	engine_finish(engine, has_tails ? ENGINE_TAILS_NS : ENGINE_END_NS);
 	if (engine->owner)
 		engine->calls->detached(engine->owner);
 }
@@ -264,7 +264,7 @@ static void take_message(struct engine *engine, const struct control_message *me
 			engine->calls->broken(owner, message->body.text);
 		return;
 	case CONTROL_DETACHED:
-		take_detached(engine);
+		take_detached(engine, message->value != 0);
 		return;
 	case CONTROL_PONG:
 		watchdog_pong(engine, message->number);

@@ -12,6 +12,6 @@ void engine_questions_fail(struct engine *engine, int error);
 /* Arms the engine's deadline. */
 void engine_deadline(struct engine *engine, uint64_t from_now_ns);
 /* Closes its socket: it ends, or is killed. */
-void engine_finish(struct engine *engine);
+void engine_finish(struct engine *engine, uint64_t within_ns);
 
 #endif

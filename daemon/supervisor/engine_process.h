@@ -20,6 +20,7 @@ struct engines;
 
 #define ENGINE_START_NS   (30 * NS_PER_S)   /* until READY: policies may be large */
 #define ENGINE_END_NS     (1 * NS_PER_S)    /* for DETACHED, and again for the process's end */
+#define ENGINE_TAILS_NS   (600 * NS_PER_S)  /* for that, when peers are still to get bytes */
 #define ENGINE_POLICY_NS  (30 * NS_PER_S)   /* until POLICY_TAKEN */
 #define ENGINE_PING_NS    (500 * NS_PER_MS) /* between looks at all engines */
 #define ENGINE_SILENCE_NS (1500 * NS_PER_MS)

@@ -90,7 +90,7 @@ void engine_kill(struct engine *engine, const char *what)
 static void deadline_passed(struct loop_timer *timer)
 {
 	struct engine *engine = timer->owner;
-	const char *what = "did not end within 1 s and was killed";
+	const char *what = "did not end in time and was killed";
 
 	if (engine->phase == ENGINE_STARTING)
 		what = "was not ready within 30 s and was killed";
@@ -119,11 +119,11 @@ void engine_deadline(struct engine *engine, uint64_t from_now_ns)
 		 deadline_passed, engine);
 }
 
-void engine_finish(struct engine *engine)
+void engine_finish(struct engine *engine, uint64_t within_ns)
 {
 	engine->phase = ENGINE_ENDING;
 	close_socket(engine);
-	engine_deadline(engine, ENGINE_END_NS);
+	engine_deadline(engine, within_ns);
 }
 
 /* The process has ended, asked or not. */
@@ -330,7 +330,8 @@ void engine_release(struct engine *engine, enum audit_close reason)
 	engine_deadline(engine, ENGINE_END_NS);
 	error = control_send(engine->socket, CONTROL_DETACH, reason, 0, NULL, NULL, 0);
 	if (error == -EPIPE || error == -ECONNRESET)
-		engine_finish(engine); /* it is ending by itself, having told us why */
+		engine_finish(engine,
+			      ENGINE_END_NS); /* it is ending by itself, having told us why */
 	else if (error)
 		engine_kill(engine, "did not read its orders and was killed");
 }
