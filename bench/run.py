@@ -260,6 +260,11 @@ def start_subject(bench, name, start, program):
         return None, str(problem)
 
 
+def fewer(bench):
+    """Pairs of the others: their differences are larger than what more pairs would show."""
+    return max(3, bench.options.pairs // 2)
+
+
 def comparison(bench):
     """The table of others, as lines of Markdown."""
     lines = ["| path | bulk, worse direction | 1-byte round trip, median | p99 | "
@@ -276,7 +281,7 @@ def comparison(bench):
         if not subject:
             lines.append(f"| {name} | not run: {why_not} | | | |")
             continue
-        pairs = max(3, bench.options.pairs // 2)
+        pairs = fewer(bench)
         bulk, verb, _ = bench.bulk_of(subject, pairs)
         half, tail = bench.round_trip_of(subject, pairs)
         rate = bench.connect_of(subject, pairs)
@@ -301,9 +306,10 @@ def report(bench):
     head = (f"`{command}` on {machine()}. Each figure is the median of {bench.options.pairs} "
             "alternating pairs of one run.")
     lines = [head, ""] + figures(bench)
-    if bench.wanted("path"):
-        lines += ["", "Others on the same work, as ratios to plain loopback TCP in the same run "
-                  "(round trips: less is better):", ""] + comparison(bench)
+    if not bench.options.only or any("path" in word for word in bench.options.only):
+        lines += ["", "Others on the same work, as ratios to plain loopback TCP in the same run, "
+                  f"{fewer(bench)} pairs each (round trips: less is better):", ""]
+        lines += comparison(bench)
     return "\n".join(lines)
 
 

@@ -141,21 +141,16 @@ class Daemon:
         for file in (self.folder / "state/audit").glob("audit-*.db"):
             database = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
             found = database.execute(
-                "SELECT c.kind & 7, c.kind >> 3 & 3, d.rule, c.effective >> 16, count(*)"
-                " FROM call_log AS c JOIN decisions AS d ON d.id = c.decision GROUP BY 1, 2, 3, 4")
-            for operation, verdict, rule, host, count in found:
-                name = self.operation(database, operation)
+                "SELECT n.name, c.kind >> 3 & 3, d.rule, c.effective >> 16, count(*)"
+                " FROM call_log AS c JOIN decisions AS d ON d.id = c.decision"
+                " JOIN names AS n ON n.kind = 'operation' AND n.id = c.kind & 7"
+                " GROUP BY 1, 2, 3, 4")
+            for name, verdict, rule, host, count in found:
                 key = (name, verdict, rule if name == "connect" else "",
                        host if name == "connect" else 0)
                 counts[key] = counts.get(key, 0) + count
             database.close()
         return counts
-
-    @staticmethod
-    def operation(database, number, names={}):
-        if not names:
-            names.update(database.execute("SELECT id, name FROM names WHERE kind = 'operation'"))
-        return names[number]
 
     def expect(self, connects, first=None, destinations=1, allowed=True):
         """Notes what a run must leave in the trail."""
