@@ -9,15 +9,12 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "engine/call_steps.h"
 #include "engine/calls.h"
 #include "engine/engine.h"
-
-#define STREAM_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 /* No descriptor or memory for another connection: it stays in the kernel's backlog so long. */
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
@@ -55,13 +52,6 @@ static int adopt(struct flight *flight, struct guest_socket *socket, int fd)
 	}
 	socket->parent = flight->socket->number;
 	socket_adopt(socket, fd, &flight->peer);
-	error = calls_watch(engine, socket, STREAM_EVENTS);
-	if (error) {
-		connection_unmap(connection);
-		socket_reset(socket->fd);
-		socket->fd = -1;
-		return error;
-	}
 	socket_read_local(socket);
 	flight->view.local = socket->local;
 	connection_start(connection, socket, flight);

@@ -134,6 +134,7 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	end_all_waits(engine);
 	closing.about = calloc(socket_table_count(engine->sockets) + 1, sizeof(*closing.about));
 	socket_table_each(engine->sockets, close_one, &closing);
+	engine_close_now(engine);
 	forget_flights(engine);
 	engine->transport->ops->unbind(engine->transport, engine->command_port);
 	engine->transport->ops->unmap(engine->transport, engine->ring.page, 1);

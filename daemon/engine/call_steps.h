@@ -4,10 +4,14 @@
 #define ENGINE_CALL_STEPS_H
 
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #include "engine/connection.h"
 #include "engine/flight.h"
 #include "sock/socket.h"
+
+/* What a connected socket is watched for. */
+#define STREAM_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 int prepare_connect(struct flight *flight);
 int execute_connect(struct flight *flight);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* CONNECT: never waits in the ring; the network's answer finishes the flight. */
 #include <errno.h>
-#include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "engine/call_steps.h"
 #include "engine/calls.h"
 #include "engine/engine.h"
-
-#define STREAM_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 int prepare_connect(struct flight *flight)
 {
@@ -89,13 +86,13 @@ static int start(struct flight *flight)
 
 	if (result && result != -EINPROGRESS)
 		return result;
-	error = calls_watch(engine, socket, STREAM_EVENTS);
-	if (error)
-		return error;
 	if (result == 0) {
 		connected(flight);
 		return 0;
 	}
+	error = calls_watch(engine, socket, STREAM_EVENTS);
+	if (error)
+		return error;
 	error = loop_arm(engine->loop, &flight->timer, clock_monotonic_ns() + ENGINE_CONNECT_NS,
 			 too_late, flight);
 	if (error)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "engine/call_steps.h"
@@ -87,12 +88,32 @@ static void unqueue(struct connection *connection)
 	connection->queued = false;
 }
 
+/* Takes a connection out of the list of those that are not settled. */
+static void unfresh(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+	struct connection **link = &engine->fresh_first;
+	struct connection *previous = NULL;
+
+	if (!connection->fresh)
+		return;
+	connection->fresh = false;
+	while (*link != connection) {
+		previous = *link;
+		link = &previous->next_fresh;
+	}
+	*link = connection->next_fresh;
+	if (engine->fresh_last == connection)
+		engine->fresh_last = previous;
+}
+
 void connection_unmap(struct connection *connection)
 {
 	struct engine *engine = connection->engine;
 	const struct transport_ops *ops = engine->transport->ops;
 
 	unqueue(connection);
+	unfresh(connection);
 	loop_disarm(engine->loop, &connection->wake);
 	if (connection->port) {
 		engine->by_port[connection->port] = NULL;
@@ -118,6 +139,51 @@ static void tell_names(struct connection *connection)
 	data_ring_names(&connection->socket->stream.ring, &names);
 }
 
+static void settle(struct connection *connection)
+{
+	struct guest_socket *socket = connection->socket;
+	int error = 0;
+
+	unfresh(connection);
+	socket_tune(socket);
+	if (!socket->source.dispatch)
+		error = calls_watch(connection->engine, socket, STREAM_EVENTS);
+	if (!error)
+		return;
+	log_error(&connection->engine->log, "socket %llu can't be watched: %s",
+		  (unsigned long long)socket->number, strerror(-error));
+	stream_abort(&socket->stream, -ECONNABORTED);
+	connection->engine->transport->ops->notify(connection->engine->transport, connection->port);
+}
+
+void connections_settle(struct engine *engine, uint64_t age)
+{
+	while (engine->fresh_first && engine->turn - engine->fresh_first->fresh_turn >= age)
+		settle(engine->fresh_first);
+}
+
+static void freshen(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+
+	connection->fresh = true;
+	connection->fresh_turn = engine->turn;
+	connection->next_fresh = NULL;
+	if (engine->fresh_last)
+		engine->fresh_last->next_fresh = connection;
+	else
+		engine->fresh_first = connection;
+	engine->fresh_last = connection;
+}
+
+/* Whether the guest has bytes for a connection that was just started, or its ring is broken. */
+static bool has_written(const struct connection *connection)
+{
+	struct ring_span span;
+
+	return data_ring_out_bytes(&connection->socket->stream.ring, SIZE_MAX, &span) != 0;
+}
+
 void connection_start(struct connection *connection, struct guest_socket *socket,
 		      const struct flight *flight)
 {
@@ -131,8 +197,10 @@ void connection_start(struct connection *connection, struct guest_socket *socket
 		     flight->meter_out ? meter_ref(flight->meter_out) : NULL);
 	if (connection->engine->names)
 		tell_names(connection);
+	freshen(connection);
 	/* The guest may have written before it was told that it is connected. */
-	connection_queue(connection);
+	if (has_written(connection))
+		connection_queue(connection);
 }
 
 void connection_queue(struct connection *connection)
@@ -178,9 +246,11 @@ static bool run(struct connection *connection)
 	struct engine *engine = connection->engine;
 	struct guest_socket *socket = connection->socket;
 	uint64_t wake_ns;
-	int flags =
-		stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
+	int flags;
 
+	if (connection->fresh)
+		settle(connection);
+	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
 	if (flags < 0) {
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);

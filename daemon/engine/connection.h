@@ -23,7 +23,8 @@ struct connection {
 	struct engine *engine;
 	struct guest_socket *socket;
 	struct connection *next; /* in the run queue, or among the spare ones */
-	struct loop_timer wake;  /* a meter has bytes again */
+	struct connection *next_fresh;
+	struct loop_timer wake; /* a meter has bytes again */
 	struct indexes_page *indexes;
 	void *data;
 	uint32_t pages; /* of data */
@@ -31,6 +32,8 @@ struct connection {
 	uint32_t port;
 	bool queued;
 	bool masked;
+	bool fresh;          /* not settled yet */
+	uint64_t fresh_turn; /* the engine's turn in which it was started */
 };
 
 /*
@@ -45,6 +48,12 @@ void connection_unmap(struct connection *connection);
 /* Joins a mapped connection to its socket, which is connected, with the meters of the decision. */
 void connection_start(struct connection *connection, struct guest_socket *socket,
 		      const struct flight *flight);
+/*
+ * Settles connections that were started `age` turns ago or earlier: sets the socket's options and
+ * watches it. Many connections end before that is worth its system calls, so it is put off until
+ * the guest writes, the engine has nothing else to do, or some turns have passed.
+ */
+void connections_settle(struct engine *engine, uint64_t age);
 /* Puts it into the run queue, at the end, unless it is in it. */
 void connection_queue(struct connection *connection);
 /* The guest rang its port. */

@@ -34,6 +34,8 @@
 #define ENGINE_BYTES_PER_TURN    (256u << 10) /* of one stream in one direction */
 #define ENGINE_SPIN_NS_MAX       50000u       /* longest look before sleeping */
 #define ENGINE_CONNECT_NS        30000000000u /* 30 s: a connect that takes longer fails */
+#define ENGINE_SETTLE_TURNS      4u           /* a connection is settled after so many busy turns */
+#define ENGINE_CLOSING_MAX       64u          /* descriptors kept for the turn's end */
 #define ENGINE_LOST_SLOTS_WARN   28u          /* ring slots lost to unanswered accepts */
 
 struct connection;
@@ -91,6 +93,11 @@ struct engine {
 	struct connection *by_port[TRANSPORT_PORTS];
 	struct connection *run_first; /* connections with work, served round robin */
 	struct connection *run_last;
+	struct connection *fresh_first; /* connections that are not settled yet, oldest first */
+	struct connection *fresh_last;
+	int closing[ENGINE_CLOSING_MAX]; /* descriptors that the turn's end closes */
+	uint32_t closing_count;
+	uint64_t turn;            /* turns so far */
 	struct connection *spare; /* freed connections, kept for the next */
 
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
@@ -111,6 +118,13 @@ void engine_destroy(struct engine *engine);
 bool engine_turn(struct engine *engine);
 /* Serves until the supervisor is gone or says so. Returns 0 or -errno. */
 int engine_run(struct engine *engine);
+
+/*
+ * Closes a descriptor, or keeps it for the turn's end: the guest then gets its answers first, and a
+ * burst of ends wakes the peers' host less often than each for itself.
+ */
+void engine_close_later(struct engine *engine, int fd);
+void engine_close_now(struct engine *engine);
 
 /* The guest broke the protocol: nothing of it is served any more, the turn's end cuts it off. */
 void engine_broken(struct engine *engine, const char *format, ...)

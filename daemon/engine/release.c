@@ -100,7 +100,8 @@ static void dispose(struct engine *engine, struct guest_socket *socket)
 		engine->counters.bytes_out += socket->stream.bytes_out;
 		stream_stop(&socket->stream);
 	}
-	fd_close(&socket->fd);
+	if (socket->fd >= 0)
+		engine_close_later(engine, socket->fd);
 	socket_table_remove(engine->sockets, socket);
 }
 

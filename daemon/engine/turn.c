@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "engine/calls.h"
@@ -72,9 +73,24 @@ static void cut_off(struct engine *engine)
 	link_send(engine, CONTROL_BROKEN, 0, 0, engine->broken);
 }
 
+void engine_close_now(struct engine *engine)
+{
+	while (engine->closing_count)
+		close(engine->closing[--engine->closing_count]);
+}
+
+void engine_close_later(struct engine *engine, int fd)
+{
+	if (engine->closing_count == ENGINE_CLOSING_MAX)
+		engine_close_now(engine);
+	engine->closing[engine->closing_count++] = fd;
+}
+
 bool engine_turn(struct engine *engine)
 {
 	bool busy;
+
+	engine->turn++;
 
 	if (!engine->attached)
 		return false;
@@ -85,11 +101,14 @@ bool engine_turn(struct engine *engine)
 		busy = true;
 	}
 	busy |= connections_run(engine);
+	busy |= engine->run_first || engine->ring_due;
+	connections_settle(engine, busy ? ENGINE_SETTLE_TURNS : 0);
 	show_responses(engine);
+	engine_close_now(engine);
 	audit_queue_flush(engine->queue, engine->start.sync);
 	if (engine->broken[0])
 		cut_off(engine);
-	return busy || engine->run_first || engine->ring_due;
+	return busy;
 }
 
 /*

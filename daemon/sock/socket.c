@@ -33,14 +33,10 @@ static void set_option(int fd, int level, int name, int value)
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/*
- * What a guest can't ask for, since the protocol has no socket options: bytes leave at once (the
- * guest batches in its ring), and dead peers are noticed.
- */
-static void tune_stream(int fd)
+void socket_tune(struct guest_socket *guest_socket)
 {
-	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(guest_socket->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(guest_socket->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 static int open_descriptor(struct guest_socket *guest_socket)
@@ -104,7 +100,6 @@ int socket_connect(struct guest_socket *guest_socket, const struct pvcalls_endpo
 	if (error)
 		return error;
 	guest_socket->peer = *address;
-	tune_stream(guest_socket->fd);
 	guest_socket->state = SOCKET_CONNECTING;
 	if (connect(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) == 0)
 		return 0;
@@ -158,7 +153,6 @@ void socket_adopt(struct guest_socket *guest_socket, int fd, const struct pvcall
 	guest_socket->fd = fd;
 	guest_socket->peer = *peer;
 	guest_socket->state = SOCKET_STREAM;
-	tune_stream(fd);
 }
 
 void socket_reset(int fd)

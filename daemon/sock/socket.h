@@ -79,6 +79,12 @@ void socket_adopt(struct guest_socket *guest_socket, int fd, const struct pvcall
 /* Closes a descriptor so that its peer sees a reset at once. */
 void socket_reset(int fd);
 
+/*
+ * Sets what a guest can't ask for, since the protocol has no socket options: bytes leave at once
+ * (the guest batches in its ring), and dead peers are noticed.
+ */
+void socket_tune(struct guest_socket *guest_socket);
+
 /* Reads the socket's own address from the kernel into local. */
 void socket_read_local(struct guest_socket *guest_socket);
 

@@ -68,7 +68,7 @@ static void test_sockets_are_limited(void **state)
 /* A connected socket with id 1; returns the host's end. */
 static int connected(struct engine_guest *guest)
 {
-	uint16_t port;
+	uint16_t port = 0;
 	int listener = host_listen(&port);
 	int fd;
 
@@ -141,7 +141,7 @@ static void test_reset_reaches_both_directions(void **state)
 static void test_refused_connect_may_be_tried_again(void **state)
 {
 	struct engine_guest *guest = *state;
-	uint16_t port;
+	uint16_t port = 0;
 	int listener = host_listen(&port);
 
 	close(listener);
@@ -158,7 +158,7 @@ static void test_bad_rings_are_refused_without_a_trace(void **state)
 	struct engine_guest *guest = *state;
 	struct indexes_page *page = guest_page(guest, RING_REF);
 	struct wire_request request;
-	uint16_t port;
+	uint16_t port = 0;
 	int listener = host_listen(&port);
 	uint32_t order;
 
