@@ -127,6 +127,9 @@ static int receive_message(struct local_link *link, struct local_message *messag
 				.msg_controllen = sizeof(control.bytes)};
 	ssize_t size = recvmsg(link->fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
+	/* A daemon that closes before it has read all of ours; its last words come after that. */
+	if (size < 0 && errno == ECONNRESET)
+		size = recvmsg(link->fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	*count = 0;
 	if (size < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -ENETDOWN;
