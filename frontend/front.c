@@ -27,6 +27,7 @@
 #define TIMEOUT_DEFAULT 5000u
 #define SPIN_MIN_NS     1000u
 #define SPIN_MAX_NS     50000u
+#define SPIN_PAUSE_NS   10000000u /* no polling for so long when the processor is wanted */
 #define PORTS_AT_ONCE   256
 #define LISTEN_NS       1000000u
 #define LISTEN_EVERY    64u /* dispatches, if there is always something else to do */
@@ -367,11 +368,12 @@ static int possible(struct pvcalls_front_socket *socket, uint32_t events)
 /* Polls for an event, or for what the socket is waited for. Returns whether there was one. */
 static bool spin(struct pvcalls_front *front, struct pvcalls_front_socket *socket, uint32_t events)
 {
-	uint64_t start;
+	uint64_t start = now_ns();
+	uint64_t before;
+	uint64_t now = start;
 
-	if (!front->spin_max_ns)
+	if (!front->spin_max_ns || start < front->spin_again_ns)
 		return false;
-	start = now_ns();
 	do {
 		if (possible(socket, events) || front->transport->ops->pending(front->transport)) {
 			front->spin_ns += front->spin_ns / 2;
@@ -379,8 +381,13 @@ static bool spin(struct pvcalls_front *front, struct pvcalls_front_socket *socke
 				front->spin_ns = front->spin_max_ns;
 			return true;
 		}
+		before = now;
 		sched_yield();
-	} while (now_ns() - start < front->spin_ns);
+		now = now_ns();
+	} while (now - start < front->spin_ns);
+	/* Others had the processor for long: they need it more than we need to look. */
+	if (now - before > SPIN_MAX_NS && !possible(socket, events))
+		front->spin_again_ns = now + SPIN_PAUSE_NS;
 	return false;
 }
 

@@ -85,6 +85,7 @@ struct pvcalls_front {
 	uint64_t store_seen_ns; /* when its directory was last looked at */
 	uint64_t spin_ns;       /* how long to poll next time */
 	uint64_t spin_max_ns;   /* 0: never */
+	uint64_t spin_again_ns; /* not before this time */
 };
 
 /* Ends the frontend: every call is finished with error, every stream's watcher is called. */

@@ -245,12 +245,14 @@ static bool run(struct connection *connection)
 {
 	struct engine *engine = connection->engine;
 	struct guest_socket *socket = connection->socket;
+	uint64_t before = socket->stream.bytes_in + socket->stream.bytes_out;
 	uint64_t wake_ns;
 	int flags;
 
 	if (connection->fresh)
 		settle(connection);
 	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
+	engine->bytes_moved += socket->stream.bytes_in + socket->stream.bytes_out - before;
 	if (flags < 0) {
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);

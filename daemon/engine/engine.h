@@ -14,6 +14,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@
 #include "base/loop.h"
 #include "engine/control.h"
 #include "engine/flight.h"
+#include "engine/limits.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
 #include "policy/policy.h"
@@ -30,28 +32,7 @@
 #include "sock/table.h"
 #include "transport/transport.h"
 
-#define ENGINE_REQUESTS_PER_TURN 32u          /* of the command ring */
-#define ENGINE_BYTES_PER_TURN    (256u << 10) /* of one stream in one direction */
-#define ENGINE_SPIN_NS_MAX       50000u       /* longest look before sleeping */
-#define ENGINE_CONNECT_NS        30000000000u /* 30 s: a connect that takes longer fails */
-#define ENGINE_SETTLE_TURNS      4u           /* a connection is settled after so many busy turns */
-#define ENGINE_CLOSING_MAX       64u          /* descriptors kept for the turn's end */
-#define ENGINE_LOST_SLOTS_WARN   28u          /* ring slots lost to unanswered accepts */
-
 struct connection;
-
-/* Sums for status. */
-struct engine_counters {
-	uint64_t calls;
-	uint64_t denied;
-	uint64_t faults;
-	uint64_t malformed;
-	uint64_t bytes_in;
-	uint64_t bytes_out;
-	uint64_t spurious; /* events that found no work */
-	uint64_t stalls;   /* times the ring was left unread because the trail's queue was full */
-	uint32_t lost_slots;
-};
 
 struct engine {
 	struct log log;
@@ -104,6 +85,8 @@ struct engine {
 
 	struct engine_counters counters;
 	uint64_t spin_ns;       /* how long to look before sleeping, 0 to ENGINE_SPIN_NS_MAX */
+	cpu_set_t processors;   /* where it may run */
+	uint64_t bytes_moved;   /* since it last looked where its guest runs; a call counts too */
 	uint64_t spin_again_ns; /* no looking before this time */
 };
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "call/wire_errno.h"
 #include "engine/engine.h"
+#include "engine/follow.h"
 
 void flights_init(struct engine *engine)
 {
@@ -66,6 +67,7 @@ struct flight *flight_begin(struct engine *engine, const struct wire_request *re
 	stamp(flight);
 	view_init(flight);
 	engine->counters.calls++;
+	engine->bytes_moved += FOLLOW_CALL_BYTES;
 	return flight;
 }
 

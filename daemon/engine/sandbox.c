@@ -33,6 +33,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(clock_nanosleep),
 	SCMP_SYS(getrusage),
 	SCMP_SYS(sched_yield),
+	SCMP_SYS(getcpu),
 	SCMP_SYS(restart_syscall),
 	/* sockets and streams */
 	SCMP_SYS(connect),
@@ -151,6 +152,10 @@ static int add_rules(scmp_filter_ctx filter)
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 					 SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
+	/* Of its own only, to run where the guest runs. */
+	if (!error)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), 1,
+					 SCMP_A0(SCMP_CMP_EQ, 0, 0));
 	/* Only memory that can't be executed. */
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

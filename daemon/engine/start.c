@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "engine/connection.h"
 #include "engine/engine.h"
+#include "engine/follow.h"
 #include "engine/link.h"
 #include "engine/sandbox.h"
 #include "policy/source.h"
@@ -36,6 +37,7 @@ struct engine *engine_create(int control)
 		return NULL;
 	}
 	flights_init(engine);
+	follow_init(engine);
 	return engine;
 }
 

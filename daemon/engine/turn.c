@@ -15,6 +15,7 @@
 #include "engine/calls.h"
 #include "engine/connection.h"
 #include "engine/engine.h"
+#include "engine/follow.h"
 #include "engine/link.h"
 #include "engine/serve.h"
 
@@ -101,6 +102,7 @@ bool engine_turn(struct engine *engine)
 		busy = true;
 	}
 	busy |= connections_run(engine);
+	follow_guest(engine);
 	busy |= engine->run_first || engine->ring_due;
 	connections_settle(engine, busy ? ENGINE_SETTLE_TURNS : 0);
 	show_responses(engine);

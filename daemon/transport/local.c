@@ -300,6 +300,13 @@ static void local_awake(struct transport *transport)
 		return;
 }
 
+static int local_processor(struct transport *transport)
+{
+	struct local_events *events = &local_of(transport)->events->to_backend;
+
+	return (int)(__atomic_load_n(&events->processor, __ATOMIC_RELAXED) & 0xffffff) - 1;
+}
+
 static const struct transport_ops local_ops = {
 	.close = local_close,
 	.map = local_map,
@@ -311,6 +318,7 @@ static const struct transport_ops local_ops = {
 	.unmask = local_unmask,
 	.may_sleep = local_may_sleep,
 	.awake = local_awake,
+	.processor = local_processor,
 };
 
 static int map_memory(struct local_transport *local)

@@ -46,7 +46,8 @@ struct local_message {
  */
 struct local_events {
 	uint32_t asleep;
-	uint32_t pad[15];
+	uint32_t processor; /* a hint: 1 + the one the sender last ran on; 0: it does not say */
+	uint32_t pad[14];
 	uint64_t selector[LOCAL_PORTS / 4096];
 	uint64_t word[LOCAL_PORTS / 64];
 };

@@ -43,6 +43,8 @@ struct transport_ops {
 	 */
 	bool (*may_sleep)(struct transport *transport);
 	void (*awake)(struct transport *transport);
+	/* The processor on which the guest last ran, as far as it says; below 0: unknown. */
+	int (*processor)(struct transport *transport);
 };
 
 #define TRANSPORT_PORTS 32768u
