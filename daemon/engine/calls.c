@@ -134,8 +134,10 @@ void socket_ready(struct loop_source *source, uint32_t events)
 	case SOCKET_CONNECTING:
 		connect_ready(socket);
 		/* The edge is told once: what came with it belongs to the stream. */
-		if (socket->state == SOCKET_STREAM)
+		if (socket->state == SOCKET_STREAM) {
 			stream_event(&socket->stream, events);
+			connection_queue(socket->connection);
+		}
 		break;
 	case SOCKET_LISTENING:
 		polls_answer(socket);
