@@ -22,4 +22,4 @@ exec cppcheck --project=build/dev/compile_commands.json --quiet --inline-suppr -
 	--suppress=constVariablePointer --suppress=constParameter --suppress=variableScope \
 	--suppress=constVariable --suppress=unusedStructMember --suppress=shadowFunction \
 	--library=scripts/cppcheck.cfg \
-	--suppress=knownConditionTrueFalse --suppress='*:*/tests/*' --suppress='*:*/headers/*'
+	--suppress=knownConditionTrueFalse --suppress='*:*tests/*' --suppress='*:*/headers/*'

@@ -20,9 +20,10 @@ for plugin in "$1"/*.so; do
 		echo "$plugin needs functions of the daemon: $needs"
 		found=1
 	}
-	# completed.0 is the C runtime's own.
-	writable=$(nm "$plugin" | grep -E ' [bBdD] ' |
-		grep -vE ' (completed\.0|__dso_handle|__bss_start|_edata|_end|__TMC_END__)$')
+	# Tables of pointers (.data.rel.ro) are read-only once loaded; completed.0 and __dso_handle are
+	# the C runtime's own.
+	writable=$(objdump -t "$plugin" | awk '/ O \.(data|bss)\t/ { print $NF }' |
+		grep -vE '^(completed\.0|__dso_handle|__TMC_END__)$')
 	[ -z "$writable" ] || {
 		echo "$plugin has writable variables: $writable"
 		found=1
