@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import tempfile
 
 import pytest
 
@@ -307,12 +308,15 @@ def test_trail_that_is_no_database(make_daemon):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MiB; yields its path."""
-    os.chmod(tmp_path, 0o755)
-    check(run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", str(tmp_path)]))
-    yield str(tmp_path)
-    wait_for(lambda: run(["umount", str(tmp_path)]).returncode == 0, "the file system is free")
+def small_disk():
+    """A file system of 2 MiB; yields its path. Ask for it before make_daemon, which uses it."""
+    path = tempfile.mkdtemp(prefix="pvc-disk-", dir="/tmp")
+    check(run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", path]))
+    yield path
+    if run(["umount", path]).returncode:
+        run(["umount", "-l", path])
+        pytest.fail(f"something still uses {path}")
+    os.rmdir(path)
 
 
 def fill(path):

@@ -7,14 +7,13 @@ import pty
 import re
 import select
 import ssl
-import subprocess
 import sys
 import threading
 import time
 
 import pytest
 
-from harness import HERE, check, free_port, peers, run, running, wait_for, wait_port
+from harness import HERE, check, free_port, peers, run, running, wait_for
 from peers import digest_of
 
 pytestmark = pytest.mark.root

@@ -17,8 +17,8 @@ import time
 import pytest
 
 import frontend
-from frontend import ACCEPT, BIND, CONNECT, LISTEN, PAGE, POLL, RELEASE, SOCKET, CutOff, Frontend
-from harness import check, descriptors, free_port, has_sanitizer, make_policy, output_of, peers, rss_kib, running, wait_for
+from frontend import ACCEPT, BIND, CONNECT, LISTEN, PAGE, POLL, RELEASE, SOCKET, Frontend
+from harness import descriptors, free_port, has_sanitizer, make_policy, peers, rss_kib, running, wait_for
 
 pytestmark = pytest.mark.root
 

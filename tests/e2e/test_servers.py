@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from harness import (OPEN_LOOPBACK, check, filter_rules, free_port, has_sanitizer, listens, make_policy, output_of, peers, run, running, wait_for)
+from harness import (check, filter_rules, free_port, has_sanitizer, listens, make_policy, output_of, peers, run, running, wait_for)
 
 pytestmark = pytest.mark.root
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bytes arrive whole, in order and once, however slow, half-closed or rude either side is."""
 import os
+import signal
 import socket
 import time
 
@@ -169,6 +170,34 @@ print('all')
         network.wait_port(network.far, port)
         assert check(daemon.python("quick", code, timeout=100)).stdout == "all\n"
         assert server.poll() is None
+
+
+def test_data_and_end_with_the_connect(daemon):
+    """The engine hears at once that it is connected, that bytes have come and that they are all."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port = server.getsockname()[1]
+    code = f"""
+c = socket.create_connection(('127.0.0.1', {port}), 20)
+print(c.makefile().read(), flush=True)
+"""
+    with socket.create_connection(("127.0.0.1", port)):
+        # Nobody has accepted that one: the next connect has to wait until the kernel tries again.
+        guest = daemon.popen("late", [PYTHON, "-S", "-c", prelude() + code], text=True)
+        wait_for(lambda: daemon.guest("late") and any(s["state"] == "connecting" for s in daemon.ctl_json("sockets", "late")),
+                 "the connect is under way")
+        pid = daemon.engine_pid("late")
+        server.accept()[0].close()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            server.settimeout(20)
+            connection = server.accept()[0]
+            connection.sendall(b"all at once")
+            connection.close()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    server.close()
+    out, err = guest.communicate(timeout=20)
+    assert (guest.returncode, out) == (0, "all at once\n"), err
 
 
 def test_reset_by_the_peer(daemon):
