@@ -157,7 +157,7 @@ struct load_work load_parse(int argc, char **argv, const char *usage)
 	alarm(LOAD_SECONDS);
 	work.verb = argv[1];
 	work.server.sin_family = AF_INET;
-	work.server.sin_port = htons((uint16_t)atoi(argv[3]));
+	work.server.sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10));
 	work.amount = strtoull(argv[4], NULL, 10);
 	for (int i = 5; i < argc; i++)
 		set_option(&work, argv[i]);
@@ -207,8 +207,11 @@ static int compare(const void *left, const void *right)
 
 void load_say_times(struct load_times *times, bool sound)
 {
+	size_t middle = times->count / 2;
+	size_t late = times->count * 99 / 100;
+
 	qsort(times->ns, times->count, sizeof(*times->ns), compare);
-	printf("sound=%d p50=%.3f p99=%.3f\n", sound, (double)times->ns[times->count / 2] / 1e3,
-	       (double)times->ns[times->count * 99 / 100] / 1e3);
+	printf("sound=%d p50=%.3f p99=%.3f\n", sound, (double)times->ns[middle] / 1e3,
+	       (double)times->ns[late] / 1e3);
 	free(times->ns);
 }
