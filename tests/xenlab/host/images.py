@@ -5,6 +5,7 @@ and one of ours, made anew for every run.
 import glob
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 
@@ -20,10 +21,15 @@ GUEST_MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xen
 XEN_TOOLS = ["xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "lsevtchn", "xenstore-control"]
 FOR_DOM0 = ["pvcallsd", "pvcalls-engine", "pvcalls-auditd", "pvcalls-audit", "pvcallsctl", "pvcalls-policy"]
 FOR_GUESTS = ["pvcalls-run"]
-# What the library holds for people and for building is not needed, nor are the test suites.
-PYTHON_WITHOUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "distutils", "pydoc_data", "turtledemo", "tkinter",
-                  "dist-packages", "site-packages", "__pycache__", "lib-dynload/_test*", "venv", "wsgiref", "unittest",
-                  "sqlite3", "curses", "dbm"}
+# What the library holds for people, for building and for other worlds is not needed, nor are its test suites.
+PYTHON_WITHOUT = {
+    "test", "tests", "idlelib", "lib2to3", "ensurepip", "distutils", "pydoc_data", "turtledemo", "turtle.py", "tkinter",
+    "dist-packages", "site-packages", "__pycache__", "venv", "wsgiref", "unittest", "sqlite3", "curses", "dbm", "asyncio",
+    "multiprocessing", "xml", "xmlrpc", "decimal.py", "_pydecimal.py", "pydoc.py", "doctest.py", "pdb.py", "tarfile.py",
+    "mailbox.py", "imaplib.py", "optparse.py", "ftplib.py", "nntplib.py", "zoneinfo", "tomllib"}
+PYTHON_WITHOUT_NAMES = re.compile(
+    r"config-|lib-dynload/(_test|_codecs_|_decimal|_sqlite|_curses|_tkinter|_dbm|_xx|audioop|ossaudio|nis|_elementtree|pyexpat)"
+    r"|encodings/(?!__init__|aliases|ascii|utf_8|latin_1|idna|cp437|punycode)")
 ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
     "etc/group": "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n",
@@ -42,7 +48,7 @@ def find(name):
 
 def _python_wanted(path):
     parts = set(path.split(os.sep))
-    return not (parts & PYTHON_WITHOUT or path.startswith("config-"))
+    return not parts & PYTHON_WITHOUT and not PYTHON_WITHOUT_NAMES.match(path)
 
 
 def _base(tree):
@@ -68,12 +74,14 @@ def _modules(tree, packages, names):
     wanted = subprocess.run(
         ["modprobe", "-d", packages.root, "-S", packages.release, "--ignore-install", "--show-depends", "-a", *names],
         stdout=subprocess.PIPE, text=True, check=True).stdout
-    for line in wanted.splitlines():
-        kind, path, *_ = line.split()
-        if kind == "insmod":
-            tree.file(path, os.path.relpath(path, packages.root))
-    for path in glob.glob(packages.modules + "/modules.*"):
-        tree.file(path, os.path.relpath(path, packages.root))
+    inside = {os.path.relpath(line.split()[1], packages.modules)
+              for line in wanted.splitlines() if line.startswith("insmod ")}
+    folder = f"usr/lib/modules/{packages.release}"
+    for path in inside:
+        tree.file(os.path.join(packages.modules, path), os.path.join(folder, path))
+    with open(os.path.join(packages.modules, "modules.dep"), encoding="ascii") as file:
+        tree.text(folder + "/modules.dep", "".join(line for line in file if line.split(":")[0] in inside))
+    tree.file(os.path.join(packages.modules, "modules.builtin"), folder + "/modules.builtin")
 
 
 def dom0_base(packages):
@@ -125,7 +133,7 @@ def dom0_ours(build, modules, guest_image, kernel):
     tree.file(os.path.join(LAB, "dom0", "init"), "init", 0o755)
     tree.file(os.path.join(LAB, "dom0", "vif"), "etc/xen/scripts/vif-lab", 0o755)
     tree.text("etc/xen/xl.conf", 'autoballoon="off"\nclaim_mode=0\nrun_hotplug_scripts=1\n')
-    tree.file(kernel, "boot/vmlinuz")
+    tree.file(kernel, "boot/vmlinux")
     tree.file(guest_image, "boot/guest.cpio")
     _built(tree, build, FOR_DOM0)
     _plugins(tree, build)

@@ -65,7 +65,7 @@ class Guest:
 
     def config(self):
         """What xl create takes."""
-        lines = [f'name = "{self.name}"', 'type = "pv"', 'kernel = "/boot/vmlinuz"', 'ramdisk = "/boot/guest.cpio"',
+        lines = [f'name = "{self.name}"', 'type = "pv"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/boot/guest.cpio"',
                  f"memory = {self.memory}", f"vcpus = {self.vcpus}",
                  f'extra = "console=hvc0 rdinit=/init loglevel=5 panic=1 lab.kind={self.kind}"',
                  'on_poweroff = "destroy"', 'on_reboot = "restart"', 'on_crash = "destroy"']
