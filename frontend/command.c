@@ -58,6 +58,11 @@ int command_front_take(struct command_front *ring, struct wire_response *respons
 	return 1;
 }
 
+bool command_front_waiting(const struct command_front *ring)
+{
+	return front_load(&ring->page->rsp_prod) != ring->rsp_cons;
+}
+
 bool command_front_final_check(struct command_front *ring)
 {
 	front_store(&ring->page->rsp_event, ring->rsp_cons + 1);

@@ -25,6 +25,8 @@ void command_front_push(struct command_front *ring, const struct wire_request *r
 bool command_front_publish(struct command_front *ring);
 /* Copies the next response. 1, 0 if there is none, -EPROTO for more responses than requests. */
 int command_front_take(struct command_front *ring, struct wire_response *response);
+/* Whether there is a response; one load. */
+bool command_front_waiting(const struct command_front *ring);
 /* Asks for an event with the next response; true if there is one already. */
 bool command_front_final_check(struct command_front *ring);
 

@@ -19,11 +19,10 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "choose.h"
 #include "front.h"
 #include "why.h"
 
-#define MEMORY_DEFAULT  (1ull << 30)
-#define MEMORY_MIN      (1ull << 22)
 #define TIMEOUT_DEFAULT 5000u
 #define SPIN_MIN_NS     1000u
 #define SPIN_MAX_NS     50000u
@@ -104,6 +103,7 @@ static int check_backend(struct pvcalls_front *front, bool no_names, char *why)
 			"the backend offers no socket calls (max-page-order %d): see its log",
 			order);
 	front->max_order = (uint32_t)order;
+	front->pool.max_order = front->max_order;
 	front->names = !no_names && read_number(front, "feature-names", 1) == 1;
 	return 0;
 }
@@ -120,11 +120,26 @@ static int share_command_page(struct pvcalls_front *front, uint32_t *ref)
 	return transport->ops->port_open(transport, &front->command_port);
 }
 
+/* Frees all that is shared with the backend. */
+static void unshare_all(struct pvcalls_front *front)
+{
+	struct front_transport *transport = front->transport;
+
+	front_free_sockets(front);
+	ring_pool_drain(&front->pool);
+	if (front->command_port)
+		transport->ops->port_close(transport, front->command_port);
+	if (front->command.page)
+		transport->ops->unshare(transport, front->command.page, 0);
+	front->command_port = 0;
+	front->command.page = NULL;
+}
+
 static int handshake(struct pvcalls_front *front, const struct pvcalls_front_options *options,
 		     char *why)
 {
-	uint32_t timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT;
-	char lines[128];
+	uint32_t timeout_ms = options->timeout_ms;
+	char lines[192];
 	uint32_t ref;
 	int error = await_state(front, FRONT_INIT_WAIT, timeout_ms, why);
 
@@ -136,8 +151,10 @@ static int handshake(struct pvcalls_front *front, const struct pvcalls_front_opt
 	error = share_command_page(front, &ref);
 	if (error)
 		return why_set(why, -error, "no memory for the command ring: %s", strerror(-error));
-	snprintf(lines, sizeof(lines), "version=1\nring-ref=%u\nport=%u\n%sstate=%d\n", ref,
-		 front->command_port, front->names ? "feature-names=1\n" : "", FRONT_INITIALISED);
+	/* An ACCEPT in flight on a socket that we release may be answered: it keeps its call. */
+	snprintf(lines, sizeof(lines),
+		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\nfeature-cancel=1\nstate=%d\n",
+		 ref, front->command_port, front->names, FRONT_INITIALISED);
 	error = front->transport->ops->write(front->transport, lines);
 	if (!error)
 		error = await_state(front, FRONT_CONNECTED, timeout_ms, why);
@@ -163,12 +180,11 @@ static int watch_fds(struct pvcalls_front *front)
 
 static void free_front(struct pvcalls_front *front)
 {
-	front_free_sockets(front);
-	front_free_calls(front);
 	if (front->transport) {
-		ring_pool_drain(&front->pool);
+		unshare_all(front);
 		front->transport->ops->close(front->transport);
 	}
+	front_free_calls(front);
 	if (front->fd >= 0)
 		close(front->fd);
 	free(front->by_port);
@@ -178,13 +194,7 @@ static void free_front(struct pvcalls_front *front)
 static int start(struct pvcalls_front *front, const struct pvcalls_front_options *options,
 		 char *why)
 {
-	const char *directory =
-		options->runtime_dir ? options->runtime_dir : PVCALLS_FRONT_RUNTIME_DIR;
-	uint64_t memory = options->memory ? options->memory : MEMORY_DEFAULT;
-	uint32_t timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT;
-	int error =
-		front_transport_local(&front->transport, directory, options->name,
-				      memory < MEMORY_MIN ? MEMORY_MIN : memory, timeout_ms, why);
+	int error = choose_open(options, &front->kind, &front->transport, why);
 
 	if (error)
 		return error;
@@ -199,11 +209,14 @@ static int start(struct pvcalls_front *front, const struct pvcalls_front_options
 int pvcalls_front_open(struct pvcalls_front **front, const struct pvcalls_front_options *options,
 		       char *why)
 {
+	struct pvcalls_front_options given = *options;
 	struct pvcalls_front *made;
 	int error;
 
-	if (options->size != sizeof(*options) || !options->name)
-		return why_set(why, EINVAL, "pvcalls_front_open() needs size and name");
+	if (options->size != sizeof(*options))
+		return why_set(why, EINVAL, "pvcalls_front_open() needs its options' size");
+	if (!given.timeout_ms)
+		given.timeout_ms = TIMEOUT_DEFAULT;
 	made = calloc(1, sizeof(*made));
 	if (!made)
 		return why_set(why, ENOMEM, "no memory for the frontend");
@@ -211,7 +224,7 @@ int pvcalls_front_open(struct pvcalls_front **front, const struct pvcalls_front_
 	made->next_id = 1;
 	made->spin_max_ns = options->no_polling ? 0 : SPIN_MAX_NS;
 	made->spin_ns = made->spin_max_ns;
-	error = start(made, options, why);
+	error = start(made, &given, why);
 	if (error) {
 		free_front(made);
 		return error;
@@ -235,10 +248,22 @@ void pvcalls_front_close(struct pvcalls_front *front, uint32_t timeout_ms)
 		return;
 	if (!front->error) {
 		say_state(front, FRONT_CLOSING);
-		if (await_state(front, FRONT_CLOSING, timeout_ms, NULL) == 0)
+		if (await_state(front, FRONT_CLOSING, timeout_ms, NULL) == 0) {
+			unshare_all(front);
 			say_state(front, FRONT_CLOSED);
+		}
 	}
 	free_front(front);
+}
+
+enum pvcalls_front_transport pvcalls_front_transport(const struct pvcalls_front *front)
+{
+	return front->kind;
+}
+
+const char *pvcalls_front_shortage(const struct pvcalls_front *front)
+{
+	return front->transport->shortage;
 }
 
 uint32_t pvcalls_front_max_order(const struct pvcalls_front *front)
@@ -344,6 +369,8 @@ int pvcalls_front_dispatch(struct pvcalls_front *front)
 	count = front->transport->ops->take(front->transport, ports, PORTS_AT_ONCE);
 	for (i = 0; i < count && !front->error; i++)
 		event(front, ports[i]);
+	if (!front->error && count == 0 && front->kind == PVCALLS_FRONT_XEN)
+		count = (size_t)front_take_responses(front);
 	if (!front->error && (count == 0 || ++front->dispatches % LISTEN_EVERY == 0))
 		look_at_store(front);
 	front->dispatching = false;
@@ -365,6 +392,16 @@ static int possible(struct pvcalls_front_socket *socket, uint32_t events)
 	return mask;
 }
 
+/*
+ * Whether something came. Xen's events can't be seen without a system call, responses can.
+ */
+static bool come(const struct pvcalls_front *front)
+{
+	if (front->kind == PVCALLS_FRONT_XEN && command_front_waiting(&front->command))
+		return true;
+	return front->transport->ops->pending(front->transport);
+}
+
 /* Polls for an event, or for what the socket is waited for. Returns whether there was one. */
 static bool spin(struct pvcalls_front *front, struct pvcalls_front_socket *socket, uint32_t events)
 {
@@ -375,7 +412,7 @@ static bool spin(struct pvcalls_front *front, struct pvcalls_front_socket *socke
 	if (!front->spin_max_ns || start < front->spin_again_ns)
 		return false;
 	do {
-		if (possible(socket, events) || front->transport->ops->pending(front->transport)) {
+		if (possible(socket, events) || come(front)) {
 			front->spin_ns += front->spin_ns / 2;
 			if (front->spin_ns > front->spin_max_ns)
 				front->spin_ns = front->spin_max_ns;

@@ -59,6 +59,7 @@ struct pvcalls_front_socket {
 
 struct pvcalls_front {
 	struct front_transport *transport;
+	enum pvcalls_front_transport kind;
 	struct ring_pool pool;
 	struct command_front command;
 	uint32_t command_port;

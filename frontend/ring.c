@@ -61,20 +61,38 @@ static void reset_ring(struct front_ring *ring)
 	ring->indexes->ring_order = ring->order;
 }
 
+static bool take_idle(struct ring_pool *pool, uint32_t order, struct front_ring **ring)
+{
+	*ring = pool->idle[order];
+	if (!*ring)
+		return false;
+	pool->idle[order] = (*ring)->next;
+	return true;
+}
+
+/* Pages are short: a smaller ring serves as well, if more slowly, and so does an idle larger one.
+ */
+static int take_other(struct ring_pool *pool, uint32_t order, struct front_ring **ring)
+{
+	int error = -ENOMEM;
+	uint32_t other;
+
+	for (other = order; other-- > DATA_ORDER_MIN && error;)
+		error = take_idle(pool, other, ring) ? 0 : make_ring(pool, other, ring);
+	for (other = order + 1; other <= pool->max_order && error; other++)
+		error = take_idle(pool, other, ring) ? 0 : error;
+	return error;
+}
+
 int ring_pool_take(struct ring_pool *pool, uint32_t order, struct front_ring **ring)
 {
-	int error;
+	int error = take_idle(pool, order, ring) ? 0 : make_ring(pool, order, ring);
 
-	if (pool->idle[order]) {
-		*ring = pool->idle[order];
-		pool->idle[order] = (*ring)->next;
-	} else {
-		error = make_ring(pool, order, ring);
-		if (error)
-			return error;
-	}
-	reset_ring(*ring);
-	return 0;
+	if (error == -ENOMEM || error == -ENOSPC)
+		error = take_other(pool, order, ring);
+	if (!error)
+		reset_ring(*ring);
+	return error;
 }
 
 void ring_pool_give(struct ring_pool *pool, struct front_ring *ring)

@@ -35,10 +35,14 @@ struct front_ring {
 /* Rings that wait for their next socket, by order. Their pages and ports stay shared. */
 struct ring_pool {
 	struct front_transport *transport;
+	uint32_t max_order; /* of the backend */
 	struct front_ring *idle[DATA_ORDER_MAX + 1];
 };
 
-/* Takes or makes a ring of this order, empty. 0 and *ring, or -errno. */
+/*
+ * Takes or makes a ring of this order, or of another one if pages are short; empty. 0 and *ring, or
+ * -errno.
+ */
 int ring_pool_take(struct ring_pool *pool, uint32_t order, struct front_ring **ring);
 /* Gives a ring back that the backend does not use any more. */
 void ring_pool_give(struct ring_pool *pool, struct front_ring *ring);

@@ -30,9 +30,11 @@ static int socket_take_ring(struct pvcalls_front_socket *socket)
 	struct pvcalls_front *front = socket->front;
 	int error = ring_pool_take(&front->pool, socket->order, &socket->ring);
 
-	if (!error)
-		front->by_port[socket->ring->port] = socket;
-	return error;
+	if (error)
+		return error;
+	socket->order = socket->ring->order;
+	front->by_port[socket->ring->port] = socket;
+	return 0;
 }
 
 static void socket_give_ring(struct pvcalls_front_socket *socket)

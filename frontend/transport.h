@@ -30,10 +30,14 @@ struct front_transport_ops {
 	/* The same, but a backend that sleeps need not wake before ring(). */
 	void (*mark)(struct front_transport *transport, uint32_t port);
 	void (*ring)(struct front_transport *transport);
-	/* Ports with an event, at most max (64 or more); each is taken. Returns their number. */
+	/*
+	 * Ports with an event, at most max (64 or more); each is taken. Returns their number.
+	 * Events of a port may be held back until the next take() or may_sleep().
+	 */
 	size_t (*take)(struct front_transport *transport, uint32_t *ports, size_t max);
 	bool (*pending)(const struct front_transport *transport);
-	/* We are about to sleep on fd: false if something is pending. awake() ends the sleep. */
+	/* We are about to sleep on event_fd: false if something is pending. awake() ends the sleep.
+	 */
 	bool (*may_sleep)(struct front_transport *transport);
 	void (*awake)(struct front_transport *transport);
 	/* Writes "key=value\n" lines into our directory, as one transaction; 0 or -errno. */
@@ -54,6 +58,9 @@ struct front_transport {
 	const struct front_transport_ops *ops;
 	int event_fd; /* readable when an event may be pending */
 	int store_fd; /* readable when listen() has something to do */
+	/* Which limit ended the last share() or port_open() that failed, for people; may be NULL.
+	 */
+	const char *shortage;
 };
 
 /* XenbusState of xen/io/xenbus.h */
@@ -73,5 +80,11 @@ enum front_state {
  */
 int front_transport_local(struct front_transport **transport, const char *runtime_dir,
 			  const char *name, uint64_t memory, uint32_t timeout_ms, char *why);
+/*
+ * Takes this Xen domain's PV Calls device, sharing up to that many bytes, and waits up to
+ * timeout_ms until the backend offers it. Returns as the above.
+ */
+int front_transport_xen(struct front_transport **transport, uint64_t memory, uint32_t timeout_ms,
+			char *why);
 
 #endif

@@ -143,8 +143,10 @@ static int open_status(int error)
 
 static int run_command(struct run *run, const struct run_options *options, int signal_fd)
 {
-	struct pvcalls_front_options front = {
-		.size = sizeof(front), .runtime_dir = options->runtime_dir, .name = options->name};
+	struct pvcalls_front_options front = {.size = sizeof(front),
+					      .runtime_dir = options->runtime_dir,
+					      .name = options->name,
+					      .transport = options->transport};
 	char why[PVCALLS_FRONT_WHY_MAX] = "";
 	struct sandbox sandbox;
 	const char *step;
@@ -152,7 +154,7 @@ static int run_command(struct run *run, const struct run_options *options, int s
 	int status;
 
 	if (error) {
-		fprintf(stderr, "pvcalls-run: guest %s: %s\n", options->name, why);
+		fprintf(stderr, "pvcalls-run: %s\n", why);
 		return open_status(error);
 	}
 	error = sandbox_start(&sandbox, options->command, &step);

@@ -11,14 +11,16 @@
 #include <pvcalls/frontend.h>
 
 static const char usage[] =
-	"usage: pvcalls-run [--name GUEST] [--runtime-dir DIR] [--ring-order N] -- COMMAND "
-	"[ARGUMENT...]\n";
+	"usage: pvcalls-run [--transport auto|local|xen] [--name GUEST] [--runtime-dir DIR]\n"
+	"                   [--ring-order N] -- COMMAND [ARGUMENT...]\n";
 
 static const char help[] =
 	"\nRuns COMMAND as a guest of pvcallsd: its TCP sockets are opened by the daemon, under\n"
 	"the guest's policy; it has no other network.\n\n"
-	"  --name GUEST       the guest's name (default: USER-run-PID)\n"
-	"  --runtime-dir DIR  where the daemon's socket is (default: " PVCALLS_FRONT_RUNTIME_DIR
+	"  --transport KIND   local: to a daemon on this machine; xen: from a Xen guest to its\n"
+	"                     backend (default: xen in a guest with a PV Calls device)\n"
+	"  --name GUEST       local: the guest's name (default: USER-run-PID)\n"
+	"  --runtime-dir DIR  local: where the daemon's socket is (default: " PVCALLS_FRONT_RUNTIME_DIR
 	")\n"
 	"  --ring-order N     size of each connection's ring, 1 to 9 (default: chosen)\n"
 	"  --help, --version\n\n"
@@ -27,6 +29,7 @@ static const char help[] =
 enum { OPTION_HELP = 1, OPTION_VERSION };
 
 static const struct option long_options[] = {
+	{"transport", required_argument, NULL, 't'},
 	{"name", required_argument, NULL, 'n'},
 	{"runtime-dir", required_argument, NULL, 'd'},
 	{"ring-order", required_argument, NULL, 'o'},
@@ -48,6 +51,23 @@ static int parse_order(struct run_options *options, const char *text)
 	}
 	options->order = (uint32_t)order;
 	return 0;
+}
+
+static int parse_transport(struct run_options *options, const char *text)
+{
+	static const char *const names[] = {[PVCALLS_FRONT_AUTO] = "auto",
+					    [PVCALLS_FRONT_LOCAL] = "local",
+					    [PVCALLS_FRONT_XEN] = "xen"};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) != 0)
+			continue;
+		options->transport = (enum pvcalls_front_transport)i;
+		return 0;
+	}
+	fprintf(stderr, "pvcalls-run: --transport %s: auto, local or xen is needed\n", text);
+	return RUN_USAGE;
 }
 
 static int parse_name(struct run_options *options, const char *name)
@@ -77,6 +97,8 @@ static void default_name(struct run_options *options)
 static int parse_option(struct run_options *options, int option)
 {
 	switch (option) {
+	case 't':
+		return parse_transport(options, optarg);
 	case 'n':
 		return parse_name(options, optarg);
 	case 'd':
@@ -101,7 +123,7 @@ int run_options_parse(struct run_options *options, int argc, char **argv)
 	int option;
 	int status;
 
-	*options = (struct run_options){.runtime_dir = PVCALLS_FRONT_RUNTIME_DIR};
+	*options = (struct run_options){0};
 	default_name(options);
 	while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
 		status = parse_option(options, option);

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include <pvcalls/frontend.h>
+
 enum run_status {
 	RUN_USAGE = 2,
 	RUN_UNREACHABLE = 4,   /* the daemon, or what the sandbox needs */
@@ -17,7 +19,8 @@ enum run_status {
 #define RUN_NAME_MAX 64
 
 struct run_options {
-	const char *runtime_dir;
+	const char *runtime_dir; /* NULL: not given */
+	enum pvcalls_front_transport transport;
 	char name[RUN_NAME_MAX];
 	uint32_t order; /* 0: chosen per socket */
 	char **command; /* NULL-terminated, in argv */

@@ -46,23 +46,32 @@ struct pvcalls_front;
 /* A socket of the guest. */
 struct pvcalls_front_socket;
 
+/* How pages and events get to the backend. */
+enum pvcalls_front_transport {
+	PVCALLS_FRONT_AUTO,  /* xen in a Xen guest with a PV Calls device, else local */
+	PVCALLS_FRONT_LOCAL, /* to a daemon on this machine; with a runtime_dir AUTO is this, too */
+	PVCALLS_FRONT_XEN,   /* to the backend that the guest's device names, as a rule Dom0's */
+};
+
 /* How to connect. Zeroed fields mean their defaults. */
 struct pvcalls_front_options {
 	size_t size;             /* sizeof(struct pvcalls_front_options) */
 	const char *runtime_dir; /* where the daemon's socket is; NULL: PVCALLS_FRONT_RUNTIME_DIR */
-	const char *name;        /* the guest's name: letters, digits, ".-_", below 64 bytes */
-	uint64_t memory;         /* bytes shared with the backend, used as needed; 0: 1 GiB */
+	const char *name;        /* local: the guest's: letters, digits, ".-_", below 64 bytes */
+	uint64_t memory;         /* most bytes shared with the backend, used as needed; 0: 1 GiB */
 	uint32_t timeout_ms;     /* longest wait for the backend to come up; 0: 5000 */
 	bool no_polling;         /* true: sleep at once instead of polling up to 50 us first */
 	bool no_names;           /* true: don't ask for addresses (feature-names) */
+	enum pvcalls_front_transport transport;
 };
 
 /*
  * Connects to the backend and brings the device up (xenbus states 1 to 4). Returns 0 and *front,
  * which the caller ends with pvcalls_front_close(); or -errno with a line for people in why (what,
  * where, what to do; PVCALLS_FRONT_WHY_MAX bytes, may be NULL): -EPERM or -EACCES if the name is
- * not permitted, -EBUSY or -EEXIST if it is taken, -ENOENT or -ECONNREFUSED if no daemon listens,
- * -ETIMEDOUT, -EPROTO for a backend that does not speak version 1, ...
+ * not permitted, -EBUSY or -EEXIST if it, or a Xen guest's device, is taken, -ENOENT or
+ * -ECONNREFUSED if no daemon listens, -ENODEV without device, -ETIMEDOUT, -EPROTO for a backend
+ * that does not speak version 1, ...
  */
 int pvcalls_front_open(struct pvcalls_front **front, const struct pvcalls_front_options *options,
 		       char *why);
@@ -75,6 +84,11 @@ void pvcalls_front_close(struct pvcalls_front *front, uint32_t timeout_ms);
 
 /* The largest ring order the backend takes, at most PVCALLS_FRONT_ORDER_MAX. */
 uint32_t pvcalls_front_max_order(const struct pvcalls_front *front);
+/* Which transport it has: never PVCALLS_FRONT_AUTO. */
+enum pvcalls_front_transport pvcalls_front_transport(const struct pvcalls_front *front);
+/* After -ENOMEM or -ENOSPC from connect or accept: a line for people that names the limit, or NULL.
+ */
+const char *pvcalls_front_shortage(const struct pvcalls_front *front);
 /* 0, or the -errno that ended this frontend: every later call fails with it. */
 int pvcalls_front_error(const struct pvcalls_front *front);
 /* Releases that are not answered yet. */
@@ -122,9 +136,9 @@ typedef void (*pvcalls_front_ready)(struct pvcalls_front_socket *socket, void *o
 
 /*
  * Makes a socket; SOCKET travels with the first call made on it, and its error becomes that call's.
- * order is that of its data ring, PVCALLS_FRONT_ORDER_MIN to pvcalls_front_max_order(). Returns 0
- * and *socket, to be ended with pvcalls_front_release(), or -EINVAL, -ENOMEM or the frontend's
- * error.
+ * order is that of its data ring, PVCALLS_FRONT_ORDER_MIN to pvcalls_front_max_order(); where pages
+ * to share are short it gets a smaller one, see pvcalls_front_ring_bytes(). Returns 0 and *socket,
+ * to be ended with pvcalls_front_release(), or -EINVAL, -ENOMEM or the frontend's error.
  */
 int pvcalls_front_socket(struct pvcalls_front *front, uint32_t order,
 			 struct pvcalls_front_socket **socket);

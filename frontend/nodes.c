@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "nodes.h"
+
+#include <errno.h>
+#include <string.h>
+
+bool node_next(const char **lines, char key[NODE_KEY_MAX], char value[FRONT_VALUE_MAX])
+{
+	const char *line = *lines;
+	size_t whole = strcspn(line, "\n");
+	size_t name = strcspn(line, "=\n");
+
+	if (name == 0 || name >= NODE_KEY_MAX || name >= whole)
+		return false;
+	if (whole - name - 1 >= FRONT_VALUE_MAX)
+		return false;
+	memcpy(key, line, name);
+	key[name] = '\0';
+	memcpy(value, line + name + 1, whole - name - 1);
+	value[whole - name - 1] = '\0';
+	*lines = line + whole + (line[whole] == '\n');
+	return true;
+}
+
+int node_number(const char *text, uint32_t max, uint32_t *number)
+{
+	uint64_t sum = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		sum = sum * 10 + (uint64_t)(*text - '0');
+		if (sum > max)
+			return -EINVAL;
+	}
+	*number = (uint32_t)sum;
+	return 0;
+}
+
+enum front_state node_state(const char *text)
+{
+	uint32_t number;
+
+	if (node_number(text, FRONT_CLOSED, &number))
+		return FRONT_UNKNOWN;
+	return (enum front_state)number;
+}
