@@ -31,6 +31,9 @@ if(PVCALLS_SANITIZE)
 	endif()
 endif()
 
+# A program needs only the libraries that it really calls.
+add_link_options(-Wl,--as-needed)
+
 if(PVCALLS_FUZZ)
 	add_compile_options(-fsanitize=fuzzer-no-link)
 endif()

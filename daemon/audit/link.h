@@ -26,8 +26,9 @@ enum audit_event {
 	AUDIT_EVENT_WRITER_CRASHED,
 	AUDIT_EVENT_RELOAD,
 	AUDIT_EVENT_POLICY_REFUSED,
-	AUDIT_EVENT_OPERATOR, /* a command of pvcallsctl; uid is whose */
-	AUDIT_EVENT_DISK,     /* the disk failed, filled, or recovered */
+	AUDIT_EVENT_OPERATOR,  /* a command of pvcallsctl; uid is whose */
+	AUDIT_EVENT_DISK,      /* the disk failed, filled, or recovered */
+	AUDIT_EVENT_TRANSPORT, /* xenstored went away, or is back */
 	AUDIT_EVENT_KINDS,
 };
 

@@ -48,6 +48,7 @@ static const char *const event_names[AUDIT_EVENT_KINDS] = {
 	[AUDIT_EVENT_POLICY_REFUSED] = "policy_refused",
 	[AUDIT_EVENT_OPERATOR] = "operator",
 	[AUDIT_EVENT_DISK] = "disk",
+	[AUDIT_EVENT_TRANSPORT] = "transport",
 };
 
 #define NAMES(table) (sizeof(table) / sizeof(table)[0])

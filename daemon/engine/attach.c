@@ -32,7 +32,7 @@ int engine_attach(struct engine *engine, const struct control_attach *attach, st
 	}
 	command_ring_attach(&engine->ring, page);
 	engine->names = attach->names;
-	engine->strict = attach->names;
+	engine->cancel = attach->cancel;
 	engine->broken[0] = '\0';
 	engine->attached = true;
 	/* Requests may be on the ring already. */

@@ -64,7 +64,8 @@ struct control_start {
 struct control_attach {
 	uint32_t ring_ref;
 	uint32_t port;
-	uint32_t names; /* 1: the frontend reads struct wire_names */
+	uint32_t names;  /* 1: the frontend reads struct wire_names */
+	uint32_t cancel; /* 1: it takes answers to ACCEPTs in flight on a released listener */
 };
 
 struct control_message {

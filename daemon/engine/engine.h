@@ -57,8 +57,8 @@ struct engine {
 	struct transport *transport;
 	struct loop_source bell_source;
 	bool attached;
-	bool strict; /* our own frontend: answers ACCEPTs in flight on a released listener */
-	bool names;  /* it reads struct wire_names */
+	bool cancel; /* ACCEPTs in flight on a released listener are answered */
+	bool names;  /* the frontend reads struct wire_names */
 	struct command_ring ring;
 	uint32_t command_port;
 	bool ring_due;    /* the command ring may hold requests */

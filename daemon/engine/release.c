@@ -44,7 +44,7 @@ static void accept_end(struct flight *flight)
 		return;
 	}
 	flight_refuse(flight, "its listener was closed");
-	if (engine->strict)
+	if (engine->cancel)
 		flight_finish(flight, -ECANCELED);
 	else
 		flight_finish_silently(flight, -ECANCELED);

@@ -138,7 +138,24 @@ int sandbox_raise_limits(uint32_t sockets, struct fault *fault)
 	return 0;
 }
 
-static int add_rules(scmp_filter_ctx filter)
+/* Where the sanitizers' runtime may make any, a narrower rule can't be added. */
+static int allow_ioctls(scmp_filter_ctx filter, const struct transport *transport)
+{
+	int error = 0;
+#ifndef PVCALLS_SANITIZED
+	size_t i;
+
+	for (i = 0; i < transport->ioctl_count && !error; i++)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+					 SCMP_A1(SCMP_CMP_EQ, transport->ioctls[i], 0));
+#else
+	(void)filter;
+	(void)transport;
+#endif
+	return error;
+}
+
+static int add_rules(scmp_filter_ctx filter, const struct transport *transport)
 {
 	size_t i;
 	int error = 0;
@@ -163,17 +180,19 @@ static int add_rules(scmp_filter_ctx filter)
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 					 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (!error)
+		error = allow_ioctls(filter, transport);
 	return error;
 }
 
-int sandbox_close(struct fault *fault)
+int sandbox_close(const struct transport *transport, struct fault *fault)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int error;
 
 	if (!filter)
 		return fault_set(fault, ENOMEM, "no memory for the system call filter");
-	error = add_rules(filter);
+	error = add_rules(filter, transport);
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);

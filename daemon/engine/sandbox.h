@@ -10,12 +10,16 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "transport/transport.h"
 
 /* Becomes uid (UINT32_MAX: stays who it is) and drops capabilities. Returns 0 or -errno. */
 int sandbox_drop_privileges(uint32_t uid, bool low_ports, struct fault *fault);
 /* Raises the limit of descriptors to what `sockets` guest sockets need. Returns 0 or -errno. */
 int sandbox_raise_limits(uint32_t sockets, struct fault *fault);
-/* Closes the sandbox: from here on a system call outside of the list kills the engine. */
-int sandbox_close(struct fault *fault);
+/*
+ * Closes the sandbox: from here on a system call outside of the list, or an ioctl that transport
+ * does not name, kills the engine. Returns 0 or -errno.
+ */
+int sandbox_close(const struct transport *transport, struct fault *fault);
 
 #endif

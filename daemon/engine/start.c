@@ -137,9 +137,25 @@ static int take_start(struct engine *engine, struct control_message *message, st
 
 static void bell_rung(struct loop_source *source, uint32_t events)
 {
-	/* transport->ops->awake() reads the bell; the turn looks at the ports. */
-	(void)source;
+	struct engine *engine = source->owner;
+
+	/* The turn looks at the ports. */
 	(void)events;
+	if (engine->transport->ops->rung)
+		engine->transport->ops->rung(engine->transport);
+}
+
+static int open_transport(struct engine *engine, const int *fds, size_t count, struct fault *fault)
+{
+	int error;
+
+	if (engine->start.transport == CONTROL_TRANSPORT_XEN)
+		return transport_xen_open(&engine->transport, engine->guest.domid, fault);
+	error = transport_local_open(&engine->transport, fds, count);
+	if (error)
+		return fault_set(fault, -error, "the guest's memory can't be mapped: %s",
+				 strerror(-error));
+	return 0;
 }
 
 static int take_transport(struct engine *engine, struct control_message *message,
@@ -153,12 +169,13 @@ static int take_transport(struct engine *engine, struct control_message *message
 	if (size < 0)
 		return fault_set(fault, (int)-size, "no TRANSPORT from the supervisor: %s",
 				 strerror((int)-size));
-	error = transport_local_open(&engine->transport, fds, count);
-	if (!error)
-		error = loop_add(engine->loop, &engine->bell_source, engine->transport->fd, EPOLLIN,
-				 bell_rung, engine);
+	error = open_transport(engine, fds, count, fault);
 	if (error)
-		return fault_set(fault, -error, "the guest's memory can't be mapped: %s",
+		return error;
+	error = loop_add(engine->loop, &engine->bell_source, engine->transport->fd, EPOLLIN,
+			 bell_rung, engine);
+	if (error)
+		return fault_set(fault, -error, "the guest's events can't be watched: %s",
 				 strerror(-error));
 	return 0;
 }
@@ -281,7 +298,7 @@ static int give_up_everything(struct engine *engine, struct fault *fault)
 	if (!error)
 		error = handle_orphaned(fault);
 	if (!error)
-		error = sandbox_close(fault);
+		error = sandbox_close(engine->transport, fault);
 	return error;
 }
 

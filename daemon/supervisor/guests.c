@@ -122,6 +122,7 @@ static void publish(struct guest *guest)
 		{"max-page-order", GUEST_MAX_PAGE_ORDER},
 		{"function-calls", GUEST_FUNCTION_CALLS},
 		{"feature-names", GUEST_FEATURE_NAMES},
+		{"feature-cancel", GUEST_FEATURE_CANCEL},
 		{"state", "2"},
 	};
 	struct device *device = guest->device;
@@ -187,6 +188,7 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 	uint64_t port;
 	uint64_t version;
 	uint64_t names;
+	uint64_t cancel;
 
 	if (read_node(device, "ring-ref", UINT64_MAX, &ref))
 		return "its node ring-ref is missing or no number";
@@ -196,10 +198,13 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 		return "its node version is not 1";
 	if (read_node(device, "feature-names", 0, &names))
 		return "its node feature-names is no number";
+	if (read_node(device, "feature-cancel", 0, &cancel))
+		return "its node feature-cancel is no number";
 	*attach = (struct control_attach){
 		.ring_ref = (uint32_t)ref,
 		.port = (uint32_t)port,
 		.names = names == 1,
+		.cancel = cancel == 1,
 	};
 	return NULL;
 }
@@ -478,12 +483,25 @@ static bool may_attach(void *context, uint32_t uid, const char *name, struct fau
 	return permitted;
 }
 
+static void trouble(void *context, const char *text)
+{
+	struct guests *guests = context;
+
+	if (text)
+		log_error(guests->log, "%s", text);
+	else
+		log_info(guests->log, "xenstored answers again");
+	writer_event(guests->writer, AUDIT_EVENT_TRANSPORT, NULL, 0, "%s",
+		     text ? text : "xenstored answers again");
+}
+
 void guests_events(struct guests *guests, struct device_events *events)
 {
 	*events = (struct device_events){
 		.added = added,
 		.changed = changed,
 		.removed = removed,
+		.trouble = trouble,
 		.may_attach = may_attach,
 		.context = guests,
 	};

@@ -19,6 +19,7 @@
 #define GUEST_MAX_PAGE_ORDER "9"
 #define GUEST_FUNCTION_CALLS "1"
 #define GUEST_FEATURE_NAMES  "1"
+#define GUEST_FEATURE_CANCEL "1"
 
 #define GUEST_HOLD_FIRST_NS (1 * NS_PER_S)  /* before a frontend that comes back is served */
 #define GUEST_HOLD_MAX_NS   (60 * NS_PER_S) /* and it doubles; so long a connection resets it */

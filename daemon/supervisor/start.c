@@ -235,7 +235,9 @@ static enum exit_status prepare_engines(struct supervisor *supervisor)
 		.plugin_dir = supervisor->directories.plugins,
 		.log_fd = supervisor->log_fd,
 		.privileged = privileged(),
-		.transport = CONTROL_TRANSPORT_LOCAL,
+		.transport = supervisor->options->transport == OPTIONS_XEN
+				     ? CONTROL_TRANSPORT_XEN
+				     : CONTROL_TRANSPORT_LOCAL,
 	};
 	error = engines_open(&supervisor->engines);
 	if (error)
@@ -255,16 +257,22 @@ static enum exit_status prepare_engines(struct supervisor *supervisor)
 	return STATUS_OK;
 }
 
+static int open_transport(struct supervisor *supervisor)
+{
+	guests_events(&supervisor->guests, &supervisor->events);
+	if (supervisor->options->transport == OPTIONS_XEN)
+		return transport_xen_listen(&supervisor->host, supervisor->loop,
+					    &supervisor->events, &supervisor->fault);
+	return transport_local_listen(&supervisor->host, supervisor->directories.runtime,
+				      supervisor->loop, &supervisor->events, &supervisor->fault);
+}
+
 static enum exit_status listen_for_all(struct supervisor *supervisor)
 {
 	int error = commands_open(supervisor, &supervisor->fault);
 
-	if (!error) {
-		guests_events(&supervisor->guests, &supervisor->events);
-		error = transport_local_listen(&supervisor->host, supervisor->directories.runtime,
-					       supervisor->loop, &supervisor->events,
-					       &supervisor->fault);
-	}
+	if (!error)
+		error = open_transport(supervisor);
 	return exit_status_of(error);
 }
 
@@ -277,8 +285,12 @@ static void announce(struct supervisor *supervisor)
 	writer_event(supervisor->writer, AUDIT_EVENT_START, NULL, geteuid(),
 		     "pvcallsd %s, process %d, %zu policies", supervisor->version, (int)getpid(),
 		     supervisor->policies.set.count);
-	log_info(&supervisor->log, "ready: %zu policies, guests attach at %s/local.sock",
-		 supervisor->policies.set.count, directories->runtime);
+	if (supervisor->options->transport == OPTIONS_XEN)
+		log_info(&supervisor->log, "ready: %zu policies, guests of Xen are served",
+			 supervisor->policies.set.count);
+	else
+		log_info(&supervisor->log, "ready: %zu policies, guests attach at %s/local.sock",
+			 supervisor->policies.set.count, directories->runtime);
 	if (!privileged())
 		log_warning(&supervisor->log,
 			    "running as user %u, not root: engines and the audit writer keep this "

@@ -15,10 +15,11 @@ static enum exit_status prepare(struct supervisor *supervisor)
 	const struct options *options = supervisor->options;
 	int error;
 
-	if (options->transport == OPTIONS_XEN && !options->check_config) {
-		fault_set(&supervisor->fault, ENOTSUP,
-			  "--transport xen: not available in this version; use --transport local");
-		return STATUS_ENVIRONMENT;
+	if (options->transport == OPTIONS_XEN && !options->check_config && geteuid() != 0) {
+		fault_set(&supervisor->fault, EPERM,
+			  "--transport xen: root is needed to map guests' memory; the engines give "
+			  "it up");
+		return STATUS_PERMISSION;
 	}
 	error = config_load(&supervisor->config, options->config, options->config_given,
 			    &supervisor->fault);

@@ -58,6 +58,8 @@ struct device_events {
 	void (*changed)(void *context, struct device *device);
 	/* The guest or its device is gone; the device is freed afterwards. */
 	void (*removed)(void *context, struct device *device);
+	/* The transport as a whole is in trouble (text says how), or is no more (NULL). (xen) */
+	void (*trouble)(void *context, const char *text);
 	/* Whether uid may be the guest of this name; otherwise fills *fault. (local) */
 	bool (*may_attach)(void *context, uint32_t uid, const char *name, struct fault *fault);
 	void *context;
@@ -86,5 +88,13 @@ struct transport_host {
 int transport_local_listen(struct transport_host **transport, const char *runtime_dir,
 			   struct loop *loop, const struct device_events *events,
 			   struct fault *fault);
+
+/*
+ * Starts the Xen transport; needs root in Dom0 or a driver domain. Returns 0 and *transport, or
+ * -errno with *fault: -EBUSY if another backend serves this host. events and loop
+ * must outlive it.
+ */
+int transport_xen_listen(struct transport_host **transport, struct loop *loop,
+			 const struct device_events *events, struct fault *fault);
 
 #endif

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fault.h"
+
 struct transport;
 
 /* The engine's end. Every function is called from the engine's one thread. */
@@ -43,19 +45,29 @@ struct transport_ops {
 	 */
 	bool (*may_sleep)(struct transport *transport);
 	void (*awake)(struct transport *transport);
-	/* The processor on which the guest last ran, as far as it says; below 0: unknown. */
+	/* fd was found readable. May be NULL. */
+	void (*rung)(struct transport *transport);
+	/* The processor on which the guest last ran; below 0: unknown. NULL: it never says. */
 	int (*processor)(struct transport *transport);
 };
 
-#define TRANSPORT_PORTS 32768u
+#define TRANSPORT_PORTS 131072u /* as many as Xen's FIFO event channels have */
 
 struct transport {
 	const struct transport_ops *ops;
-	int fd; /* readable when a port may be pending; owned by the transport */
+	int fd;                 /* readable when a port may be pending; owned by the transport */
+	const uint32_t *ioctls; /* requests that its functions make: a sandbox must allow them */
+	size_t ioctl_count;
 };
 
 /* The engine's end for descriptors made by transport_device_descriptors(); they are owned by it. */
 #define TRANSPORT_DESCRIPTORS_MAX 6
 int transport_local_open(struct transport **transport, const int *descriptors, size_t count);
+
+/*
+ * The engine's end for a guest of Xen; needs root, and none afterwards. Returns 0 and *transport,
+ * or -errno with *fault.
+ */
+int transport_xen_open(struct transport **transport, uint32_t domid, struct fault *fault);
 
 #endif

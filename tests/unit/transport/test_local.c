@@ -262,8 +262,8 @@ static int open_world(void **state)
 	struct fault fault;
 
 	world->loop = loop_create();
-	world->events =
-		(struct device_events){on_added, on_changed, on_removed, on_may_attach, world};
+	world->events = (struct device_events){on_added, on_changed,    on_removed,
+					       NULL,     on_may_attach, world};
 	snprintf(world->dir, sizeof(world->dir), "/tmp/test_local.XXXXXX");
 	if (!mkdtemp(world->dir))
 		return -1;
