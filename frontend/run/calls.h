@@ -46,6 +46,9 @@ void calls_getsockopt(struct run *run, struct endpoint *endpoint, const struct n
 /* The listener accepts no more: waiting accept()s fail, and the program's end hangs up. */
 void calls_stop_listening(struct endpoint *endpoint, int error);
 
+/* Tries ACCEPTs again that got no pages; when run->hungry_ms has come. */
+void calls_feed(struct run *run);
+
 /* The buffer size the program asked for its end, or 0. */
 int calls_wanted_buffer(const struct endpoint *endpoint);
 

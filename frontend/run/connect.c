@@ -99,7 +99,7 @@ static int start(struct endpoint *endpoint, const struct sockaddr_in *address)
 	if (!error)
 		error = pvcalls_front_connect(endpoint->remote, address, connected, endpoint);
 	if (error)
-		return error == -ENOMEM || error == -ENOSPC ? -ENOBUFS : error;
+		return endpoint_is_short(run, error) ? -ENOBUFS : error;
 	endpoint->state = ENDPOINT_CONNECTING;
 	endpoint->peer = *address;
 	return 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #define MIDDLE_ORDER  6u
 #define CROWD_STREAMS 256u
 #define SMALL_ORDER   4u
+#define XEN_ORDER     4u /* what each other frontend uses: pages cost the backend map and unmap */
 
 static struct endpoint **bucket_of(struct run *run, uint64_t inode)
 {
@@ -271,12 +273,27 @@ void endpoint_end_all(struct run *run)
 	}
 }
 
+bool endpoint_is_short(struct run *run, int error)
+{
+	const char *why;
+
+	if (error != -ENOMEM && error != -ENOSPC)
+		return false;
+	why = pvcalls_front_shortage(run->front);
+	if (why && !run->told_shortage)
+		fprintf(stderr, "pvcalls-run: %s\n", why);
+	run->told_shortage = true;
+	return true;
+}
+
 uint32_t endpoint_order(const struct run *run)
 {
 	uint32_t max = pvcalls_front_max_order(run->front);
 	uint32_t order = run->order;
 
-	if (!order)
+	if (!order && pvcalls_front_transport(run->front) == PVCALLS_FRONT_XEN)
+		order = XEN_ORDER;
+	else if (!order)
 		order = run->streams < MANY_STREAMS    ? BIG_ORDER
 			: run->streams < CROWD_STREAMS ? MIDDLE_ORDER
 						       : SMALL_ORDER;

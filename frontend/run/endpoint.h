@@ -46,6 +46,8 @@ void endpoint_expire(struct run *run);
 /* Milliseconds until the next deadline, or -1. */
 int endpoint_next_deadline(struct run *run);
 
+/* Whether error means that pages or event channels are short; says so once, with the remedy. */
+bool endpoint_is_short(struct run *run, int error);
 /* The ring order for one more connection. */
 uint32_t endpoint_order(const struct run *run);
 

@@ -19,6 +19,7 @@
 
 #define FAILURES_MAX 16 /* accepts that failed one after the other */
 #define BACKLOG_MAX  4096
+#define HUNGRY_MS    100 /* until pages for a connection are asked for again */
 
 static void refill(struct endpoint *listener);
 
@@ -251,12 +252,38 @@ static void refill(struct endpoint *listener)
 {
 	struct run *run = listener->run;
 	uint32_t ahead = listener->backlog < ACCEPT_AHEAD ? listener->backlog : ACCEPT_AHEAD;
+	int error;
 
+	/* Linux' own backend, which tells no names, refuses a second ACCEPT. */
+	if (listener->remote && pvcalls_front_names(listener->remote, NULL, NULL))
+		ahead = 1;
 	while (listener->state == ENDPOINT_LISTENING &&
 	       listener->accepting + listener->early_count < ahead) {
-		if (pvcalls_front_accept(listener->remote, endpoint_order(run), accepted, listener))
+		error = pvcalls_front_accept(listener->remote, endpoint_order(run), accepted,
+					     listener);
+		if (error) {
+			listener->hungry = endpoint_is_short(run, error);
+			if (listener->hungry)
+				run->hungry_ms = loop_now_ms() + HUNGRY_MS;
 			return;
+		}
 		listener->accepting++;
+	}
+}
+
+void calls_feed(struct run *run)
+{
+	struct endpoint *endpoint;
+	uint32_t i;
+
+	run->hungry_ms = 0;
+	for (i = 0; i < ENDPOINT_BUCKETS; i++) {
+		for (endpoint = run->bucket[i]; endpoint; endpoint = endpoint->next) {
+			if (!endpoint->hungry)
+				continue;
+			endpoint->hungry = false;
+			refill(endpoint);
+		}
 	}
 }
 

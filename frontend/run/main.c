@@ -15,8 +15,9 @@
 #include "sandbox.h"
 #include "signals.h"
 
-#define FLUSH_MS 10000u /* longest without progress while what was written goes out */
-#define CLOSE_MS 3000u
+#define FLUSH_MS        10000u /* longest without progress while what was written goes out */
+#define CLOSE_MS        3000u
+#define HUNGRY_SLEEP_MS 50 /* longest sleep while a listener waits for pages */
 
 static void front_event(struct source *source, uint32_t events)
 {
@@ -40,6 +41,8 @@ static int wait_time(struct run *run, bool busy, int longest)
 
 	if (busy || !pvcalls_front_may_sleep(run->front))
 		return 0;
+	if (run->hungry_ms && (longest < 0 || longest > HUNGRY_SLEEP_MS))
+		longest = HUNGRY_SLEEP_MS;
 	deadline = endpoint_next_deadline(run);
 	if (deadline < 0 || (longest >= 0 && longest < deadline))
 		return longest;
@@ -57,6 +60,8 @@ static void turn(struct run *run, int longest)
 	pvcalls_front_dispatch(run->front);
 	if (run->deadlines > 0)
 		endpoint_expire(run);
+	if (run->hungry_ms && loop_now_ms() >= run->hungry_ms)
+		calls_feed(run);
 	endpoint_bury(run);
 }
 

@@ -88,6 +88,7 @@ struct endpoint {
 	bool hung_up;      /* no process has the program's end any more */
 	bool out_done;     /* the program writes no more, and all of it is in the ring */
 	bool in_done;      /* the program got everything, and the end */
+	bool hungry;       /* LISTENING: no pages for an ACCEPT */
 	bool in_discarded; /* the program does not read any more */
 };
 
@@ -111,6 +112,8 @@ struct run {
 	pid_t command;
 	int status; /* of the command, once it ended */
 	bool ended;
+	bool told_shortage;
+	uint64_t hungry_ms; /* when ACCEPTs that got no pages are tried again; 0: none */
 };
 
 #endif
