@@ -60,10 +60,11 @@ def _base(tree):
         tree.text(path, text)
     busybox = find("busybox")
     tree.program(busybox, "usr/bin/busybox")
-    applets = subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    applets = subprocess.run([busybox, "--list-full"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     for applet in applets:
-        if applet != "busybox":
-            tree.link(f"usr/bin/{applet}", "busybox")
+        # The kernel calls modprobe, poweroff and reboot in /sbin
+        if os.path.basename(applet) != "busybox":
+            tree.link(applet, "/usr/bin/busybox")
     tree.program("/usr/bin/python3.11")
     tree.link("usr/bin/python3", "python3.11")
     tree.python("/usr/lib/python3.11", "usr/lib/python3.11", _python_wanted)
@@ -79,9 +80,19 @@ def _modules(tree, packages, names):
     folder = f"usr/lib/modules/{packages.release}"
     for path in inside:
         tree.file(os.path.join(packages.modules, path), os.path.join(folder, path))
-    with open(os.path.join(packages.modules, "modules.dep"), encoding="ascii") as file:
-        tree.text(folder + "/modules.dep", "".join(line for line in file if line.split(":")[0] in inside))
+    names = {os.path.basename(path)[:-3].replace("-", "_") for path in inside}
+    for list_, key in (("modules.dep", lambda line: line.split(":")[0] in inside),
+                       ("modules.alias", lambda line: line.split()[-1] in names)):
+        with open(os.path.join(packages.modules, list_), encoding="ascii") as file:
+            tree.text(os.path.join(folder, list_), "".join(filter(key, file)))
     tree.file(os.path.join(packages.modules, "modules.builtin"), folder + "/modules.builtin")
+
+
+def _instead(tree, name):
+    """A program of this machine, also where busybox has one of that name."""
+    for folder in ("usr/bin", "usr/sbin"):
+        tree.entries.pop(f"{folder}/{name}", None)
+    tree.program(find(name), f"usr/bin/{name}")
 
 
 def dom0_base(packages):
@@ -97,7 +108,7 @@ def dom0_base(packages):
         tree.program(packages.path(f"usr/bin/xenstore-{name}"), f"usr/bin/xenstore-{name}")
     tree.program("/usr/lib/x86_64-linux-gnu/libgcc_s.so.1")
     for name in ("ip", "ss", "iperf3", "curl", "wget", "nc.openbsd"):
-        tree.program(find(name), f"usr/bin/{name}")
+        _instead(tree, name)
     tree.link("usr/bin/nc", "nc.openbsd")
     return tree
 
@@ -108,7 +119,7 @@ def guest_base(packages):
     _base(tree)
     _modules(tree, packages, GUEST_MODULES)
     for name in ("iperf3", "curl", "wget", "nc.openbsd", "nginx"):
-        tree.program(find(name), f"usr/bin/{name}")
+        _instead(tree, name)
     tree.link("usr/bin/nc", "nc.openbsd")
     tree.program("/usr/lib/x86_64-linux-gnu/libgcc_s.so.1")
     return tree
@@ -145,7 +156,9 @@ def guest_ours(build, modules):
     """Our share of a guest."""
     tree = Tree(merged=False)
     tree.file(os.path.join(LAB, "guest", "init"), "init", 0o755)
-    tree.file(os.path.join(LAB, "guest", "agent.py"), "opt/lab/agent.py")
+    for name in ("agent.py", "pulse.py"):
+        tree.file(os.path.join(LAB, "guest", name), f"opt/lab/{name}")
+    tree.file(os.path.join(os.path.dirname(LAB), "e2e", "peers.py"), "opt/lab/peers.py")
     _built(tree, build, FOR_GUESTS)
     _extra_modules(tree, modules)
     return tree

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The emulated machine: Xen, Dom0 and, in them, the guests.
 
-Two folders of the host are Dom0's over 9p: /lab, this folder, to read; /out, to write. What Dom0's
+Two folders of the host are Dom0's over 9p: /lab, all tests, to read; /out, to write. What Dom0's
 main program says comes back through /out/said, its exit status through /out/ended.
 """
 import os
@@ -11,7 +11,7 @@ import subprocess
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LAB = os.path.dirname(HERE)
+TESTS = os.path.dirname(os.path.dirname(HERE))
 QEMU = "qemu-system-x86_64"
 
 
@@ -43,7 +43,7 @@ class Machine:
         argv += ["-chardev", serial, "-serial", "chardev:com1"]
         argv += ["-kernel", self.packages.hypervisor, "-append", xen]
         argv += ["-initrd", f"{self.packages.kernel} {linux},{self.dom0}"]
-        for tag, path, options in (("lab", LAB, ",readonly=on"), ("out", self.out, "")):
+        for tag, path, options in (("lab", TESTS, ",readonly=on"), ("out", self.out, "")):
             argv += ["-fsdev", f"local,id={tag},path={path},security_model=none{options}"]
             argv += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
         return argv

@@ -8,6 +8,7 @@ from channel import Channel, GuestGone
 from tools import check, run, wait_for, xenstore
 
 BOOT_SECONDS = 60
+RUN = ["/opt/pvcalls/bin/pvcalls-run", "--"]
 KINDS = {
     "hook": "Debian's kernel, the driver as a module, a hook that makes sockets PV Calls: no other network",
     "user": "Debian's kernel as it is; pvcalls-run is the frontend",
@@ -155,6 +156,13 @@ class Guest:
     def run(self, argv, seconds=60, **keys):
         """Runs a program to its end."""
         return self.popen(argv, seconds, **keys).wait()
+
+    def client(self, argv, seconds=60, **keys):
+        """Runs a program that uses the network, the way this kind of guest does."""
+        return self.popen_client(argv, seconds, **keys).wait()
+
+    def popen_client(self, argv, seconds=60, **keys):
+        return self.popen([*(RUN if self.kind == "user" else []), *argv], seconds, **keys)
 
     def sh(self, line, seconds=60):
         return self.run(["sh", "-c", line], seconds)

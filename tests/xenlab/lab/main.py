@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Dom0 does once it is up: the request of the host side, /out/request.json.
 
+{"do": "cases", "only": PATTERN}                                 runs cases
 {"do": "script", "path": "/out/script.py", "arguments": [...]}   runs a Python file with the library at hand
 {"do": "shell"}                                                  nothing: Dom0's console has a shell
 """
@@ -15,6 +16,10 @@ def main():
     if request["do"] == "script":
         sys.argv = [request["path"], *request["arguments"]]
         runpy.run_path(request["path"], run_name="__main__")
+    elif request["do"] == "cases":
+        from runner import run_cases  # a script need not wait for it
+
+        return run_cases(request["only"])
     return 0
 
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pvcallsd in Dom0: the harness of the end-to-end tests, with Xen guests instead of processes."""
+import time
+
+import harness
+from harness import filter_rules, make_policy
+from network import DOM0, FAR, NET
+from tools import wait_for
+
+BUILD = "/opt/pvcalls"
+SERVE = 8080  # where guests serve
+
+WEB_RULES = [
+    {"id": "no-smtp", "on": "connect", "to": {"ports": [25]}, "verdict": "deny", "errno": "ECONNREFUSED"},
+    {"id": "no-vnc", "on": "connect", "to": {"ports": ["5900-5999"]}, "verdict": "deny", "errno": "ENETUNREACH"},
+    {"id": "out", "on": "connect", "to": {"net": FAR, "ports": ["1024-65535"]}, "verdict": "allow"},
+    {"id": "serve", "on": ["bind", "listen"], "at": {"ports": [SERVE]}, "verdict": "allow"},
+    {"id": "clients", "on": "accept", "from": {"net": NET}, "verdict": "allow"},
+]
+PUBLISH = {"plugin": "rewrite", "rewrites": [{"id": "publish", "on": "bind", "to": {"ports": [SERVE]}, "set": {"address": DOM0}}]}
+LOG = {"plugin": "log", "calls": "denied"}
+
+POLICIES = {
+    # what most cases run under: out to the other machine, a server on one port, two ports denied by name
+    "web.yaml": make_policy("web", ["web-*", "tool-*"], default="deny", floor=None, chain=[LOG, PUBLISH, *filter_rules(*WEB_RULES)]),
+    # a second policy beside it: the other machine's echo and nothing else
+    "echo.yaml": make_policy("echo", "echo-*", default="deny", floor=None, chain=filter_rules(
+        {"id": "echo", "on": "connect", "to": {"net": FAR, "ports": [7003]}, "verdict": "allow"})),
+    # everything that the floor lets through
+    "open.yaml": make_policy("open", "open-*", floor=None),
+}
+
+
+class Daemon(harness.Daemon):
+    """The daemon that serves the guests of this Dom0."""
+
+    def __init__(self, policies=None, config="", arguments=()):
+        super().__init__(policies or POLICIES, config=config, arguments=arguments, build=BUILD)
+
+    def command(self):
+        argv = super().command()
+        argv[argv.index("local")] = "xen"
+        return argv
+
+    def connected(self, name, seconds=30):
+        """Waits until the guest's device is served."""
+        wait_for(lambda: (self.guest(name) or {}).get("backend") == "connected", f"{name} is connected", seconds, 0.1)
+
+    def stored(self, seconds=10):
+        """Waits until the trail holds everything that was said so far."""
+        wait_for(lambda: not self.ask("status")["result"]["writer"]["pending"], "all records are stored", seconds, 0.1)
+
+    def recent(self, since, guest, operation, **wanted):
+        """Calls since a time (time.time()), as the trail has them."""
+        start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))
+        rows = self.audit("--since", start, "--guest", guest, "--op", operation)
+        return [row for row in rows if row["time_ns"] >= since * 1e9 and all(row[key] == value for key, value in wanted.items())]
+
+    def wait_calls(self, count, since, guest, operation, seconds=10, **wanted):
+        """The same, as soon as there are so many."""
+        rows = []
+
+        def enough():
+            rows[:] = self.recent(since, guest, operation, **wanted)
+            return len(rows) >= count
+
+        wait_for(enough, f"{count} records of {operation} by {guest}", seconds, 0.1)
+        return rows
+
+    def wait_event(self, event, guest=None, seconds=10):
+        return wait_for(lambda: self.events(event, guest), f"the event {event} of {guest}", seconds, 0.1)
