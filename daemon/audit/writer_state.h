@@ -38,10 +38,11 @@ struct writer {
 	bool control_open;
 	bool was_ready;
 	bool in_trouble;
-	bool again;        /* another transaction should follow at once */
-	bool verify;       /* the last error was the disk's: look closely at the next opening */
-	uint64_t retry_ns; /* monotonic: when to try to open the store again */
-	uint64_t seal_ns;  /* monotonic: when to look for a segment to seal again */
+	bool again;          /* another transaction should follow at once */
+	bool verify;         /* the last error was the disk's: look closely at the next opening */
+	uint64_t retry_ns;   /* monotonic: when to try to open the store again */
+	uint64_t patient_ns; /* monotonic: until then a former writer may hold the trail */
+	uint64_t seal_ns;    /* monotonic: when to look for a segment to seal again */
 };
 
 /* Reads what the supervisor says until there is no more, or no room for more events. */

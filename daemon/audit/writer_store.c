@@ -21,6 +21,11 @@
 #define WRITER_QUEUE_MIN 64u
 #define WRITER_RETRY_NS  NS_PER_S /* between attempts to open the store after an error */
 
+/* The writer of a daemon that was killed stores what its engines leave, then goes: so long it is
+ * waited for, looking again so often. */
+#define WRITER_PREDECESSOR_NS (5 * NS_PER_S)
+#define WRITER_LOOK_NS        (50 * NS_PER_MS)
+
 /* Tells the supervisor, once, that rows wait; and closes the store. */
 static void trouble(struct writer *writer, int error, const struct fault *fault)
 {
@@ -43,6 +48,14 @@ static void trouble(struct writer *writer, int error, const struct fault *fault)
 	writer_tell(writer, AUDIT_MESSAGE_TROUBLE, NULL, 0, told.text);
 }
 
+/* Whether a trail that another writer holds is no trouble yet. */
+static bool is_patient(struct writer *writer, uint64_t now_ns)
+{
+	if (!writer->patient_ns)
+		writer->patient_ns = now_ns + WRITER_PREDECESSOR_NS;
+	return !writer->was_ready && now_ns < writer->patient_ns;
+}
+
 void writer_open(struct writer *writer, uint64_t now_ns)
 {
 	if (writer->store != NULL || now_ns < writer->retry_ns)
@@ -51,7 +64,9 @@ void writer_open(struct writer *writer, uint64_t now_ns)
 	options.verify = writer->verify;
 	struct fault fault = {0};
 	int error = store_open(&writer->store, &options, &fault);
-	if (error < 0)
+	if (error == -EBUSY && is_patient(writer, now_ns))
+		writer->retry_ns = now_ns + WRITER_LOOK_NS;
+	else if (error < 0)
 		trouble(writer, error, &fault);
 }
 

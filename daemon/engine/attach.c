@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/adopt.h"
 #include "engine/call_steps.h"
 #include "engine/calls.h"
 #include "engine/engine.h"
@@ -31,6 +32,10 @@ int engine_attach(struct engine *engine, const struct control_attach *attach, st
 				 strerror(-error));
 	}
 	command_ring_attach(&engine->ring, page);
+	if (attach->adopt)
+		engine_adopt(engine, attach);
+	else
+		journal_begin(&engine->journal, attach->ring_ref, attach->port, 0, 0);
 	engine->names = attach->names;
 	engine->cancel = attach->cancel;
 	engine->broken[0] = '\0';

@@ -57,6 +57,7 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct 
 	if (!connection)
 		return -ENOMEM;
 	connection->engine = engine;
+	connection->journal_place = JOURNAL_NONE;
 	error = map_pages(connection, ref);
 	if (!error)
 		error = engine->transport->ops->bind(engine->transport, evtchn, &connection->port);
@@ -66,6 +67,7 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct 
 		return error;
 	}
 	engine->by_port[connection->port] = connection;
+	connection->journal_place = journal_add_socket(&engine->journal, ref, evtchn);
 	*mapped = connection;
 	return 0;
 }
@@ -123,6 +125,7 @@ void connection_unmap(struct connection *connection)
 		ops->unmap(engine->transport, connection->data, connection->pages);
 	if (connection->indexes)
 		ops->unmap(engine->transport, connection->indexes, 1);
+	journal_remove_socket(&engine->journal, connection->journal_place);
 	recycle(connection);
 }
 

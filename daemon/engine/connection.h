@@ -30,6 +30,7 @@ struct connection {
 	uint32_t pages; /* of data */
 	uint32_t order;
 	uint32_t port;
+	uint32_t journal_place;
 	bool queued;
 	bool masked;
 	bool fresh;          /* not settled yet */

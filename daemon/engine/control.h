@@ -22,8 +22,8 @@
 
 enum control_kind {
 	/* supervisor to engine */
-	CONTROL_START =
-		1, /* start; descriptors: queue memfd, writer's doorbell, engine's doorbell */
+	CONTROL_START = 1, /* start; descriptors: queue memfd, writer's doorbell, engine's doorbell;
+			      journal */
 	CONTROL_TRANSPORT, /* value: number of descriptors, for transport_..._open() */
 	CONTROL_POLICY,    /* text: the file's path; descriptor: its text. None: deny all */
 	CONTROL_ATTACH,    /* attach */
@@ -65,6 +65,7 @@ struct control_attach {
 	uint32_t ring_ref;
 	uint32_t port;
 	uint32_t names;  /* 1: the frontend reads struct wire_names */
+	uint32_t adopt;  /* 1: another engine served this ring before, see journal.h */
 	uint32_t cancel; /* 1: it takes answers to ACCEPTs in flight on a released listener */
 };
 

@@ -23,6 +23,7 @@
 #include "base/loop.h"
 #include "engine/control.h"
 #include "engine/flight.h"
+#include "engine/journal.h"
 #include "engine/limits.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
@@ -61,6 +62,8 @@ struct engine {
 	bool names;  /* the frontend reads struct wire_names */
 	struct command_ring ring;
 	uint32_t command_port;
+	struct journal journal;
+	int journal_fd;   /* -1: none */
 	bool ring_due;    /* the command ring may hold requests */
 	bool respond_due; /* responses were pushed */
 	char broken[160]; /* why the guest must be cut off; empty: it need not */

@@ -46,12 +46,6 @@ static void kill_socket(struct engine *engine, const struct control_message *mes
 		return;
 	}
 	/* The guest is told through its ring, then it may release what is gone. */
-	if (socket->state == SOCKET_STREAM) {
-		struct connection *connection = socket->connection;
-
-		stream_abort(&socket->stream, -ECONNRESET);
-		engine->transport->ops->notify(engine->transport, connection->port);
-	}
 	socket_close(engine, socket, message->value, &about);
 	releases_record(engine, &about, 1);
 	link_send(engine, CONTROL_KILLED, 0, message->number, NULL);

@@ -217,6 +217,13 @@ void socket_close(struct engine *engine, struct guest_socket *socket, uint32_t r
 		  struct flight_release *about)
 {
 	waits_end(socket);
+	/* The rings of a guest of Xen outlive us: whoever waits at one must not wait for ever. */
+	if (socket->state == SOCKET_STREAM) {
+		const struct connection *connection = socket->connection;
+
+		stream_abort(&socket->stream, -ECONNRESET);
+		engine->transport->ops->notify(engine->transport, connection->port);
+	}
 	*about = describe(socket, reason);
 	dispose(engine, socket);
 }

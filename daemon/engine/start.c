@@ -29,6 +29,7 @@ struct engine *engine_create(int control)
 	engine->control = control;
 	engine->supervised = true;
 	engine->doorbell = -1;
+	engine->journal_fd = -1;
 	engine->loop = loop_create();
 	engine->lingers = engine->loop ? linger_list_create(engine->loop) : NULL;
 	if (!engine->lingers) {
@@ -62,6 +63,8 @@ void engine_destroy(struct engine *engine)
 	if (engine->plugins)
 		plugin_registry_free(engine->plugins);
 	fd_close(&engine->doorbell);
+	journal_close(&engine->journal);
+	fd_close(&engine->journal_fd);
 	loop_destroy(engine->loop);
 	free(engine);
 }
@@ -102,8 +105,8 @@ static int open_queue(struct engine *engine, const int *fds, size_t count, struc
 {
 	int error;
 
-	if (count != 3)
-		return fault_set(fault, EPROTO, "START brought %zu descriptors, not 3", count);
+	if (count != 3 && count != 4)
+		return fault_set(fault, EPROTO, "START brought %zu descriptors, not 3 or 4", count);
 	engine->doorbell = fds[2];
 	error = audit_queue_open(&engine->queue, fds[0], fds[1], fds[2]);
 	if (!error)
@@ -115,11 +118,24 @@ static int open_queue(struct engine *engine, const int *fds, size_t count, struc
 	return 0;
 }
 
+/* The descriptor is kept: its lock says that an engine of this guest lives. */
+static int open_journal(struct engine *engine, int fd, struct fault *fault)
+{
+	int error = journal_open(&engine->journal, fd, engine->start.sockets);
+
+	engine->journal_fd = fd;
+	if (error)
+		return fault_set(fault, -error, "the journal can't be mapped: %s",
+				 strerror(-error));
+	return 0;
+}
+
 static int take_start(struct engine *engine, struct control_message *message, struct fault *fault)
 {
 	int fds[FDS_PER_MESSAGE] = {-1};
 	size_t count = 0;
 	ssize_t size = expect(engine, CONTROL_START, message, fds, &count);
+	int error;
 
 	if (size < 0)
 		return fault_set(fault, (int)-size, "no START from the supervisor: %s",
@@ -132,7 +148,10 @@ static int take_start(struct engine *engine, struct control_message *message, st
 	if (!engine->sockets)
 		return fault_set(fault, ENOMEM, "no memory for a table of %u sockets",
 				 engine->start.sockets);
-	return open_queue(engine, fds, count, fault);
+	error = open_queue(engine, fds, count, fault);
+	if (!error && count == 4)
+		error = open_journal(engine, fds[3], fault);
+	return error;
 }
 
 static void bell_rung(struct loop_source *source, uint32_t events)

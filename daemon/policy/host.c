@@ -271,7 +271,8 @@ int host_view_open(struct host_view **view, uint32_t guest_uid_first, uint32_t g
 	if (result < 0) {
 		host_view_close(made);
 		return fault_set(fault, -result,
-				 "the host's addresses and ports can not be read (netlink): %s",
+				 "the host's addresses and ports can not be read (netlink): %s; "
+				 "are the kernel modules inet_diag and tcp_diag there?",
 				 strerror(-result));
 	}
 	*view = made;

@@ -16,6 +16,13 @@ void command_ring_attach(struct command_ring *ring, struct command_page *page)
 	ring->rsp_published = 0;
 }
 
+void command_ring_adopt(struct command_ring *ring)
+{
+	ring->rsp_prod = shared_load(&ring->page->rsp_prod);
+	ring->req_cons = ring->rsp_prod;
+	ring->rsp_published = ring->rsp_prod;
+}
+
 int command_ring_take(struct command_ring *ring, struct wire_request *request)
 {
 	uint32_t req_prod = shared_load(&ring->page->req_prod);

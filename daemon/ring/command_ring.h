@@ -23,6 +23,11 @@ struct command_ring {
 
 /* Starts serving a page whose guest has initialised it (BACK_RING_INIT). The page is borrowed. */
 void command_ring_attach(struct command_ring *ring, struct command_page *page);
+/*
+ * Goes on with an attached ring after the last response that was shown, as BACK_RING_ATTACH does;
+ * the indexes are the guest's word until a caller that knows better sets them.
+ */
+void command_ring_adopt(struct command_ring *ring);
 
 /*
  * Copies the next request into *request. Returns 1, 0 if there is none, or -EPROTO if the guest

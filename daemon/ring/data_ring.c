@@ -152,6 +152,12 @@ void data_ring_out_end(struct data_ring *ring, int error)
 	end(&ring->indexes->out_error, &ring->out_ended, error);
 }
 
+void data_ring_reset(struct indexes_page *indexes, int error)
+{
+	__atomic_store_n(&indexes->in_error, error, __ATOMIC_RELEASE);
+	__atomic_store_n(&indexes->out_error, error, __ATOMIC_RELEASE);
+}
+
 void data_ring_names(struct data_ring *ring, const struct wire_names *names)
 {
 	volatile struct wire_names *shared = &ring->indexes->names;

@@ -67,6 +67,9 @@ bool data_ring_out_commit(struct data_ring *ring, size_t bytes);
 void data_ring_in_end(struct data_ring *ring, int error);
 void data_ring_out_end(struct data_ring *ring, int error);
 
+/* Ends both directions of a ring that is served by nobody, with a negative wire errno. */
+void data_ring_reset(struct indexes_page *indexes, int error);
+
 /* Writes the socket's names into the page (extension, see struct wire_names). */
 void data_ring_names(struct data_ring *ring, const struct wire_names *names);
 

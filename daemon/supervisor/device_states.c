@@ -8,6 +8,9 @@
  * The real order, as Linux' frontend does it: we publish (2), it writes ring and port (3), we map
  * them (4), it follows (4). The end: it writes 5, we let go and write 5, it writes 6, we do. A
  * frontend that starts anew goes to 1, or at once to 3, whatever we are in.
+ *
+ * A device may be connected and served by nobody: the daemon that did was killed, or the engine
+ * was. Frontends have no way to connect again, so a new engine goes on with the rings as they are.
  */
 #include "supervisor/device_states.h"
 
@@ -16,6 +19,7 @@ enum column {
 	NEW, /* 0, 1, 3, 7, 8 */
 	PUBLISHED,
 	SERVING,
+	ORPHANED, /* connected, but its engine is gone */
 	CLOSING,
 	CLOSED,
 	COLUMNS,
@@ -29,16 +33,16 @@ static const enum column columns[XENBUS_STATES] = {
 
 /* clang-format off */
 static const enum device_action actions[XENBUS_STATES][COLUMNS] = {
-	/* frontend                 NEW             PUBLISHED       SERVING         CLOSING        CLOSED */
-	[XENBUS_UNKNOWN]        = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE },
-	[XENBUS_INITIALISING]   = { DEVICE_PUBLISH, DEVICE_WAIT,    DEVICE_DETACH,  DEVICE_CLOSE,  DEVICE_HOLD },
-	[XENBUS_INIT_WAIT]      = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE },
-	[XENBUS_INITIALISED]    = { DEVICE_PUBLISH, DEVICE_ATTACH,  DEVICE_WAIT,    DEVICE_WAIT,   DEVICE_HOLD },
-	[XENBUS_CONNECTED]      = { DEVICE_PUBLISH, DEVICE_ATTACH,  DEVICE_WAIT,    DEVICE_WAIT,   DEVICE_WAIT },
-	[XENBUS_CLOSING]        = { DEVICE_DETACH,  DEVICE_DETACH,  DEVICE_DETACH,  DEVICE_WAIT,   DEVICE_WAIT },
-	[XENBUS_CLOSED]         = { DEVICE_CLOSE,   DEVICE_DETACH,  DEVICE_DETACH,  DEVICE_CLOSE,  DEVICE_WAIT },
-	[XENBUS_RECONFIGURING]  = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE },
-	[XENBUS_RECONFIGURED]   = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE },
+	/* frontend                 NEW             PUBLISHED       SERVING        ORPHANED       CLOSING        CLOSED */
+	[XENBUS_UNKNOWN]        = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE },
+	[XENBUS_INITIALISING]   = { DEVICE_PUBLISH, DEVICE_WAIT,    DEVICE_DETACH, DEVICE_DETACH, DEVICE_CLOSE,  DEVICE_HOLD },
+	[XENBUS_INIT_WAIT]      = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE },
+	[XENBUS_INITIALISED]    = { DEVICE_PUBLISH, DEVICE_ATTACH,  DEVICE_WAIT,   DEVICE_ADOPT,  DEVICE_WAIT,   DEVICE_HOLD },
+	[XENBUS_CONNECTED]      = { DEVICE_PUBLISH, DEVICE_ATTACH,  DEVICE_WAIT,   DEVICE_ADOPT,  DEVICE_WAIT,   DEVICE_WAIT },
+	[XENBUS_CLOSING]        = { DEVICE_DETACH,  DEVICE_DETACH,  DEVICE_DETACH, DEVICE_DETACH, DEVICE_WAIT,   DEVICE_WAIT },
+	[XENBUS_CLOSED]         = { DEVICE_CLOSE,   DEVICE_DETACH,  DEVICE_DETACH, DEVICE_DETACH, DEVICE_CLOSE,  DEVICE_WAIT },
+	[XENBUS_RECONFIGURING]  = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE },
+	[XENBUS_RECONFIGURED]   = { DEVICE_IGNORE,  DEVICE_IGNORE,  DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE, DEVICE_IGNORE },
 };
 
 /* The toolstack wants the device gone: the frontend is not asked. */
@@ -46,15 +50,19 @@ static const enum device_action offline_actions[COLUMNS] = {
 	[NEW] = DEVICE_CLOSE,
 	[PUBLISHED] = DEVICE_DETACH,
 	[SERVING] = DEVICE_DETACH,
+	[ORPHANED] = DEVICE_DETACH,
 	[CLOSING] = DEVICE_CLOSE,
 	[CLOSED] = DEVICE_WAIT,
 };
 /* clang-format on */
 
-enum device_action device_action(enum xenbus_state frontend, enum xenbus_state backend, bool online)
+enum device_action device_action(enum xenbus_state frontend, enum xenbus_state backend, bool online,
+				 bool served)
 {
 	enum column column = backend < XENBUS_STATES ? columns[backend] : NEW;
 
+	if (column == SERVING && !served)
+		column = ORPHANED;
 	if (!online)
 		return offline_actions[column];
 	return actions[frontend < XENBUS_STATES ? frontend : XENBUS_UNKNOWN][column];

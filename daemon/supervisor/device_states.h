@@ -13,13 +13,17 @@ enum device_action {
 	DEVICE_PUBLISH, /* write what we offer and state 2, start an engine */
 	DEVICE_HOLD,    /* the same after a pause: the frontend comes back */
 	DEVICE_ATTACH,  /* read ring and port, have the engine serve them, then state 4 */
+	DEVICE_ADOPT,   /* start an engine that goes on with what a former one served */
 	DEVICE_DETACH,  /* end the engine, then state 5 */
 	DEVICE_CLOSE,   /* no engine is left: state 6 */
 };
 
-/* The action for a device; states beyond the last count as UNKNOWN. */
-enum device_action device_action(enum xenbus_state frontend, enum xenbus_state backend,
-				 bool online);
+/*
+ * The action for a device; states beyond the last count as UNKNOWN. served: an engine of ours has
+ * attached to its rings.
+ */
+enum device_action device_action(enum xenbus_state frontend, enum xenbus_state backend, bool online,
+				 bool served);
 
 const char *xenbus_state_name(enum xenbus_state state);
 

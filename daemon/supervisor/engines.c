@@ -198,9 +198,9 @@ static void fill_start(const struct engine *engine, struct control_start *start)
 	snprintf(start->plugin_dir, sizeof(start->plugin_dir), "%s", engines->plugin_dir);
 }
 
-static int send_start(struct engine *engine, int memfd, int doorbell)
+static int send_start(struct engine *engine, int memfd, int doorbell, int journal)
 {
-	const int fds[] = {memfd, writer_doorbell(engine->engines->writer), doorbell};
+	const int fds[] = {memfd, writer_doorbell(engine->engines->writer), doorbell, journal};
 	struct {
 		uint32_t kind;
 		uint32_t value;
@@ -212,7 +212,7 @@ static int send_start(struct engine *engine, int memfd, int doorbell)
 			       offsetof(__typeof__(message), start),
 		       "the same layout, without the room for texts");
 	fill_start(engine, &message.start);
-	return fd_send(engine->socket, &message, sizeof(message), fds, 3);
+	return fd_send(engine->socket, &message, sizeof(message), fds, journal < 0 ? 3 : 4);
 }
 
 static int send_transport(struct engine *engine, struct device *device)
@@ -225,7 +225,8 @@ static int send_transport(struct engine *engine, struct device *device)
 }
 
 /* Makes the queue, tells the writer of it, and sends everything that an engine needs to begin. */
-static int equip(struct engine *engine, struct device *device, const struct policy_source *policy)
+static int equip(struct engine *engine, struct device *device, const struct policy_source *policy,
+		 int journal)
 {
 	struct audit_identity identity = {.domid = engine->guest.domid};
 	autoclose int memfd = -1;
@@ -238,7 +239,7 @@ static int equip(struct engine *engine, struct device *device, const struct poli
 	memfd = audit_queue_create(&identity);
 	if (memfd < 0 || doorbell < 0)
 		return memfd < 0 ? memfd : -EMFILE;
-	error = send_start(engine, memfd, doorbell);
+	error = send_start(engine, memfd, doorbell, journal);
 	if (!error)
 		error = send_transport(engine, device);
 	if (!error)
@@ -262,7 +263,8 @@ static int open_socket(struct engine *engine, int *other)
 	return error;
 }
 
-static int launch(struct engine *engine, struct device *device, const struct policy_source *policy)
+static int launch(struct engine *engine, struct device *device, const struct policy_source *policy,
+		  int journal)
 {
 	autoclose int other = -1;
 	int error = open_socket(engine, &other);
@@ -273,7 +275,7 @@ static int launch(struct engine *engine, struct device *device, const struct pol
 	    (ssize_t)sizeof(engine->queue_id))
 		return -EIO;
 	/* Everything lies in the socket before the process is there to read it. */
-	error = equip(engine, device, policy);
+	error = equip(engine, device, policy, journal);
 	if (error)
 		return error;
 	error = spawn(engine, other);
@@ -283,8 +285,8 @@ static int launch(struct engine *engine, struct device *device, const struct pol
 }
 
 int engine_begin(struct engines *engines, struct engine **made, struct device *device,
-		 const struct policy_source *policy, const struct engine_calls *calls, void *owner,
-		 struct fault *fault)
+		 const struct policy_source *policy, int journal, const struct engine_calls *calls,
+		 void *owner, struct fault *fault)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
 	int error;
@@ -310,7 +312,7 @@ int engine_begin(struct engines *engines, struct engine **made, struct device *d
 	engine->next = engines->list;
 	engines->list = engine;
 	engines->count++;
-	error = launch(engine, device, policy);
+	error = launch(engine, device, policy, journal);
 	if (error) {
 		free_engine(engine);
 		return fault_set(fault, -error, "cannot start an engine: %s", strerror(-error));

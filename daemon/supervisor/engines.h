@@ -49,12 +49,12 @@ void engines_kill_all(struct engines *engines);
 void engines_close(struct engines *engines);
 
 /*
- * Starts an engine for device with its policy (NULL: deny all). The first call is ready() or
- * failed(). Returns 0 and *made, or -errno with *fault.
+ * Starts an engine for device with its policy (NULL: deny all) and its journal (-1: none;
+ * borrowed). The first call is ready() or failed(). Returns 0 and *made, or -errno with *fault.
  */
 int engine_begin(struct engines *engines, struct engine **made, struct device *device,
-		 const struct policy_source *policy, const struct engine_calls *calls, void *owner,
-		 struct fault *fault);
+		 const struct policy_source *policy, int journal, const struct engine_calls *calls,
+		 void *owner, struct fault *fault);
 /* To an engine that is READY. */
 int engine_serve(struct engine *engine, const struct control_attach *attach);
 /* Gives it another policy; policy_taken() follows. */

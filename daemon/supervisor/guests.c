@@ -11,19 +11,18 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
+#include "supervisor/admission.h"
 #include "supervisor/device_states.h"
+#include "supervisor/journals.h"
 #include "supervisor/names.h"
 
 #define STEPS_MAX 8u /* more than any way through the table */
 
-/* Queues of engines that have ended, while records can't be stored: each holds memory. */
-#define BACKLOG_MAX 64u
-
-#define REFUSALS_PER_S 5u /* events of refused guests that are stored: anybody can cause them */
-
 static const struct engine_calls engine_calls;
 
 static void step(struct guest *guest);
+static void try_later(struct guest *guest, uint64_t from_now_ns);
 
 static void write_state(struct guest *guest, enum xenbus_state state)
 {
@@ -115,6 +114,37 @@ static const struct policy_source *match_policy(struct guest *guest)
 	return source;
 }
 
+static void begin(struct guest *guest, int journal)
+{
+	struct fault fault = {.text = ""};
+
+	if (engine_begin(guest->guests->engines, &guest->engine, guest->device, match_policy(guest),
+			 journal, &engine_calls, guest, &fault))
+		give_up(guest, fault.text);
+}
+
+/* Opens the journal of a guest that needs one, -1 otherwise. Returns whether it can go on. */
+static bool take_journal(struct guest *guest, bool fresh, int *journal)
+{
+	const struct guests *guests = guest->guests;
+
+	*journal = -1;
+	if (!guest->device->lasting)
+		return true;
+	*journal = journals_open(guests->runtime_dir, guest->device->guest.domid,
+				 guests->config->sockets, fresh);
+	if (*journal == -EWOULDBLOCK) {
+		try_later(guest, GUEST_ADOPT_NS);
+		return false;
+	}
+	if (*journal < 0)
+		log_warning(guests->log,
+			    "guest %s: no journal in %s: %s; if its engine is killed, its calls "
+			    "are not answered",
+			    guest->device->guest.name, guests->runtime_dir, strerror(-*journal));
+	return true;
+}
+
 static void publish(struct guest *guest)
 {
 	static const struct device_node nodes[] = {
@@ -126,9 +156,11 @@ static void publish(struct guest *guest)
 		{"state", "2"},
 	};
 	struct device *device = guest->device;
-	struct fault fault = {.text = ""};
+	autoclose int journal = -1;
 	int error;
 
+	if (!take_journal(guest, true, &journal))
+		return;
 	error = device->host->ops->write(device, nodes, sizeof(nodes) / sizeof(nodes[0]));
 	if (error) {
 		give_up(guest, "its xenstore nodes cannot be written");
@@ -136,36 +168,45 @@ static void publish(struct guest *guest)
 	}
 	device->backend = XENBUS_INIT_WAIT;
 	/* The engine starts now, while the frontend sets up its ring. */
-	error = engine_begin(guest->guests->engines, &guest->engine, device, match_policy(guest),
-			     &engine_calls, guest, &fault);
-	if (error)
-		give_up(guest, fault.text);
+	begin(guest, journal);
 }
 
+static enum device_action action_for(const struct guest *guest)
+{
+	const struct device *device = guest->device;
+
+	return device_action(device->frontend, device->backend, device->online, guest->attached);
+}
+
+/* A pause is over: whoever is to be served gets an engine. */
 static void hold_over(struct loop_timer *timer)
 {
 	struct guest *guest = timer->owner;
 
-	if (device_action(guest->device->frontend, guest->device->backend, guest->device->online) !=
-	    DEVICE_HOLD)
-		return;
-	publish(guest);
+	if (action_for(guest) == DEVICE_HOLD ||
+	    (guest->device->backend == XENBUS_INIT_WAIT && !guest->engine))
+		publish(guest);
 	step(guest);
 }
 
-static void hold(struct guest *guest)
+static void try_later(struct guest *guest, uint64_t from_now_ns)
 {
-	uint64_t now_ns = clock_monotonic_ns();
+	loop_arm(guest->guests->loop, &guest->hold, clock_monotonic_ns() + from_now_ns, hold_over,
+		 guest);
+}
 
+/* Pauses for first_ns, and longer each time if this happens again and again. */
+static void hold(struct guest *guest, uint64_t first_ns)
+{
 	if (guest->hold.heap_slot)
 		return;
-	if (guest->connected_ns && now_ns - guest->connected_ns > GUEST_HOLD_MAX_NS)
+	if (guest->connected_ns && clock_monotonic_ns() - guest->connected_ns > GUEST_HOLD_MAX_NS)
 		guest->hold_ns = 0;
-	guest->hold_ns = guest->hold_ns ? guest->hold_ns * 2 : GUEST_HOLD_FIRST_NS;
+	guest->hold_ns = guest->hold_ns ? guest->hold_ns * 2 : first_ns;
 	if (guest->hold_ns > GUEST_HOLD_MAX_NS)
 		guest->hold_ns = GUEST_HOLD_MAX_NS;
 	guest->connected_ns = 0;
-	loop_arm(guest->guests->loop, &guest->hold, now_ns + guest->hold_ns, hold_over, guest);
+	try_later(guest, guest->hold_ns);
 }
 
 /* Reads a number of the frontend's; *value is absent if the node is. Returns 0 or -errno. */
@@ -224,8 +265,21 @@ static void attach(struct guest *guest)
 		cut_off(guest, wrong);
 		return;
 	}
+	where.adopt = guest->adopting;
 	if (engine_serve(guest->engine, &where))
 		engine_kill(guest->engine, "did not read its orders and was killed");
+}
+
+/* Starts an engine for rings that another one served, and attaches it when it is ready. */
+static void adopt(struct guest *guest)
+{
+	autoclose int journal = -1;
+
+	if (!guest->engine && !guest->hold.heap_slot && take_journal(guest, false, &journal)) {
+		guest->adopting = true;
+		begin(guest, journal);
+	}
+	attach(guest);
 }
 
 static void detach(struct guest *guest)
@@ -255,10 +309,13 @@ static bool act(struct guest *guest, enum device_action action)
 		publish(guest);
 		break;
 	case DEVICE_HOLD:
-		hold(guest);
+		hold(guest, GUEST_HOLD_FIRST_NS);
 		return false;
 	case DEVICE_ATTACH:
 		attach(guest);
+		return false;
+	case DEVICE_ADOPT:
+		adopt(guest);
 		return false;
 	case DEVICE_DETACH:
 		detach(guest);
@@ -273,9 +330,7 @@ static bool act(struct guest *guest, enum device_action action)
 static void step(struct guest *guest)
 {
 	for (unsigned int i = 0; i < STEPS_MAX && !guest->dropped; i++) {
-		const struct device *device = guest->device;
-
-		if (!act(guest, device_action(device->frontend, device->backend, device->online)))
+		if (!act(guest, action_for(guest)))
 			return;
 	}
 }
@@ -293,14 +348,16 @@ static void engine_attached(void *owner)
 	struct guest *guest = owner;
 	struct guests *guests = guest->guests;
 	const char *name = guest->device->guest.name;
+	const char *policy = guest->policy[0] ? guest->policy : "none: every call is denied";
+	const char *how = guest->adopting ? "taken over, its connections were reset" : "attached";
 
 	guest->connected_ns = clock_monotonic_ns();
 	guest->attached = true;
 	write_state(guest, XENBUS_CONNECTED);
-	log_info(guests->log, "guest %s: attached, policy %s", name,
-		 guest->policy[0] ? guest->policy : "none: every call is denied");
+	log_info(guests->log, "guest %s: %s, policy %s", name, how, policy);
 	writer_event(guests->writer, AUDIT_EVENT_GUEST_ATTACHED, name, guest->device->uid,
-		     "policy %s", guest->policy[0] ? guest->policy : "none: every call is denied");
+		     "%s, policy %s", how, policy);
+	guest->adopting = false;
 	step(guest);
 }
 
@@ -335,7 +392,13 @@ static void engine_ended(void *owner, const char *text)
 	struct guest *guest = owner;
 
 	guest->engine = NULL; /* freed by who calls us */
-	guest_drop(guest, AUDIT_CLOSE_CUT_OFF, text);
+	if (!guest->device->lasting || guest->dropped) {
+		guest_drop(guest, AUDIT_CLOSE_CUT_OFF, text);
+		return;
+	}
+	/* The next one goes on with its rings. */
+	note_detached(guest, text);
+	hold(guest, GUEST_ADOPT_NS);
 }
 
 static void engine_policy_taken(void *owner, int error, const char *text)
@@ -383,14 +446,6 @@ static void added(void *context, struct device *device)
 	device->owner = guest;
 	guests->list = guest;
 	guests->count++;
-	if (device->backend == XENBUS_CONNECTED)
-		/* Its rings were served by somebody who is gone; see "daemon restart" of the
-		 * protocol: only a new device helps.
-		 */
-		log_warning(guests->log,
-			    "guest %s: was attached to another daemon; detach and "
-			    "attach its device",
-			    device->guest.name);
 	step(guest);
 }
 
@@ -424,63 +479,10 @@ static void removed(void *context, struct device *device)
 		return;
 	note_detached(guest, guest->dropped ? "its device was taken away" : "the guest is gone");
 	leave_engine(guest, AUDIT_CLOSE_GUEST_GONE);
+	if (device->lasting)
+		journals_remove(guest->guests->runtime_dir, device->guest.domid);
 	device->owner = NULL;
 	free_guest(guest);
-}
-
-/*
- * Stores and logs a refusal. Anybody who may connect can be refused, as often as he likes, so only
- * some of a second's are stored.
- */
-static void note_refusal(struct guests *guests, uint32_t uid, const char *name, const char *why)
-{
-	uint64_t now_ns = clock_monotonic_ns();
-
-	guests->refused++;
-	if (now_ns - guests->refusals_ns > NS_PER_S) {
-		guests->refusals_ns = now_ns;
-		guests->refusals = 0;
-	}
-	if (guests->refusals++ >= REFUSALS_PER_S)
-		return;
-	log_warning(guests->log, "refused: %s", why);
-	writer_event(guests->writer, AUDIT_EVENT_GUEST_REFUSED, name, uid, "%s", why);
-}
-
-static bool name_is_free(const struct guests *guests, const char *name)
-{
-	for (const struct guest *guest = guests->list; guest; guest = guest->next) {
-		if (strcmp(guest->device->guest.name, name) == 0)
-			return false;
-	}
-	return true;
-}
-
-static bool may_attach(void *context, uint32_t uid, const char *name, struct fault *fault)
-{
-	struct guests *guests = context;
-	bool valid = name_is_guest(name);
-	bool permitted = false;
-
-	if (!valid)
-		fault_set(fault, EINVAL,
-			  "not a guest's name: a letter or digit was expected, then at most 62 "
-			  "letters, digits, '.', '_' or '-'");
-	else if (guests->stopping)
-		fault_set(fault, ESHUTDOWN, "the daemon is stopping");
-	else if (writer_queues(guests->writer) > guests->engines->count + BACKLOG_MAX)
-		fault_set(fault, EAGAIN,
-			  "too many records of former guests wait to be stored: see the audit "
-			  "writer's trouble in pvcallsctl status");
-	else if (!name_is_free(guests, name))
-		fault_set(fault, EEXIST,
-			  "guest '%s' is attached already: choose another name, or end that guest",
-			  name);
-	else
-		permitted = config_permits_guest(guests->config, uid, name, fault);
-	if (!permitted)
-		note_refusal(guests, uid, valid ? name : NULL, fault->text);
-	return permitted;
 }
 
 static void trouble(void *context, const char *text)
@@ -502,7 +504,7 @@ void guests_events(struct guests *guests, struct device_events *events)
 		.changed = changed,
 		.removed = removed,
 		.trouble = trouble,
-		.may_attach = may_attach,
+		.may_attach = guest_may_attach,
 		.context = guests,
 	};
 }

@@ -21,8 +21,9 @@
 #define GUEST_FEATURE_NAMES  "1"
 #define GUEST_FEATURE_CANCEL "1"
 
-#define GUEST_HOLD_FIRST_NS (1 * NS_PER_S)  /* before a frontend that comes back is served */
-#define GUEST_HOLD_MAX_NS   (60 * NS_PER_S) /* and it doubles; so long a connection resets it */
+#define GUEST_HOLD_FIRST_NS (1 * NS_PER_S)    /* before a frontend that comes back is served */
+#define GUEST_ADOPT_NS      (100 * NS_PER_MS) /* before a new engine takes a guest's rings over */
+#define GUEST_HOLD_MAX_NS   (60 * NS_PER_S)   /* and it doubles; so long a connection resets it */
 
 #define GUEST_POLICY_PATH 256
 
@@ -34,6 +35,7 @@ struct guest {
 	struct engine *engine; /* NULL: none is needed now */
 	bool attached;         /* an event GUEST_ATTACHED was stored, and none that ends it */
 	bool attach_wanted;    /* ATTACH as soon as the engine is ready */
+	bool adopting;         /* its engine goes on with rings that another one served */
 	bool dropped;          /* its device is being taken away: nothing more is done */
 	bool policy_stale;     /* the last policy sent to it was refused */
 	struct loop_timer hold;
@@ -52,6 +54,7 @@ struct guests {
 	struct writer *writer;
 	const struct config *config;
 	const struct policies *policies;
+	const char *runtime_dir;
 	/* Told of each answer to guest_policy(); may be NULL. */
 	void (*policy_taken)(void *owner, struct guest *guest, int error, const char *text);
 	void (*gone)(void *owner, struct guest *guest); /* before it is freed; may be NULL */

@@ -249,6 +249,7 @@ static enum exit_status prepare_engines(struct supervisor *supervisor)
 		.writer = supervisor->writer,
 		.config = &supervisor->config,
 		.policies = &supervisor->policies,
+		.runtime_dir = supervisor->directories.runtime,
 		.policy_taken = reload_policy_taken,
 		.gone = reload_guest_gone,
 		.owner = &supervisor->reload,

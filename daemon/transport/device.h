@@ -47,6 +47,7 @@ struct device {
 		frontend; /* as last read; any number a guest wrote that is none: UNKNOWN */
 	enum xenbus_state backend; /* as last written by us */
 	bool online;               /* false: the toolstack wants the device gone */
+	bool lasting; /* its rings outlive an engine: another one can go on with them */
 	void *owner;               /* the supervisor's */
 };
 

@@ -118,6 +118,7 @@ static void add(struct xen_host *host, const struct xen_snapshot *snapshot)
 	device->device.guest = snapshot->guest;
 	name_guest(&device->device.guest);
 	device->device.backend = snapshot->backend;
+	device->device.lasting = true;
 	take_nodes(device, snapshot);
 	device->next = host->devices;
 	host->devices = device;

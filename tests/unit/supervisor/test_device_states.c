@@ -70,8 +70,9 @@ static void every_combination(void **state)
 	(void)state;
 	for (int frontend = 0; frontend < XENBUS_STATES; frontend++) {
 		for (int backend = 0; backend < XENBUS_STATES; backend++) {
-			enum device_action action = device_action((enum xenbus_state)frontend,
-								  (enum xenbus_state)backend, true);
+			enum device_action action =
+				device_action((enum xenbus_state)frontend,
+					      (enum xenbus_state)backend, true, true);
 
 			if (action !=
 			    expect((enum xenbus_state)frontend, (enum xenbus_state)backend))
@@ -86,8 +87,26 @@ static void offline_always_ends(void **state)
 	for (int frontend = 0; frontend < XENBUS_STATES; frontend++) {
 		for (int backend = 0; backend < XENBUS_STATES; backend++)
 			assert_int_equal(device_action((enum xenbus_state)frontend,
-						       (enum xenbus_state)backend, false),
+						       (enum xenbus_state)backend, false, true),
 					 leave((enum xenbus_state)backend));
+	}
+}
+
+/* Connected and served by nobody: taken over if the frontend is still there, closed otherwise. */
+static void orphans(void **state)
+{
+	(void)state;
+	for (int frontend = 0; frontend < XENBUS_STATES; frontend++) {
+		enum xenbus_state there = (enum xenbus_state)frontend;
+		enum device_action action = device_action(there, XENBUS_CONNECTED, true, false);
+
+		if (there == XENBUS_INITIALISED || there == XENBUS_CONNECTED)
+			assert_int_equal(action, DEVICE_ADOPT);
+		else
+			assert_int_equal(action,
+					 device_action(there, XENBUS_CONNECTED, true, true));
+		assert_int_equal(device_action(there, XENBUS_CONNECTED, false, false),
+				 DEVICE_DETACH);
 	}
 }
 
@@ -99,8 +118,9 @@ static void states_that_do_not_exist(void **state)
 	for (int i = 0; i < 3; i++) {
 		enum xenbus_state none = (enum xenbus_state)beyond[i];
 
-		assert_int_equal(device_action(none, XENBUS_CONNECTED, true), DEVICE_IGNORE);
-		assert_int_equal(device_action(XENBUS_INITIALISING, none, true), DEVICE_PUBLISH);
+		assert_int_equal(device_action(none, XENBUS_CONNECTED, true, true), DEVICE_IGNORE);
+		assert_int_equal(device_action(XENBUS_INITIALISING, none, true, true),
+				 DEVICE_PUBLISH);
 		assert_string_equal(xenbus_state_name(none), "unknown");
 	}
 }
@@ -113,6 +133,7 @@ static enum xenbus_state after(enum device_action action, enum xenbus_state back
 	case DEVICE_HOLD:
 		return XENBUS_INIT_WAIT;
 	case DEVICE_ATTACH:
+	case DEVICE_ADOPT:
 		return XENBUS_CONNECTED;
 	case DEVICE_DETACH:
 		return XENBUS_CLOSING;
@@ -138,9 +159,9 @@ static void no_circles(void **state)
 			for (; backend != before; steps++) {
 				assert_true(steps < 8);
 				before = backend;
-				backend = after(
-					device_action((enum xenbus_state)frontend, backend, true),
-					backend);
+				backend = after(device_action((enum xenbus_state)frontend, backend,
+							      true, true),
+						backend);
 			}
 		}
 	}
@@ -149,9 +170,8 @@ static void no_circles(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_combination),
-		cmocka_unit_test(offline_always_ends),
-		cmocka_unit_test(states_that_do_not_exist),
+		cmocka_unit_test(every_combination), cmocka_unit_test(offline_always_ends),
+		cmocka_unit_test(orphans),           cmocka_unit_test(states_that_do_not_exist),
 		cmocka_unit_test(no_circles),
 	};
 
