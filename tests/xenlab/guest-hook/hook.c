@@ -8,6 +8,7 @@
 #include <linux/net.h>
 #include <net/sock.h>
 
+#include "rogue.h"
 #include "socket.h"
 
 static const struct net_proto_family *original;
@@ -82,7 +83,10 @@ static int __init hook_init(void)
 	sock_unregister(PF_INET);
 	error = sock_register(&hook_family);
 	if (!error)
+		error = rogue_init();
+	if (!error)
 		return 0;
+	sock_unregister(PF_INET);
 	if (original)
 		sock_register(original);
 	session_unregister();
@@ -94,6 +98,7 @@ out_sockets:
 /* Not reached while a socket of ours exists: each one holds the module. */
 static void __exit hook_exit(void)
 {
+	rogue_exit();
 	sock_unregister(PF_INET);
 	sock_register(original);
 	session_unregister();

@@ -56,8 +56,8 @@ void options_init(struct hook_socket *socket)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(remembered); i++)
-		socket->option[i] = remembered[i].initial;
-	strscpy(socket->congestion, "cubic", sizeof(socket->congestion));
+		socket->told.option[i] = remembered[i].initial;
+	strscpy(socket->told.congestion, "cubic", sizeof(socket->told.congestion));
 }
 
 void options_inherit(struct hook_socket *socket, const struct hook_socket *listener)
@@ -65,8 +65,7 @@ void options_inherit(struct hook_socket *socket, const struct hook_socket *liste
 	const struct sock *from = &listener->sk;
 	struct sock *to = &socket->sk;
 
-	memcpy(socket->option, listener->option, sizeof(socket->option));
-	memcpy(socket->congestion, listener->congestion, sizeof(socket->congestion));
+	socket->told = listener->told;
 	to->sk_rcvtimeo = from->sk_rcvtimeo;
 	to->sk_sndtimeo = from->sk_sndtimeo;
 	to->sk_rcvbuf = from->sk_rcvbuf;
@@ -80,13 +79,13 @@ void options_inherit(struct hook_socket *socket, const struct hook_socket *liste
 /* Any name will do: which algorithms the backend's host has is its own affair. */
 static int set_congestion(struct hook_socket *socket, sockptr_t value, unsigned int length)
 {
-	char name[sizeof(socket->congestion)] = "";
+	char name[sizeof(socket->told.congestion)] = "";
 
 	if (!length)
 		return -EINVAL;
 	if (copy_from_sockptr(name, value, min_t(unsigned int, length, sizeof(name) - 1)))
 		return -EFAULT;
-	strscpy(socket->congestion, name, sizeof(socket->congestion));
+	strscpy(socket->told.congestion, name, sizeof(socket->told.congestion));
 	return 0;
 }
 
@@ -113,7 +112,7 @@ int socket_setsockopt(struct socket *sock, int level, int option, sockptr_t valu
 	} else {
 		return -EINVAL;
 	}
-	socket->option[i] = number;
+	socket->told.option[i] = number;
 	return 0;
 }
 
@@ -150,7 +149,8 @@ int socket_getsockopt(struct socket *sock, int level, int option, char __user *v
 	int i;
 
 	if (level == IPPROTO_TCP && option == TCP_CONGESTION)
-		return give(socket->congestion, sizeof(socket->congestion), value, length);
+		return give(socket->told.congestion, sizeof(socket->told.congestion), value,
+			    length);
 	if (level == IPPROTO_TCP && option == TCP_INFO)
 		return give_info(socket, value, length);
 	/* sshd looks for source routing: there is none. */
@@ -159,5 +159,5 @@ int socket_getsockopt(struct socket *sock, int level, int option, char __user *v
 	i = find(level, option);
 	if (i < 0)
 		return i;
-	return give(&socket->option[i], sizeof(int), value, length);
+	return give(&socket->told.option[i], sizeof(int), value, length);
 }

@@ -144,6 +144,7 @@ static struct data_ring *ring_new(const struct session_peer *peer, unsigned int 
 	ring->size = XEN_FLEX_RING_SIZE(order);
 	ring->generation = peer->generation;
 	ring->domid = peer->domid;
+	ring->terse = peer->names;
 	ring->shared = (void *)__get_free_page(gfp);
 	ring->in = alloc_pages_exact(PAGE_SIZE << order, gfp);
 	if (!ring->shared || !ring->in || grant(ring) || open_port(ring)) {
@@ -275,16 +276,20 @@ ssize_t ring_read(struct data_ring *ring, struct iov_iter *to, size_t length, bo
 	virt_mb();
 	WRITE_ONCE(ring->in_cons, before + copied);
 	WRITE_ONCE(ring->shared->in_cons, ring->in_cons);
-	/* The backend waits for room only if it had seen the ring full before this read. */
 	virt_mb();
-	if (READ_ONCE(ring->shared->in_prod) - before >= ring->size)
+	/*
+	 * Ours waits for room only if it had seen the ring full before this read. Linux's goes to
+	 * sleep after it has filled the room that it had seen, and wants to be told of each read.
+	 */
+	if (!ring->terse || READ_ONCE(ring->shared->in_prod) - before >= ring->size)
 		ring_notify(ring);
 	return copied ?: -EFAULT;
 }
 
 ssize_t ring_write(struct data_ring *ring, struct iov_iter *from, size_t length)
 {
-	u32 start = ring->out_prod & (ring->size - 1);
+	u32 before = ring->out_prod;
+	u32 start = before & (ring->size - 1);
 	u32 bytes = min_t(size_t, ring_room(ring), length);
 	size_t first, copied;
 
@@ -300,12 +305,14 @@ ssize_t ring_write(struct data_ring *ring, struct iov_iter *from, size_t length)
 		return -EFAULT;
 	/* bytes, then index */
 	virt_wmb();
-	WRITE_ONCE(ring->out_prod, ring->out_prod + copied);
+	WRITE_ONCE(ring->out_prod, before + copied);
 	WRITE_ONCE(ring->shared->out_prod, ring->out_prod);
+	virt_mb();
 	/*
-	 * Always: Linux's backend looks at out_prod without a barrier after it has written
-	 * out_cons, so that it could miss these bytes if it were not told.
+	 * Ours waits for bytes only if it had taken all before these. Linux's looks at out_prod
+	 * without a barrier after it has written out_cons, and could miss these if it weren't told.
 	 */
-	ring_notify(ring);
+	if (!ring->terse || READ_ONCE(ring->shared->out_cons) == before)
+		ring_notify(ring);
 	return copied;
 }

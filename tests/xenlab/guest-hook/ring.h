@@ -32,6 +32,7 @@ struct data_ring {
 	unsigned int order;
 	unsigned int generation;
 	domid_t domid;
+	bool terse; /* the backend needs no event for a read or write that it can't wait for */
 	evtchn_port_t port;
 	int irq;
 	spinlock_t lock; /* of owner, which the interrupt looks at */

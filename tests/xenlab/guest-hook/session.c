@@ -239,6 +239,7 @@ static int session_begin(struct xenbus_device *dev)
 {
 	bool names = backend_has(dev, "feature-names");
 	bool cancel = backend_has(dev, "feature-cancel");
+	unsigned int order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
 	struct pvcalls_bedata *bedata;
 	unsigned long flags;
 	int error = write_features(dev, names, cancel);
@@ -253,7 +254,7 @@ static int session_begin(struct xenbus_device *dev)
 	spin_lock_irqsave(&session.lock, flags);
 	session.bedata = bedata;
 	session.domid = dev->otherend_id;
-	session.order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
+	session.order_max = order_max;
 	session.names = names;
 	session.cancel = cancel;
 	session.lost_slots = 0;

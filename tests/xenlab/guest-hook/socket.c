@@ -23,6 +23,9 @@ static struct proto hook_proto = {
 	.name = "PVCALLS-HOOK",
 	.owner = THIS_MODULE,
 	.obj_size = sizeof(struct hook_socket),
+	/* What is copied to programs as it stands: nothing else of a slab may be. */
+	.useroffset = offsetof(struct hook_socket, told),
+	.usersize = sizeof_field(struct hook_socket, told),
 };
 
 static LIST_HEAD(sockets);
@@ -613,6 +616,19 @@ void sockets_lost(void)
 	{
 		if (socket->id)
 			socket_lost(&socket->sk);
+	}
+	spin_unlock_bh(&sockets_lock);
+}
+
+void sockets_each_ring(void (*what)(struct data_ring *ring, void *context), void *context)
+{
+	struct hook_socket *socket;
+
+	spin_lock_bh(&sockets_lock);
+	list_for_each_entry(socket, &sockets, node)
+	{
+		if (socket->sk.sk_state == TCP_ESTABLISHED && !sock_flag(&socket->sk, SOCK_DEAD))
+			what(socket->ring, context);
 	}
 	spin_unlock_bh(&sockets_lock);
 }

@@ -64,8 +64,10 @@ struct hook_socket {
 	spinlock_t accept_lock;
 	struct accepting *accepting;
 
-	int option[SOCKET_OPTIONS];
-	char congestion[16];
+	struct {
+		int option[SOCKET_OPTIONS];
+		char congestion[16];
+	} told; /* by the program, and told back to it */
 };
 
 static inline struct hook_socket *hook_socket(const struct sock *sk)
@@ -86,6 +88,8 @@ void socket_established(struct hook_socket *socket);
 void socket_disconnect(struct hook_socket *socket);
 void socket_wake(struct sock *sk, __poll_t what);
 u64 socket_new_id(void);
+/* For the rogue. */
+void sockets_each_ring(void (*what)(struct data_ring *ring, void *context), void *context);
 void socket_clean(struct work_struct *work);
 int sockets_init(void);
 void sockets_exit(void);
