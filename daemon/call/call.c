@@ -71,7 +71,13 @@ static int decode_accept(struct call *call, const struct wire_request *request)
 	return 0;
 }
 
-/* RELEASE's `reuse` is a hint that Linux frontends leave uninitialised: it is ignored. */
+/* A hint, and Linux frontends leave it uninitialised: see engine/parking.h. */
+static int decode_release(struct call *call, const struct wire_request *request)
+{
+	call->reuse = request->u.release.reuse == 1;
+	return 0;
+}
+
 static int decode_id_only(struct call *call, const struct wire_request *request)
 {
 	(void)call;
@@ -91,7 +97,7 @@ const struct call_operation call_operations[PVCALLS_OP_COUNT + 1] = {
 	/*                     name       decode          names_endpoint default_allows always_runs */
 	[PVCALLS_OP_SOCKET]  = {"socket",  decode_socket,  false, true,  false},
 	[PVCALLS_OP_CONNECT] = {"connect", decode_connect, true,  false, false},
-	[PVCALLS_OP_RELEASE] = {"release", decode_id_only, false, true,  true},
+	[PVCALLS_OP_RELEASE] = {"release", decode_release, false, true,  true},
 	[PVCALLS_OP_BIND]    = {"bind",    decode_bind,    true,  false, false},
 	[PVCALLS_OP_LISTEN]  = {"listen",  decode_listen,  false, false, false},
 	[PVCALLS_OP_ACCEPT]  = {"accept",  decode_accept,  false, false, false},

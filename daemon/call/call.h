@@ -44,6 +44,7 @@ struct call {
 	uint32_t ref;     /* connect, accept: grant of the indexes page */
 	uint32_t evtchn;  /* connect, accept: the frontend's event channel */
 	uint32_t backlog; /* listen: clamped to CALL_BACKLOG_MAX */
+	bool reuse;       /* release: the same pages and event channel will be offered again */
 	int invalid;      /* negative errno if the request is malformed: answered so, not decided */
 	uint64_t serial;  /* number within this engine, from 1 */
 	uint64_t wall_ns;

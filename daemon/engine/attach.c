@@ -38,6 +38,7 @@ int engine_attach(struct engine *engine, const struct control_attach *attach, st
 		journal_begin(&engine->journal, attach->ring_ref, attach->port, 0, 0);
 	engine->names = attach->names;
 	engine->cancel = attach->cancel;
+	engine->reuse = attach->reuse;
 	engine->broken[0] = '\0';
 	engine->attached = true;
 	/* Requests may be on the ring already. */
@@ -139,6 +140,7 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	end_all_waits(engine);
 	closing.about = calloc(socket_table_count(engine->sockets) + 1, sizeof(*closing.about));
 	socket_table_each(engine->sockets, close_one, &closing);
+	connections_unpark(engine);
 	engine_close_now(engine);
 	forget_flights(engine);
 	engine->transport->ops->unbind(engine->transport, engine->command_port);

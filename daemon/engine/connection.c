@@ -22,23 +22,36 @@ static struct connection *obtain(struct engine *engine)
 
 static void recycle(struct connection *connection)
 {
+	free(connection->refs);
+	connection->refs = NULL;
 	connection->next = connection->engine->spare;
 	connection->engine->spare = connection;
 }
 
-/* Maps the indexes page, then the data pages that it names. */
-static int map_pages(struct connection *connection, uint32_t ref)
+/* A copy of the references, to know the pages by if they are brought again. Optional. */
+static uint32_t *copy_refs(const uint32_t *refs, uint32_t count)
 {
-	struct transport *transport = connection->engine->transport;
+	uint32_t *copy = malloc(count * sizeof(*refs));
+
+	if (copy)
+		memcpy(copy, refs, count * sizeof(*refs));
+	return copy;
+}
+
+/* Maps the indexes page, then the data pages that it names. */
+static int map_pages(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+	struct transport *transport = engine->transport;
 	uint32_t refs[DATA_REFS_MAX];
 	void *page;
 	int count;
-	int error = transport->ops->map(transport, &ref, 1, &page);
+	int error = transport->ops->map(transport, &connection->ref, 1, &page);
 
 	if (error)
 		return error;
 	connection->indexes = page;
-	count = data_ring_read_refs(connection->indexes, DATA_ORDER_MAX, ref, refs,
+	count = data_ring_read_refs(connection->indexes, DATA_ORDER_MAX, connection->ref, refs,
 				    &connection->order);
 	if (count < 0)
 		return count;
@@ -46,10 +59,35 @@ static int map_pages(struct connection *connection, uint32_t ref)
 	if (error)
 		return error;
 	connection->pages = (uint32_t)count;
+	if (engine->reuse)
+		connection->refs = copy_refs(refs, connection->pages);
 	return 0;
 }
 
-int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct connection **mapped)
+/* Whether a parked connection is what the guest brings now. */
+static bool is_same(const struct connection *connection, uint32_t evtchn)
+{
+	uint32_t refs[DATA_REFS_MAX];
+	uint32_t order;
+	int count = data_ring_read_refs(connection->indexes, DATA_ORDER_MAX, connection->ref, refs,
+					&order);
+
+	return connection->evtchn == evtchn && count == (int)connection->pages &&
+	       memcmp(refs, connection->refs, connection->pages * sizeof(*refs)) == 0;
+}
+
+static struct connection *unpark(struct engine *engine, uint32_t ref, uint32_t evtchn)
+{
+	struct connection *connection = parking_take(&engine->parking, ref);
+
+	if (!connection || is_same(connection, evtchn))
+		return connection;
+	connection_unmap(connection);
+	return NULL;
+}
+
+static int map_anew(struct engine *engine, uint32_t ref, uint32_t evtchn,
+		    struct connection **mapped)
 {
 	struct connection *connection = obtain(engine);
 	int error;
@@ -57,8 +95,10 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct 
 	if (!connection)
 		return -ENOMEM;
 	connection->engine = engine;
+	connection->ref = ref;
+	connection->evtchn = evtchn;
 	connection->journal_place = JOURNAL_NONE;
-	error = map_pages(connection, ref);
+	error = map_pages(connection);
 	if (!error)
 		error = engine->transport->ops->bind(engine->transport, evtchn, &connection->port);
 	if (error) {
@@ -67,9 +107,20 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct 
 		return error;
 	}
 	engine->by_port[connection->port] = connection;
-	connection->journal_place = journal_add_socket(&engine->journal, ref, evtchn);
 	*mapped = connection;
 	return 0;
+}
+
+int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct connection **mapped)
+{
+	int error = 0;
+
+	*mapped = unpark(engine, ref, evtchn);
+	if (!*mapped)
+		error = map_anew(engine, ref, evtchn, mapped);
+	if (!error)
+		(*mapped)->journal_place = journal_add_socket(&engine->journal, ref, evtchn);
+	return error;
 }
 
 static void unqueue(struct connection *connection)
@@ -109,14 +160,25 @@ static void unfresh(struct connection *connection)
 		engine->fresh_last = previous;
 }
 
+/* Its socket has no more to do with it. */
+static void part(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+
+	unqueue(connection);
+	unfresh(connection);
+	loop_disarm(engine->loop, &connection->wake);
+	journal_remove_socket(&engine->journal, connection->journal_place);
+	connection->journal_place = JOURNAL_NONE;
+	connection->socket = NULL;
+}
+
 void connection_unmap(struct connection *connection)
 {
 	struct engine *engine = connection->engine;
 	const struct transport_ops *ops = engine->transport->ops;
 
-	unqueue(connection);
-	unfresh(connection);
-	loop_disarm(engine->loop, &connection->wake);
+	part(connection);
 	if (connection->port) {
 		engine->by_port[connection->port] = NULL;
 		ops->unbind(engine->transport, connection->port);
@@ -125,8 +187,24 @@ void connection_unmap(struct connection *connection)
 		ops->unmap(engine->transport, connection->data, connection->pages);
 	if (connection->indexes)
 		ops->unmap(engine->transport, connection->indexes, 1);
-	journal_remove_socket(&engine->journal, connection->journal_place);
 	recycle(connection);
+}
+
+void connection_release(struct connection *connection, bool reuse)
+{
+	struct engine *engine = connection->engine;
+
+	part(connection);
+	if (!reuse || !connection->refs || !parking_put(&engine->parking, connection))
+		connection_unmap(connection);
+}
+
+void connections_unpark(struct engine *engine)
+{
+	struct connection *connection;
+
+	while ((connection = parking_take_any(&engine->parking)))
+		connection_unmap(connection);
 }
 
 static void tell_names(struct connection *connection)
@@ -202,7 +280,7 @@ void connection_start(struct connection *connection, struct guest_socket *socket
 		tell_names(connection);
 	freshen(connection);
 	/* The guest may have written before it was told that it is connected. */
-	if (has_written(connection))
+	if (connection->masked || has_written(connection))
 		connection_queue(connection);
 }
 

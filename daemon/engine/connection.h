@@ -22,7 +22,7 @@ struct guest_socket;
 struct connection {
 	struct engine *engine;
 	struct guest_socket *socket;
-	struct connection *next; /* in the run queue, or among the spare ones */
+	struct connection *next; /* in the run queue, among the spare ones, or parked */
 	struct connection *next_fresh;
 	struct loop_timer wake; /* a meter has bytes again */
 	struct indexes_page *indexes;
@@ -30,6 +30,9 @@ struct connection {
 	uint32_t pages; /* of data */
 	uint32_t order;
 	uint32_t port;
+	uint32_t ref;    /* of the indexes page */
+	uint32_t evtchn; /* the guest's end of port */
+	uint32_t *refs;  /* of data, if it may be parked */
 	uint32_t journal_place;
 	bool queued;
 	bool masked;
@@ -45,6 +48,10 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn,
 		   struct connection **mapped);
 /* Unmaps, unbinds and frees. */
 void connection_unmap(struct connection *connection);
+/* Its socket is released; reuse: the guest means to bring the same pages again. */
+void connection_release(struct connection *connection, bool reuse);
+/* Unmaps what was kept for reuse. */
+void connections_unpark(struct engine *engine);
 
 /* Joins a mapped connection to its socket, which is connected, with the meters of the decision. */
 void connection_start(struct connection *connection, struct guest_socket *socket,

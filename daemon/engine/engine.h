@@ -25,6 +25,7 @@
 #include "engine/flight.h"
 #include "engine/journal.h"
 #include "engine/limits.h"
+#include "engine/parking.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
 #include "policy/policy.h"
@@ -59,6 +60,7 @@ struct engine {
 	struct loop_source bell_source;
 	bool attached;
 	bool cancel; /* ACCEPTs in flight on a released listener are answered */
+	bool reuse;  /* RELEASE's `reuse` means what it says */
 	bool names;  /* the frontend reads struct wire_names */
 	struct command_ring ring;
 	uint32_t command_port;
@@ -81,7 +83,8 @@ struct engine {
 	struct connection *fresh_last;
 	int closing[ENGINE_CLOSING_MAX]; /* descriptors that the turn's end closes */
 	uint32_t closing_count;
-	uint64_t turn;            /* turns so far */
+	uint64_t turn; /* turns so far */
+	struct parking parking;
 	struct connection *spare; /* freed connections, kept for the next */
 
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */

@@ -90,11 +90,11 @@ void waits_end(struct guest_socket *socket)
 }
 
 /* Unmaps and closes; the socket is gone afterwards. */
-static void dispose(struct engine *engine, struct guest_socket *socket)
+static void dispose(struct engine *engine, struct guest_socket *socket, bool reuse)
 {
 	loop_forget(engine->loop, &socket->source);
 	if (socket->connection)
-		connection_unmap(socket->connection);
+		connection_release(socket->connection, reuse);
 	if (socket->state == SOCKET_STREAM) {
 		engine->counters.bytes_in += socket->stream.bytes_in;
 		engine->counters.bytes_out += socket->stream.bytes_out;
@@ -180,7 +180,7 @@ int execute_release(struct flight *flight)
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);
 	flight->socket = NULL;
-	dispose(engine, socket);
+	dispose(engine, socket, flight->call.reuse);
 	return 0;
 }
 
@@ -225,5 +225,5 @@ void socket_close(struct engine *engine, struct guest_socket *socket, uint32_t r
 		engine->transport->ops->notify(engine->transport, connection->port);
 	}
 	*about = describe(socket, reason);
-	dispose(engine, socket);
+	dispose(engine, socket, false);
 }

@@ -153,6 +153,7 @@ static void publish(struct guest *guest)
 		{"function-calls", GUEST_FUNCTION_CALLS},
 		{"feature-names", GUEST_FEATURE_NAMES},
 		{"feature-cancel", GUEST_FEATURE_CANCEL},
+		{"feature-reuse", GUEST_FEATURE_REUSE},
 		{"state", "2"},
 	};
 	struct device *device = guest->device;
@@ -230,6 +231,7 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 	uint64_t version;
 	uint64_t names;
 	uint64_t cancel;
+	uint64_t reuse;
 
 	if (read_node(device, "ring-ref", UINT64_MAX, &ref))
 		return "its node ring-ref is missing or no number";
@@ -241,10 +243,13 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 		return "its node feature-names is no number";
 	if (read_node(device, "feature-cancel", 0, &cancel))
 		return "its node feature-cancel is no number";
+	if (read_node(device, "feature-reuse", 0, &reuse))
+		return "its node feature-reuse is no number";
 	*attach = (struct control_attach){
 		.ring_ref = (uint32_t)ref,
 		.port = (uint32_t)port,
 		.names = names == 1,
+		.reuse = reuse == 1,
 		.cancel = cancel == 1,
 	};
 	return NULL;

@@ -20,6 +20,7 @@
 #define GUEST_FUNCTION_CALLS "1"
 #define GUEST_FEATURE_NAMES  "1"
 #define GUEST_FEATURE_CANCEL "1"
+#define GUEST_FEATURE_REUSE  "1"
 
 #define GUEST_HOLD_FIRST_NS (1 * NS_PER_S)    /* before a frontend that comes back is served */
 #define GUEST_ADOPT_NS      (100 * NS_PER_MS) /* before a new engine takes a guest's rings over */

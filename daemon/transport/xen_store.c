@@ -47,8 +47,8 @@ static const char backends_token[] = "backends";
 static const char domains_token[] = "domains";
 
 /* What the frontend tells us of its ring. */
-static const char *const frontend_keys[] = {"version", "ring-ref", "port", "feature-names",
-					    "feature-cancel"};
+static const char *const frontend_keys[] = {"version",       "ring-ref",       "port",
+					    "feature-names", "feature-cancel", "feature-reuse"};
 
 struct entry {
 	struct entry *next;
