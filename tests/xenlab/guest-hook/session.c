@@ -323,6 +323,13 @@ static int hook_probe(struct xenbus_device *dev, const struct xenbus_device_id *
 	return error;
 }
 
+/* The backend has gone, but the device has not: we can begin again when it comes back. */
+static void ask_again(struct xenbus_device *dev)
+{
+	if (xenbus_read_unsigned(dev->otherend, "online", 0))
+		xenbus_switch_state(dev, XenbusStateInitialising);
+}
+
 static void hook_changed(struct xenbus_device *dev, enum xenbus_state state)
 {
 	int error;
@@ -341,6 +348,8 @@ static void hook_changed(struct xenbus_device *dev, enum xenbus_state state)
 	case XenbusStateClosed:
 		session_end(dev);
 		pvcalls_front_changed(dev, state);
+		if (state == XenbusStateClosed)
+			ask_again(dev);
 		break;
 	case XenbusStateConnected:
 		if (session.bedata)

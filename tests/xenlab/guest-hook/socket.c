@@ -13,7 +13,7 @@
  */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
-#include <net/inet_common.h>
+#include <net/ip.h>
 
 #include "socket.h"
 
@@ -59,7 +59,7 @@ void socket_wake(struct sock *sk, __poll_t what)
 	rcu_read_unlock();
 }
 
-static void wake_all(struct sock *sk)
+void socket_wake_all(struct sock *sk)
 {
 	socket_wake(sk, EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP |
 				EPOLLRDHUP);
@@ -126,7 +126,7 @@ static void ignore_done(struct session_call *call)
 	sock_put(&container_of(call, struct hook_socket, socket_call)->sk);
 }
 
-static void set_state(struct sock *sk, int state)
+void socket_set_state(struct sock *sk, int state)
 {
 	smp_store_release(&sk->sk_state, state);
 }
@@ -150,7 +150,7 @@ static unsigned int prepare_socket_call(struct hook_socket *socket, struct sessi
 	return 1;
 }
 
-static void submit(struct hook_socket *socket)
+void socket_submit(struct hook_socket *socket)
 {
 	struct session_call *calls[2];
 	unsigned int count = prepare_socket_call(socket, calls);
@@ -163,7 +163,7 @@ static void submit(struct hook_socket *socket)
 	session_submit(calls, count);
 }
 
-static int call_result(const struct hook_socket *socket)
+int socket_call_result(const struct hook_socket *socket)
 {
 	/* A refused SOCKET says more than what comes of calls on a socket that isn't there. */
 	if (socket->socket_call.answered && socket->socket_call.result)
@@ -180,8 +180,7 @@ static void wait_done(struct session_call *call)
 	sock_put(&socket->sk);
 }
 
-static void prepare_call(struct hook_socket *socket, u32 cmd,
-			 void (*done)(struct session_call *call))
+void socket_prepare(struct hook_socket *socket, u32 cmd, void (*done)(struct session_call *call))
 {
 	memset(&socket->call.request, 0, sizeof(socket->call.request));
 	socket->call.request.cmd = cmd;
@@ -191,11 +190,11 @@ static void prepare_call(struct hook_socket *socket, u32 cmd,
 static int submit_and_wait(struct hook_socket *socket)
 {
 	reinit_completion(&socket->answered);
-	submit(socket);
+	socket_submit(socket);
 	/* Killed: the call goes on without us, close() comes next and is sent after it. */
 	if (wait_for_completion_killable(&socket->answered))
 		return -EINTR;
-	return call_result(socket);
+	return socket_call_result(socket);
 }
 
 static int send_bind(struct hook_socket *socket)
@@ -203,7 +202,7 @@ static int send_bind(struct hook_socket *socket)
 	struct xen_pvcalls_bind *bind = &socket->call.request.u.bind;
 	int error;
 
-	prepare_call(socket, PVCALLS_BIND, wait_done);
+	socket_prepare(socket, PVCALLS_BIND, wait_done);
 	memcpy(bind->addr, &socket->local, sizeof(socket->local));
 	bind->len = sizeof(socket->local);
 	error = submit_and_wait(socket);
@@ -236,6 +235,13 @@ static int check_address(const struct sockaddr *address, int length)
 	return -EAFNOSUPPORT;
 }
 
+/* The backend doesn't know the guest's users: which of them may is decided here. */
+static bool may_bind(struct net *net, u16 port)
+{
+	return !port || !inet_port_requires_bind_service(net, port) ||
+	       ns_capable(net->user_ns, CAP_NET_BIND_SERVICE);
+}
+
 int socket_bind(struct socket *sock, struct sockaddr *address, int length)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
@@ -244,6 +250,8 @@ int socket_bind(struct socket *sock, struct sockaddr *address, int length)
 
 	if (error)
 		return error;
+	if (!may_bind(sock_net(sock->sk), ntohs(in->sin_port)))
+		return -EACCES;
 	if (mutex_lock_interruptible(&socket->control))
 		return -ERESTARTSYS;
 	error = -EINVAL;
@@ -265,7 +273,7 @@ static int send_listen(struct hook_socket *socket, int backlog)
 {
 	int error;
 
-	prepare_call(socket, PVCALLS_LISTEN, wait_done);
+	socket_prepare(socket, PVCALLS_LISTEN, wait_done);
 	socket->call.request.u.listen.backlog = backlog;
 	error = submit_and_wait(socket);
 	if (error)
@@ -292,199 +300,9 @@ int socket_listen(struct socket *sock, int backlog)
 		error = send_listen(socket, backlog);
 	if (!error) {
 		socket->bound = true;
-		set_state(&socket->sk, TCP_LISTEN);
+		socket_set_state(&socket->sk, TCP_LISTEN);
 	}
 out:
-	mutex_unlock(&socket->control);
-	return error;
-}
-
-void socket_established(struct hook_socket *socket)
-{
-	struct session_peer peer;
-	struct ring_names names;
-
-	if (!session_peer(&peer) && peer.names) {
-		ring_names(socket->ring, &names);
-		socket->local.sin_addr.s_addr = names.local_addr;
-		socket->local.sin_port = names.local_port;
-		socket->peer.sin_addr.s_addr = names.peer_addr;
-		socket->peer.sin_port = names.peer_port;
-	}
-	set_state(&socket->sk, TCP_ESTABLISHED);
-}
-
-static void connect_done(struct session_call *call)
-{
-	struct hook_socket *socket = container_of(call, struct hook_socket, call);
-	struct sock *sk = &socket->sk;
-	int error = call_result(socket);
-
-	if (!error) {
-		socket_established(socket);
-	} else {
-		WRITE_ONCE(sk->sk_err, -error);
-		set_state(sk, TCP_CLOSE);
-	}
-	WRITE_ONCE(socket->calling, false);
-	wake_all(sk);
-	/* Data may have come before the answer. */
-	if (!error)
-		stream_event(sk);
-	sock_put(sk);
-}
-
-static void forget_done(struct session_call *call)
-{
-	kfree(call);
-}
-
-/* Nobody waits for this one's answer. */
-static int release_id(u64 id)
-{
-	struct session_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
-
-	if (!call)
-		return -ENOMEM;
-	call->request.cmd = PVCALLS_RELEASE;
-	call->request.u.release.id = id;
-	call->done = forget_done;
-	session_submit(&call, 1);
-	return 0;
-}
-
-/*
- * An id serves for one connect: backends forget it when that fails. Linux's backend would besides
- * leave a bound socket behind if it were connected under the same id.
- */
-static int renew_id(struct hook_socket *socket, const struct session_peer *peer)
-{
-	int error;
-
-	if (!socket->id || (socket->bind_sent && peer->names && !socket->ring))
-		return 0;
-	error = release_id(socket->id);
-	if (!error) {
-		socket->id = 0;
-		socket->bind_sent = false;
-	}
-	return error;
-}
-
-/* `control` is held. */
-static int connect_begin(struct hook_socket *socket, const struct sockaddr_in *address)
-{
-	struct xen_pvcalls_connect *connect = &socket->call.request.u.connect;
-	struct session_peer peer;
-
-	if (session_peer(&peer))
-		return -ENETUNREACH;
-	if (renew_id(socket, &peer))
-		return -ENOBUFS;
-	if (socket->ring && socket->ring->generation != peer.generation)
-		return -ENETUNREACH; /* of a backend that is gone; a new socket gets a new one */
-	if (socket->ring)
-		ring_reset(socket->ring);
-	else
-		socket->ring = ring_get(&peer);
-	if (!socket->ring)
-		return -ENOBUFS;
-	ring_own(socket->ring, &socket->sk, stream_event);
-
-	socket->peer.sin_addr = address->sin_addr;
-	socket->peer.sin_port = address->sin_port;
-	prepare_call(socket, PVCALLS_CONNECT, connect_done);
-	memcpy(connect->addr, &socket->peer, sizeof(socket->peer));
-	connect->len = sizeof(socket->peer);
-	connect->ref = socket->ring->ref;
-	connect->evtchn = socket->ring->port;
-	set_state(&socket->sk, TCP_SYN_SENT);
-	submit(socket);
-	return 0;
-}
-
-static int wait_connect(struct sock *sk, long timeout)
-{
-	long left;
-
-	if (!timeout)
-		return -EINPROGRESS;
-	left = wait_event_interruptible_timeout(*sk_sleep(sk), sk->sk_state != TCP_SYN_SENT,
-						timeout);
-	if (left < 0)
-		return sock_intr_errno(timeout);
-	return left ? 0 : -EINPROGRESS;
-}
-
-/* The answers of TCP's connect(), whatever has gone before. */
-static int connect_state(struct socket *sock, const struct sockaddr_in *address)
-{
-	struct hook_socket *socket = hook_socket(sock->sk);
-	int error;
-
-	switch (sock->state) {
-	case SS_CONNECTED:
-		return -EISCONN;
-	case SS_CONNECTING:
-		return -EALREADY;
-	case SS_UNCONNECTED:
-		if (socket->sk.sk_state != TCP_CLOSE || socket->released)
-			return -EISCONN;
-		if (socket->calling)
-			return -EALREADY;
-		error = connect_begin(socket, address);
-		if (error)
-			return error;
-		sock->state = SS_CONNECTING;
-		return -EINPROGRESS;
-	default:
-		return -EINVAL;
-	}
-}
-
-static int connect_locked(struct socket *sock, const struct sockaddr_in *address, long timeout)
-{
-	struct sock *sk = sock->sk;
-	int error = connect_state(sock, address);
-	int waited = 0;
-
-	if (sock->state != SS_CONNECTING)
-		return error;
-	if (sk->sk_state == TCP_SYN_SENT) {
-		mutex_unlock(&hook_socket(sk)->control);
-		if (timeout)
-			waited = wait_connect(sk, timeout);
-		else
-			waited = error;
-		mutex_lock(&hook_socket(sk)->control);
-		if (waited)
-			return waited;
-	}
-	if (sk->sk_state != TCP_CLOSE) {
-		sock->state = SS_CONNECTED;
-		return 0;
-	}
-	sock->state = SS_UNCONNECTED;
-	return sock_error(sk) ?: -ECONNABORTED;
-}
-
-int socket_connect(struct socket *sock, struct sockaddr *address, int length, int flags)
-{
-	struct hook_socket *socket = hook_socket(sock->sk);
-	int error;
-
-	if (length < (int)sizeof(address->sa_family))
-		return -EINVAL;
-	if (address->sa_family == AF_UNSPEC)
-		return -EOPNOTSUPP; /* there is no call to disconnect a socket and keep it */
-	if (address->sa_family != AF_INET)
-		return -EAFNOSUPPORT;
-	if (length < (int)sizeof(struct sockaddr_in))
-		return -EINVAL;
-	if (mutex_lock_interruptible(&socket->control))
-		return -ERESTARTSYS;
-	error = connect_locked(sock, (struct sockaddr_in *)address,
-			       sock_sndtimeo(sock->sk, flags & O_NONBLOCK));
 	mutex_unlock(&socket->control);
 	return error;
 }
@@ -602,9 +420,9 @@ static void socket_lost(struct sock *sk)
 	if (sk->sk_state == TCP_ESTABLISHED && sk->sk_shutdown != SHUTDOWN_MASK)
 		WRITE_ONCE(sk->sk_err, ECONNRESET);
 	if (sk->sk_state == TCP_LISTEN)
-		set_state(sk, TCP_CLOSE);
+		socket_set_state(sk, TCP_CLOSE);
 	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
-	wake_all(sk);
+	socket_wake_all(sk);
 }
 
 void sockets_lost(void)

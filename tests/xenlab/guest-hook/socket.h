@@ -75,24 +75,34 @@ static inline struct hook_socket *hook_socket(const struct sock *sk)
 	return (struct hook_socket *)sk;
 }
 
-/* socket.c: life, bind, listen, connect, release */
+/* socket.c: life, bind, listen, names, release */
 int socket_create(struct net *net, struct socket *sock, int kern);
 struct hook_socket *socket_new(struct net *net, struct socket *sock, int kern);
 int socket_bind(struct socket *sock, struct sockaddr *address, int length);
 int socket_listen(struct socket *sock, int backlog);
-int socket_connect(struct socket *sock, struct sockaddr *address, int length, int flags);
 int socket_release(struct socket *sock);
 int socket_getname(struct socket *sock, struct sockaddr *address, int peer);
-void socket_established(struct hook_socket *socket);
 /* Tells the backend that this connection is over; its ring stays readable memory of ours. */
 void socket_disconnect(struct hook_socket *socket);
 void socket_wake(struct sock *sk, __poll_t what);
+void socket_wake_all(struct sock *sk);
+void socket_set_state(struct sock *sk, int state);
 u64 socket_new_id(void);
 /* For the rogue. */
 void sockets_each_ring(void (*what)(struct data_ring *ring, void *context), void *context);
 void socket_clean(struct work_struct *work);
 int sockets_init(void);
 void sockets_exit(void);
+
+/* `call` as a call of this kind, zeroed; sent with a SOCKET before it if need be; what came of it.
+ */
+void socket_prepare(struct hook_socket *socket, u32 cmd, void (*done)(struct session_call *call));
+void socket_submit(struct hook_socket *socket);
+int socket_call_result(const struct hook_socket *socket);
+
+/* connect.c */
+int socket_connect(struct socket *sock, struct sockaddr *address, int length, int flags);
+void socket_established(struct hook_socket *socket);
 
 /* accept.c */
 int socket_accept(struct socket *sock, struct socket *newsock, int flags, bool kern);

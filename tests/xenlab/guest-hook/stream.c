@@ -14,6 +14,12 @@
 
 #include "socket.h"
 
+/* The interrupt and a program may do it at once. */
+static void add_shutdown(struct sock *sk, u8 shutdown)
+{
+	set_mask_bits(&sk->sk_shutdown, 0, shutdown);
+}
+
 static void end_direction(struct sock *sk, int error, int shutdown)
 {
 	/* -ENOTCONN is the peer's orderly end, or an end that out_error should not have that way.
@@ -22,7 +28,7 @@ static void end_direction(struct sock *sk, int error, int shutdown)
 		WRITE_ONCE(sk->sk_err, error < 0 ? -error : ECONNRESET);
 		shutdown = SHUTDOWN_MASK;
 	}
-	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | shutdown);
+	add_shutdown(sk, shutdown);
 }
 
 static void note_ends(struct hook_socket *socket)
@@ -341,7 +347,7 @@ int socket_shutdown(struct socket *sock, int how)
 	else if (sk->sk_state != TCP_ESTABLISHED)
 		return -ENOTCONN;
 	else
-		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | (how + 1));
+		add_shutdown(sk, how + 1);
 	/* Both directions: the peer may as well know at once, unless bytes are left to be read. */
 	if (sk->sk_shutdown == SHUTDOWN_MASK && socket->ring && !ring_readable(socket->ring))
 		socket_disconnect(socket);
