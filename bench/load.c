@@ -135,6 +135,8 @@ static void set_option(struct load_work *work, const char *option)
 		work->destinations = (uint32_t)strtoul(value, NULL, 10);
 	else if (strncmp(option, "byte", key) == 0)
 		work->byte = strcmp(value, "1") == 0;
+	else if (strncmp(option, "sample", key) == 0)
+		work->sample = strcmp(value, "1") == 0;
 	else if (strncmp(option, "runtime-dir", key) == 0)
 		work->runtime_dir = value;
 	else if (strncmp(option, "name", key) == 0)

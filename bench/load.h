@@ -30,8 +30,9 @@ enum load_kind {
 };
 
 struct load_request {
-	uint8_t kind; /* enum load_kind */
-	uint8_t pad[7];
+	uint8_t kind;   /* enum load_kind */
+	uint8_t sample; /* a sink looks at samples instead of hashing every byte */
+	uint8_t pad[6];
 	uint64_t bytes;
 };
 
@@ -57,12 +58,13 @@ void load_fail(const char *what) __attribute__((noreturn));
 
 /* What the command line asks for. */
 struct load_work {
-	const char *verb; /* out, in, rtt, connect */
+	const char *verb; /* out, in, rtt, connect, dial */
 	struct sockaddr_in server;
 	uint64_t amount;       /* bytes, round trips or connections */
 	uint32_t in_flight;    /* connections */
 	uint32_t destinations; /* addresses from that of the server on, used in turn */
 	bool byte;             /* connections: with a byte there and back */
+	bool sample;           /* bytes are looked at here and there, not hashed */
 	const char *runtime_dir;
 	const char *name;
 	uint32_t order;

@@ -153,7 +153,8 @@ static int handshake(struct pvcalls_front *front, const struct pvcalls_front_opt
 		return why_set(why, -error, "no memory for the command ring: %s", strerror(-error));
 	/* An ACCEPT in flight on a socket that we release may be answered: it keeps its call. */
 	snprintf(lines, sizeof(lines),
-		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\nfeature-cancel=1\nstate=%d\n",
+		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\nfeature-cancel=1\n"
+		 "feature-reuse=1\nstate=%d\n",
 		 ref, front->command_port, front->names, FRONT_INITIALISED);
 	error = front->transport->ops->write(front->transport, lines);
 	if (!error)

@@ -124,7 +124,7 @@ static size_t xen_take(struct front_transport *transport, uint32_t *ports, size_
 
 static bool xen_pending(const struct front_transport *transport)
 {
-	return xen_of_const(transport)->events.more;
+	return xen_events_pending(&xen_of_const(transport)->events);
 }
 
 static bool xen_may_sleep(struct front_transport *transport)

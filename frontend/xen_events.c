@@ -130,6 +130,11 @@ size_t xen_events_take(struct xen_events *events, uint32_t *ports, size_t max)
 	return count;
 }
 
+bool xen_events_pending(const struct xen_events *events)
+{
+	return events->more || events->masked > 0;
+}
+
 bool xen_events_may_sleep(struct xen_events *events)
 {
 	unmask(events);

@@ -47,6 +47,8 @@ void xen_events_notify(struct xen_events *events, uint32_t port);
 void xen_events_mark(struct xen_events *events, uint32_t port);
 void xen_events_ring(struct xen_events *events);
 size_t xen_events_take(struct xen_events *events, uint32_t *ports, size_t max);
+/* True also while events are held back: somebody who is never about to sleep has to take them. */
+bool xen_events_pending(const struct xen_events *events);
 bool xen_events_may_sleep(struct xen_events *events);
 
 #endif

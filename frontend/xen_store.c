@@ -216,7 +216,8 @@ static int await(struct xen_store *store, enum front_state first, enum front_sta
 		if (now >= deadline)
 			return why_set(why, ETIMEDOUT,
 				       "the backend at %s stays in state %s where %d is expected: "
-				       "is pvcallsd running in domain %u?",
+				       "is pvcallsd running in domain %u, and what does its log "
+				       "say?",
 				       store->backend, store->state, first, store->domid);
 		poll(&wait, 1, (int)(deadline - now));
 		error = xen_store_listen(store, why);

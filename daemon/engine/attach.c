@@ -147,6 +147,7 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	engine->transport->ops->unmap(engine->transport, engine->ring.page, 1);
 	engine->ring.page = NULL;
 	engine->ring_due = false;
+	engine->ring_masked = false;
 	engine->respond_due = false;
 	releases_record(engine, closing.about, closing.count);
 	free(closing.about);

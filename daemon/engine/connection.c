@@ -160,6 +160,73 @@ static void unfresh(struct connection *connection)
 		engine->fresh_last = previous;
 }
 
+static void unmask(struct connection *connection)
+{
+	struct transport *transport = connection->engine->transport;
+
+	if (!connection->masked)
+		return;
+	connection->masked = false;
+	transport->ops->unmask(transport, connection->port);
+}
+
+static void leave_warm(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+	struct connection *last;
+
+	if (!connection->warm)
+		return;
+	last = engine->warm[--engine->warm_count];
+	engine->warm[connection->warm - 1] = last;
+	last->warm = connection->warm;
+	connection->warm = 0;
+}
+
+/* It has no work now. Its event stays masked as long as looking for work promises more. */
+static void keep_warm(struct connection *connection)
+{
+	struct engine *engine = connection->engine;
+
+	if (!connection->masked)
+		return;
+	if (engine->warm_count == ENGINE_WARM_MAX) {
+		unmask(connection);
+		return;
+	}
+	connection->warm_turn = engine->turn;
+	engine->warm[engine->warm_count++] = connection;
+	connection->warm = engine->warm_count;
+}
+
+void connections_look(struct engine *engine)
+{
+	uint32_t i = engine->warm_count;
+
+	/* From the end: the last one takes the place of one that leaves. */
+	while (i--) {
+		struct connection *connection = engine->warm[i];
+
+		if (stream_has_work(&connection->socket->stream)) {
+			leave_warm(connection);
+			connection_queue(connection);
+		} else if (engine->turn - connection->warm_turn >= ENGINE_WARM_TURNS) {
+			leave_warm(connection);
+			unmask(connection);
+		}
+	}
+}
+
+void connections_cool(struct engine *engine)
+{
+	while (engine->warm_count) {
+		struct connection *connection = engine->warm[engine->warm_count - 1];
+
+		leave_warm(connection);
+		unmask(connection);
+	}
+}
+
 /* Its socket has no more to do with it. */
 static void part(struct connection *connection)
 {
@@ -167,6 +234,7 @@ static void part(struct connection *connection)
 
 	unqueue(connection);
 	unfresh(connection);
+	leave_warm(connection);
 	loop_disarm(engine->loop, &connection->wake);
 	journal_remove_socket(&engine->journal, connection->journal_place);
 	connection->journal_place = JOURNAL_NONE;
@@ -290,6 +358,7 @@ void connection_queue(struct connection *connection)
 
 	if (connection->queued || !connection->socket)
 		return;
+	leave_warm(connection);
 	connection->queued = true;
 	connection->next = NULL;
 	if (engine->run_last)
@@ -309,16 +378,6 @@ void connection_rung(struct connection *connection)
 static void meter_ready(struct loop_timer *timer)
 {
 	connection_queue(timer->owner);
-}
-
-static void unmask(struct connection *connection)
-{
-	struct transport *transport = connection->engine->transport;
-
-	if (!connection->masked)
-		return;
-	connection->masked = false;
-	transport->ops->unmask(transport, connection->port);
 }
 
 /* One pass of one connection. Returns whether bytes moved. */
@@ -343,11 +402,11 @@ static bool run(struct connection *connection)
 		engine->transport->ops->notify(engine->transport, connection->port);
 	if (flags & STREAM_MORE) {
 		connection_queue(connection);
-	} else {
-		if (flags & STREAM_WAIT)
-			(void)loop_arm(engine->loop, &connection->wake, wake_ns, meter_ready,
-				       connection);
+	} else if (flags & STREAM_WAIT) {
+		(void)loop_arm(engine->loop, &connection->wake, wake_ns, meter_ready, connection);
 		unmask(connection);
+	} else {
+		keep_warm(connection);
 	}
 	/* Last: socket and connection may be gone afterwards. */
 	if (socket->releasing && (flags & STREAM_MOVED || socket->stream.ring.out_ended))

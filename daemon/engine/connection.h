@@ -3,8 +3,10 @@
  * A connection: the engine's part of a guest's stream. It holds the mapped pages and the bound
  * event channel, and a place in the run queue while there is work.
  *
- * Its port stays masked from the event until the connection has left the run queue, so a guest that
- * storms events costs one pass at a time.
+ * Its port is masked from the event on. A connection that has done its work stays so for a while
+ * and is "warm": the next work is found by a look at the shared indexes, each turn, which costs the
+ * guest and us no event. It cools when it finds none for some turns, or when the engine is about to
+ * sleep. A guest that storms events costs one pass at a time.
  */
 #ifndef ENGINE_CONNECTION_H
 #define ENGINE_CONNECTION_H
@@ -36,6 +38,8 @@ struct connection {
 	uint32_t journal_place;
 	bool queued;
 	bool masked;
+	uint32_t warm;       /* 1 + place among the warm ones; 0: it is none */
+	uint64_t warm_turn;  /* the engine's turn in which it last had work */
 	bool fresh;          /* not settled yet */
 	uint64_t fresh_turn; /* the engine's turn in which it was started */
 };
@@ -66,6 +70,10 @@ void connections_settle(struct engine *engine, uint64_t age);
 void connection_queue(struct connection *connection);
 /* The guest rang its port. */
 void connection_rung(struct connection *connection);
+/* Queues warm connections that have work, and cools those that had none for long. */
+void connections_look(struct engine *engine);
+/* Unmasks all warm connections: from here on only events tell of work. */
+void connections_cool(struct engine *engine);
 /* Runs every connection that was queued before this call once. Returns whether bytes moved. */
 bool connections_run(struct engine *engine);
 

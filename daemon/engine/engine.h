@@ -15,8 +15,6 @@
 #define ENGINE_ENGINE_H
 
 #include <sched.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "audit/queue.h"
 #include "base/log.h"
@@ -67,13 +65,12 @@ struct engine {
 	struct journal journal;
 	int journal_fd;   /* -1: none */
 	bool ring_due;    /* the command ring may hold requests */
+	bool ring_masked; /* its event is masked */
 	bool respond_due; /* responses were pushed */
 	char broken[160]; /* why the guest must be cut off; empty: it need not */
-
 	uint64_t serial;
 	struct flight flights[COMMAND_SLOTS];
 	struct flight *free_flights;
-
 	struct socket_table *sockets;
 	struct linger_list *lingers;
 	struct connection *by_port[TRANSPORT_PORTS];
@@ -81,6 +78,8 @@ struct engine {
 	struct connection *run_last;
 	struct connection *fresh_first; /* connections that are not settled yet, oldest first */
 	struct connection *fresh_last;
+	struct connection *warm[ENGINE_WARM_MAX]; /* see connection.h */
+	uint32_t warm_count;
 	int closing[ENGINE_CLOSING_MAX]; /* descriptors that the turn's end closes */
 	uint32_t closing_count;
 	uint64_t turn; /* turns so far */
@@ -88,7 +87,6 @@ struct engine {
 	struct connection *spare; /* freed connections, kept for the next */
 
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
-
 	struct engine_counters counters;
 	uint64_t spin_ns;       /* how long to look before sleeping, 0 to ENGINE_SPIN_NS_MAX */
 	cpu_set_t processors;   /* where it may run */

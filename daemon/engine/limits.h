@@ -9,6 +9,8 @@
 #define ENGINE_BYTES_PER_TURN    (256u << 10) /* of one stream in one direction */
 #define ENGINE_SPIN_NS_MAX       50000u       /* longest look before sleeping */
 #define ENGINE_CONNECT_NS        30000000000u /* 30 s: a connect that takes longer fails */
+#define ENGINE_WARM_MAX          64u          /* connections looked at without an event */
+#define ENGINE_WARM_TURNS        64u          /* and for so many turns without work */
 #define ENGINE_SETTLE_TURNS      4u           /* a connection is settled after so many busy turns */
 #define ENGINE_CLOSING_MAX       64u          /* descriptors kept for the turn's end */
 #define ENGINE_LOST_SLOTS_WARN   28u          /* ring slots lost to unanswered accepts */

@@ -105,8 +105,6 @@ void serve_ring(struct engine *engine)
 		audit_queue_untake(engine->queue, slot);
 		if (got < 0)
 			engine_broken(engine, "the command ring's producer index is impossible");
-		else if (command_ring_final_check(&engine->ring))
-			continue;
 		return;
 	}
 	engine->ring_due = true;

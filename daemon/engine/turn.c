@@ -34,11 +34,13 @@ static bool take_events(struct engine *engine)
 	for (i = 0; i < count; i++) {
 		if (ports[i] == engine->command_port) {
 			engine->ring_due = true;
-			transport->ops->unmask(transport, ports[i]);
+			engine->ring_masked = true;
 		} else if (engine->by_port[ports[i]]) {
 			connection_rung(engine->by_port[ports[i]]);
 		}
 	}
+	engine->ring_due |= command_ring_waiting(&engine->ring);
+	connections_look(engine);
 	return count > 0;
 }
 
@@ -154,6 +156,24 @@ static bool look(struct engine *engine)
 	return false;
 }
 
+/*
+ * Has the guest send events again, for requests and for all connections. Returns false if something
+ * is there already, so that the engine must not sleep.
+ */
+static bool await_events(struct engine *engine)
+{
+	struct transport *transport = engine->transport;
+
+	/* A ring that is left unread, until the trail has room, asks for no events. */
+	if (!engine->starved && command_ring_final_check(&engine->ring))
+		return false;
+	if (engine->ring_masked)
+		transport->ops->unmask(transport, engine->command_port);
+	engine->ring_masked = false;
+	connections_cool(engine);
+	return transport->ops->may_sleep(transport);
+}
+
 /* Sleeps until the transport, a socket, a timer or the supervisor has something. */
 static int rest(struct engine *engine)
 {
@@ -164,7 +184,7 @@ static int rest(struct engine *engine)
 
 	if (!engine->attached)
 		return loop_turn(engine->loop, LOOP_FOREVER);
-	if (!ops->may_sleep(engine->transport))
+	if (!await_events(engine))
 		return loop_turn(engine->loop, 0);
 	calls = loop_turn(engine->loop, LOOP_FOREVER);
 	ops->awake(engine->transport);

@@ -37,6 +37,11 @@ int command_ring_take(struct command_ring *ring, struct wire_request *request)
 	return 1;
 }
 
+bool command_ring_waiting(const struct command_ring *ring)
+{
+	return shared_load(&ring->page->req_prod) != ring->req_cons;
+}
+
 bool command_ring_final_check(struct command_ring *ring)
 {
 	if (shared_load(&ring->page->req_prod) != ring->req_cons)

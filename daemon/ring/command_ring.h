@@ -35,6 +35,9 @@ void command_ring_adopt(struct command_ring *ring);
  */
 int command_ring_take(struct command_ring *ring, struct wire_request *request);
 
+/* Whether there is a request that was not taken (or an impossible index): a look, no more. */
+bool command_ring_waiting(const struct command_ring *ring);
+
 /*
  * Asks for an event with the next request, then looks once more (RING_FINAL_CHECK_FOR_REQUESTS).
  * Returns true if there is one already: then no event may come and the caller must take it.

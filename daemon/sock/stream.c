@@ -192,6 +192,15 @@ static int run(struct stream *stream, const struct direction *direction, size_t 
 	return budget ? flags : flags | STREAM_MORE;
 }
 
+bool stream_has_work(const struct stream *stream)
+{
+	const struct data_ring *ring = &stream->ring;
+	struct ring_span span;
+
+	return (stream->writable && !ring->out_ended && data_ring_out_bytes(ring, 1, &span) != 0) ||
+	       (stream->readable && !ring->in_ended && data_ring_in_room(ring, 1, &span) != 0);
+}
+
 int stream_pump(struct stream *stream, size_t budget, uint64_t now_ns, uint64_t *wake_ns)
 {
 	const struct direction out = {pump_out, &stream->writable, &stream->ring.out_ended,

@@ -56,6 +56,10 @@ void stream_event(struct stream *stream, uint32_t events);
  */
 int stream_pump(struct stream *stream, size_t budget, uint64_t now_ns, uint64_t *wake_ns);
 
+/* Whether stream_pump() would find something to do, meters aside: a look at the indexes, no more.
+ */
+bool stream_has_work(const struct stream *stream);
+
 /* Ends both directions with a negative errno, as when the socket is closed under the guest. */
 void stream_abort(struct stream *stream, int error);
 

@@ -48,7 +48,7 @@ struct device {
 	enum xenbus_state backend; /* as last written by us */
 	bool online;               /* false: the toolstack wants the device gone */
 	bool lasting; /* its rings outlive an engine: another one can go on with them */
-	void *owner;               /* the supervisor's */
+	void *owner;  /* the supervisor's */
 };
 
 /* What the supervisor is told; never from within one of its own calls into the transport. */

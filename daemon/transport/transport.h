@@ -37,7 +37,10 @@ struct transport_ops {
 	 * -errno. Ports that are not bound are never returned.
 	 */
 	int (*pending)(struct transport *transport, uint32_t *ports, size_t max);
-	/* Lets events of a port come again; one that came meanwhile is pending at once. */
+	/*
+	 * Lets events of a port come again, at the latest with the next pending() or may_sleep();
+	 * one that came meanwhile is pending then.
+	 */
 	void (*unmask)(struct transport *transport, uint32_t port);
 	/*
 	 * The engine is about to sleep until fd is readable. Returns false if something is pending

@@ -149,6 +149,7 @@ static int xen_pending(struct transport *transport, uint32_t *ports, size_t max)
 	ssize_t bytes;
 	size_t i;
 
+	unmask_done(xen);
 	if (!xen->readable)
 		return 0;
 	bytes = read(xen->base.fd, ports, max * sizeof(*ports));

@@ -19,7 +19,9 @@
 #define MIDDLE_ORDER  6u
 #define CROWD_STREAMS 256u
 #define SMALL_ORDER   4u
-#define XEN_ORDER     4u /* what each other frontend uses: pages cost the backend map and unmap */
+/* In a Xen guest the backend maps and unmaps the pages, and the driver has a limit of them. */
+#define XEN_BIG_ORDER 6u
+#define XEN_MANY      8u
 
 static struct endpoint **bucket_of(struct run *run, uint64_t inode)
 {
@@ -292,7 +294,7 @@ uint32_t endpoint_order(const struct run *run)
 	uint32_t order = run->order;
 
 	if (!order && pvcalls_front_transport(run->front) == PVCALLS_FRONT_XEN)
-		order = XEN_ORDER;
+		order = run->streams < XEN_MANY ? XEN_BIG_ORDER : SMALL_ORDER;
 	else if (!order)
 		order = run->streams < MANY_STREAMS    ? BIG_ORDER
 			: run->streams < CROWD_STREAMS ? MIDDLE_ORDER

@@ -21,8 +21,22 @@
 
 static void front_event(struct source *source, uint32_t events)
 {
-	(void)source;
-	(void)events; /* every turn dispatches */
+	struct run *run = (struct run *)((char *)source - offsetof(struct run, front_source));
+
+	(void)events; /* the turn dispatches */
+	run->front_event = true;
+}
+
+/*
+ * Events of the local transport are looked at in every turn, which costs nothing and keeps the
+ * daemon from ringing. Those of Xen are a system call away.
+ */
+static void dispatch(struct run *run)
+{
+	if (run->front_event || pvcalls_front_pending(run->front) ||
+	    pvcalls_front_transport(run->front) != PVCALLS_FRONT_XEN)
+		pvcalls_front_dispatch(run->front);
+	run->front_event = false;
 }
 
 static void notice_event(struct source *source, uint32_t events)
@@ -57,7 +71,7 @@ static void turn(struct run *run, int longest)
 	pvcalls_front_uncork(run->front);
 	loop_once(run->epoll_fd, wait_time(run, busy, longest));
 	pvcalls_front_cork(run->front);
-	pvcalls_front_dispatch(run->front);
+	dispatch(run);
 	if (run->deadlines > 0)
 		endpoint_expire(run);
 	if (run->hungry_ms && loop_now_ms() >= run->hungry_ms)

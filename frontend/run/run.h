@@ -113,6 +113,7 @@ struct run {
 	int status; /* of the command, once it ended */
 	bool ended;
 	bool told_shortage;
+	bool front_event;   /* the frontend's descriptor was readable */
 	uint64_t hungry_ms; /* when ACCEPTs that got no pages are tried again; 0: none */
 };
 

@@ -319,7 +319,9 @@ static void test_ports_are_taken_and_opened_late(void **state)
 	assert_int_equal(ports[0], 21);
 	assert_int_equal(ports[1], 22);
 	assert_int_equal(unmasked(again, 8), 0);
+	assert_true(xen_events_pending(&events));
 	assert_true(xen_events_may_sleep(&events));
+	assert_false(xen_events_pending(&events));
 	assert_int_equal(unmasked(again, 8), 3);
 	assert_memory_equal(again, sent, sizeof(sent));
 	assert_true(xen_events_may_sleep(&events));

@@ -138,7 +138,7 @@ def _plugins(tree, build):
         tree.program(path, "opt/pvcalls/plugins/" + os.path.basename(path))
 
 
-def dom0_ours(build, modules, guest_image, kernel):
+def dom0_ours(build, modules, guest_image, kernel, extra=()):
     """Our share of Dom0: the programs that are tested, the guests' kernel and image, the init."""
     tree = Tree(merged=False)
     tree.file(os.path.join(LAB, "dom0", "init"), "init", 0o755)
@@ -149,10 +149,11 @@ def dom0_ours(build, modules, guest_image, kernel):
     _built(tree, build, FOR_DOM0)
     _plugins(tree, build)
     _extra_modules(tree, modules)
+    _extra_files(tree, extra)
     return tree
 
 
-def guest_ours(build, modules):
+def guest_ours(build, modules, extra=()):
     """Our share of a guest."""
     tree = Tree(merged=False)
     tree.file(os.path.join(LAB, "guest", "init"), "init", 0o755)
@@ -161,12 +162,18 @@ def guest_ours(build, modules):
     tree.file(os.path.join(os.path.dirname(LAB), "e2e", "peers.py"), "opt/lab/peers.py")
     _built(tree, build, FOR_GUESTS)
     _extra_modules(tree, modules)
+    _extra_files(tree, extra)
     return tree
 
 
 def _extra_modules(tree, modules):
     for path in modules:
         tree.file(path, "opt/lab/modules/" + os.path.basename(path))
+
+
+def _extra_files(tree, paths):
+    for path in paths:
+        tree.program(path, "opt/lab/extra/" + os.path.basename(path))
 
 
 def _key(packages):
@@ -194,11 +201,11 @@ class Images:
             make(self.packages).write(path)
         return path
 
-    def make(self, build, modules):
+    def make(self, build, modules, extra=()):
         """Makes what Dom0 boots; returns its path."""
         guest, ours, dom0 = (os.path.join(self.cache, name) for name in ("guest.cpio", "ours.cpio", "dom0.cpio"))
-        guest_ours(build, modules).write(ours)
+        guest_ours(build, modules, extra).write(ours)
         join(guest, self._kept("guest", guest_base), ours)
-        dom0_ours(build, modules, guest, self.packages.kernel).write(ours)
+        dom0_ours(build, modules, guest, self.packages.kernel, extra).write(ours)
         join(dom0, self._kept("dom0", dom0_base), ours)
         return dom0

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Devices as the thread finds them in xenstore; see xen_store.c for the whole. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xenstore.h>
+
+#include "transport/xen_domain.h"
+#include "transport/xen_store_state.h"
+
+/* What the frontend tells us of its ring. */
+static const char *const frontend_keys[] = {"version",       "ring-ref",       "port",
+					    "feature-names", "feature-cancel", "feature-reuse"};
+
+struct xen_entry *xen_devices_find(const struct xen_store *store, struct xen_device_id id)
+{
+	struct xen_entry *entry;
+
+	for (entry = store->entries; entry; entry = entry->next)
+		if (entry->id.domid == id.domid && entry->id.devid == id.devid)
+			break;
+	return entry;
+}
+
+static void add_entry(struct xen_store *store, struct xen_device_id id)
+{
+	struct xen_entry *entry = calloc(1, sizeof(*entry));
+
+	if (!entry)
+		return; /* found again by the next scan */
+	entry->id = id;
+	entry->due = true;
+	entry->snapshot.id = id;
+	snprintf(entry->dir, sizeof(entry->dir), "%.200s/%u/%u", store->base, id.domid, id.devid);
+	pthread_mutex_lock(&store->lock);
+	entry->next = store->entries;
+	store->entries = entry;
+	pthread_mutex_unlock(&store->lock);
+}
+
+static void scan_domain(struct xen_store *store, uint32_t domid)
+{
+	uint32_t devids[XEN_DEVICES_MAX];
+	char dir[XEN_PATH_MAX];
+	int count;
+	int i;
+
+	snprintf(dir, sizeof(dir), "%.200s/%u", store->base, domid);
+	count = xen_nodes_list(store->xs, dir, devids, XEN_DEVICES_MAX);
+	for (i = 0; i < count; i++) {
+		struct xen_device_id id = {.domid = domid, .devid = devids[i]};
+
+		if (!xen_devices_find(store, id))
+			add_entry(store, id);
+	}
+}
+
+void xen_devices_scan(struct xen_store *store)
+{
+	uint32_t domids[XEN_DOMAINS_MAX];
+	int count = xen_nodes_list(store->xs, store->base, domids, XEN_DOMAINS_MAX);
+	int i;
+
+	store->scan_due = false;
+	if (count < 0)
+		xen_store_doubt(store);
+	for (i = 0; i < count && store->xs; i++)
+		if (domids[i] <= XEN_DOMID_MAX)
+			scan_domain(store, domids[i]);
+}
+
+static void unwatch(struct xen_store *store, struct xen_entry *entry)
+{
+	char path[XEN_PATH_MAX + 8];
+
+	if (!entry->watched)
+		return;
+	entry->watched = false;
+	snprintf(path, sizeof(path), "%s/state", entry->frontend);
+	xs_unwatch(store->xs, path, entry->dir);
+}
+
+void xen_devices_sweep(struct xen_store *store)
+{
+	struct xen_entry **link = &store->entries;
+
+	pthread_mutex_lock(&store->lock);
+	while (*link) {
+		struct xen_entry *entry = *link;
+
+		if (entry->buried && !entry->fresh) {
+			*link = entry->next;
+			free(entry);
+		} else {
+			link = &entry->next;
+		}
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* Reads who the guest is. The toolstack's nodes: the guest can't write them. */
+static void read_identity(struct xen_store *store, const struct xen_entry *entry,
+			  struct pvcalls_guest *guest)
+{
+	char dir[XEN_PATH_MAX];
+	char vm[XEN_PATH_MAX];
+
+	*guest = (struct pvcalls_guest){.size = sizeof(*guest), .domid = entry->id.domid};
+	snprintf(dir, sizeof(dir), "/local/domain/%u", entry->id.domid);
+	if (xen_nodes_text(store->xs, dir, "name", guest->name, sizeof(guest->name)))
+		guest->name[0] = '\0';
+	if (xen_nodes_text(store->xs, dir, "vm", vm, sizeof(vm)) == 0 &&
+	    strncmp(vm, "/vm/", 4) == 0 && strlen(vm + 4) < sizeof(guest->uuid))
+		memcpy(guest->uuid, vm + 4, strlen(vm + 4) + 1);
+}
+
+static enum xenbus_state read_state(struct xen_store *store, const char *dir)
+{
+	uint32_t state;
+
+	if (xen_nodes_number(store->xs, dir, "state", XENBUS_STATES - 1, &state))
+		return XENBUS_UNKNOWN;
+	return (enum xenbus_state)state;
+}
+
+static void read_frontend(struct xen_store *store, const struct xen_entry *entry,
+			  struct xen_snapshot *snapshot)
+{
+	size_t i;
+
+	/* The state comes first: what belongs to it was written before it. */
+	snapshot->frontend = read_state(store, entry->frontend);
+	if (snapshot->frontend != XENBUS_INITIALISED && snapshot->frontend != XENBUS_CONNECTED)
+		return;
+	for (i = 0; i < sizeof(frontend_keys) / sizeof(frontend_keys[0]); i++) {
+		struct device_node *node = &snapshot->nodes[snapshot->node_count];
+
+		if (xen_nodes_text(store->xs, entry->frontend, frontend_keys[i], node->value,
+				   sizeof(node->value)))
+			continue;
+		snprintf(node->key, sizeof(node->key), "%s", frontend_keys[i]);
+		snapshot->node_count++;
+	}
+}
+
+/* Reads where the frontend's directory is, and watches its state. Returns 0 or -errno. */
+static int meet(struct xen_store *store, struct xen_entry *entry)
+{
+	char path[XEN_PATH_MAX + 8];
+	char expected[XEN_PATH_MAX];
+	int error = xen_nodes_text(store->xs, entry->dir, "frontend", entry->frontend,
+				   sizeof(entry->frontend));
+
+	if (error)
+		return error;
+	/* Of this domain and no other, whoever wrote it. */
+	snprintf(expected, sizeof(expected), "/local/domain/%u/", entry->id.domid);
+	if (strncmp(entry->frontend, expected, strlen(expected)) != 0)
+		return -EINVAL;
+	if (entry->watched)
+		return 0;
+	snprintf(path, sizeof(path), "%s/state", entry->frontend);
+	if (!xs_watch(store->xs, path, entry->dir))
+		return -errno;
+	entry->watched = true;
+	return 0;
+}
+
+static bool same(const struct xen_snapshot *a, const struct xen_snapshot *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static void publish(struct xen_store *store, struct xen_entry *entry,
+		    const struct xen_snapshot *snapshot)
+{
+	bool news;
+
+	pthread_mutex_lock(&store->lock);
+	news = !same(&entry->snapshot, snapshot);
+	if (news) {
+		bool renewed = snapshot->renewed || (entry->fresh && entry->snapshot.renewed);
+
+		entry->snapshot = *snapshot;
+		entry->snapshot.renewed = renewed;
+		entry->fresh = true;
+	}
+	if (!snapshot->present || snapshot->renewed)
+		entry->write_count = 0;
+	pthread_mutex_unlock(&store->lock);
+	if (news)
+		xen_store_ring(store->ready);
+}
+
+/* The directory is gone. A device that this xenstored never knew is kept while its domain lives. */
+static void vanish(struct xen_store *store, struct xen_entry *entry)
+{
+	struct xen_snapshot gone = {.id = entry->id};
+
+	if (!entry->known && entry->snapshot.present && xen_domain_lives(entry->id.domid)) {
+		entry->due = true;
+		entry->look_ns = clock_monotonic_ns() + XEN_HEARTBEAT_NS;
+		return;
+	}
+	unwatch(store, entry);
+	publish(store, entry, &gone);
+}
+
+/* Whether the toolstack has made the directory anew since we wrote our state into it. */
+static bool was_renewed(struct xen_store *store, struct xen_entry *entry, enum xenbus_state own)
+{
+	bool renewed;
+
+	pthread_mutex_lock(&store->lock);
+	renewed = entry->wrote && !entry->write_count && own == XENBUS_INITIALISING;
+	pthread_mutex_unlock(&store->lock);
+	return renewed;
+}
+
+void xen_devices_look(struct xen_store *store, struct xen_entry *entry)
+{
+	struct xen_snapshot snapshot = {.id = entry->id, .present = true};
+	uint32_t online = 0;
+	int error;
+
+	entry->due = false;
+	entry->look_ns = clock_monotonic_ns() + XEN_LOOK_NS;
+	error = meet(store, entry);
+	if (error && error != -ENOENT && error != -EINVAL) {
+		entry->due = true;
+		xen_store_doubt(store);
+		return;
+	}
+	if (error || !xs_is_domain_introduced(store->xs, entry->id.domid)) {
+		xen_store_doubt(store); /* a connection that just broke looks like this too */
+		if (store->xs)
+			vanish(store, entry);
+		return;
+	}
+	entry->known = true;
+	snapshot.backend = read_state(store, entry->dir);
+	snapshot.online =
+		xen_nodes_number(store->xs, entry->dir, "online", 1, &online) == 0 && online;
+	read_identity(store, entry, &snapshot.guest);
+	read_frontend(store, entry, &snapshot);
+	snapshot.renewed = was_renewed(store, entry, snapshot.backend);
+	if (snapshot.renewed)
+		entry->wrote = false;
+	xen_store_doubt(store);
+	if (store->xs)
+		publish(store, entry, &snapshot);
+	else
+		entry->due = true;
+}
