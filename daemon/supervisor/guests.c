@@ -196,18 +196,24 @@ static void try_later(struct guest *guest, uint64_t from_now_ns)
 		 guest);
 }
 
-/* Pauses for first_ns, and longer each time if this happens again and again. */
-static void hold(struct guest *guest, uint64_t first_ns)
+/*
+ * Pauses before the guest gets another engine: for at_least_ns, longer if it has used up its burst
+ * (generic cell rate algorithm). Each start costs a process, and a guest can cause as many as it
+ * likes.
+ */
+static void hold(struct guest *guest, uint64_t at_least_ns)
 {
+	const uint64_t burst_ns = GUEST_STARTS_BURST * GUEST_STARTS_NS;
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t wait_ns;
+
 	if (guest->hold.heap_slot)
 		return;
-	if (guest->connected_ns && clock_monotonic_ns() - guest->connected_ns > GUEST_HOLD_MAX_NS)
-		guest->hold_ns = 0;
-	guest->hold_ns = guest->hold_ns ? guest->hold_ns * 2 : first_ns;
-	if (guest->hold_ns > GUEST_HOLD_MAX_NS)
-		guest->hold_ns = GUEST_HOLD_MAX_NS;
-	guest->connected_ns = 0;
-	try_later(guest, guest->hold_ns);
+	if (guest->starts_ns < now_ns)
+		guest->starts_ns = now_ns;
+	wait_ns = guest->starts_ns - now_ns > burst_ns ? guest->starts_ns - now_ns - burst_ns : 0;
+	guest->starts_ns += GUEST_STARTS_NS;
+	try_later(guest, wait_ns > at_least_ns ? wait_ns : at_least_ns);
 }
 
 /* Reads a number of the frontend's; *value is absent if the node is. Returns 0 or -errno. */
@@ -314,7 +320,7 @@ static bool act(struct guest *guest, enum device_action action)
 		publish(guest);
 		break;
 	case DEVICE_HOLD:
-		hold(guest, GUEST_HOLD_FIRST_NS);
+		hold(guest, 0);
 		return false;
 	case DEVICE_ATTACH:
 		attach(guest);
@@ -356,7 +362,6 @@ static void engine_attached(void *owner)
 	const char *policy = guest->policy[0] ? guest->policy : "none: every call is denied";
 	const char *how = guest->adopting ? "taken over, its connections were reset" : "attached";
 
-	guest->connected_ns = clock_monotonic_ns();
 	guest->attached = true;
 	write_state(guest, XENBUS_CONNECTED);
 	log_info(guests->log, "guest %s: %s, policy %s", name, how, policy);

@@ -22,9 +22,9 @@
 #define GUEST_FEATURE_CANCEL "1"
 #define GUEST_FEATURE_REUSE  "1"
 
-#define GUEST_HOLD_FIRST_NS (1 * NS_PER_S)    /* before a frontend that comes back is served */
-#define GUEST_ADOPT_NS      (100 * NS_PER_MS) /* before a new engine takes a guest's rings over */
-#define GUEST_HOLD_MAX_NS   (60 * NS_PER_S)   /* and it doubles; so long a connection resets it */
+#define GUEST_ADOPT_NS     (100 * NS_PER_MS) /* before a new engine takes a guest's rings over */
+#define GUEST_STARTS_NS    (1 * NS_PER_S)    /* of engines again for one guest: one in so long, */
+#define GUEST_STARTS_BURST 20u               /* beyond so many at once */
 
 #define GUEST_POLICY_PATH 256
 
@@ -40,8 +40,7 @@ struct guest {
 	bool dropped;          /* its device is being taken away: nothing more is done */
 	bool policy_stale;     /* the last policy sent to it was refused */
 	struct loop_timer hold;
-	uint64_t hold_ns;
-	uint64_t connected_ns; /* CLOCK_MONOTONIC of the last attach */
+	uint64_t starts_ns; /* CLOCK_MONOTONIC: until then its starts use up its burst */
 	uint64_t since_wall_ns;
 	char policy[GUEST_POLICY_PATH]; /* the file it is served with; empty: deny all */
 	char policy_name[PVCALLS_NAME_MAX];
