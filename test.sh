@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what the tests need, builds everything and runs every test.
 #
-# usage: ./test.sh [STAGE...]     stages: lint gcc clang tidy cppcheck fuzz plugins e2e; all by default
+# usage: ./test.sh [STAGE...]     stages: lint gcc clang tidy cppcheck fuzz plugins e2e xenlab; all by
+#        default
 #
 # Each stage prints what it does and ends with one line. The last line sums up; exit status 0 means
 # that everything passed.
@@ -10,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")" || exit 2
 
 stages=("$@")
-[ "${#stages[@]}" -gt 0 ] || stages=(lint gcc clang tidy cppcheck fuzz plugins e2e)
+[ "${#stages[@]}" -gt 0 ] || stages=(lint gcc clang tidy cppcheck fuzz plugins e2e xenlab)
 logs=build/logs
 passed=0
 failed=0
@@ -74,6 +75,11 @@ stage_e2e() {
 	{ build dev && PVCALLS_BUILD=$PWD/build/dev /usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		tests/e2e; } >"$logs/e2e.log" 2>&1
 	result e2e $? "$(sed -nE 's/^=*\s*([0-9]+) passed.*/\1/p' "$logs/e2e.log" | tail -n 1)"
+}
+
+stage_xenlab() {
+	{ build release && tests/xenlab/run --build build/release; } >"$logs/xenlab.log" 2>&1
+	result xenlab $? "$(sed -nE 's/^([0-9]+) passed, .*/\1/p' "$logs/xenlab.log" | tail -n 1)"
 }
 
 mkdir -p "$logs"

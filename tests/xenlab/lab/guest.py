@@ -54,10 +54,11 @@ class Job:
 class Guest:
     """One guest. Made by name; start() brings it up."""
 
-    def __init__(self, name, kind="hook", memory=256, vcpus=1, pvcalls=None, out="/out"):
+    def __init__(self, name, kind="hook", memory=256, vcpus=1, pvcalls=None, hook="", out="/out"):
         assert kind in KINDS, kind
         self.name, self.kind, self.memory, self.vcpus = name, kind, memory, vcpus
         self.pvcalls = kind != "net" if pvcalls is None else pvcalls
+        self.hook = hook  # a parameter of the module, such as rogue=1
         self.log_path = os.path.join(out, f"guest-{name}.log")
         self.domid = None
         self.channel = None
@@ -68,7 +69,7 @@ class Guest:
         """What xl create takes."""
         lines = [f'name = "{self.name}"', 'type = "pv"', 'kernel = "/boot/vmlinux"', 'ramdisk = "/boot/guest.cpio"',
                  f"memory = {self.memory}", f"vcpus = {self.vcpus}",
-                 f'extra = "console=hvc0 rdinit=/init loglevel=5 panic=1 lab.kind={self.kind}"',
+                 f'extra = "console=hvc0 rdinit=/init loglevel=5 panic=1 lab.kind={self.kind} lab.hook={self.hook}"',
                  'on_poweroff = "destroy"', 'on_reboot = "restart"', 'on_crash = "destroy"']
         if self.pvcalls:
             lines.append("pvcalls = ['']")

@@ -69,8 +69,12 @@ class Lab:
         return guest
 
     def guest(self, name, kind="hook", **options):
-        """A guest of the case's own, not yet started; it is destroyed when the case ends."""
+        """A guest of the case's own, not yet started; it is destroyed when the case ends. Daemon and other
+        machine are there before it: a driver that finds no backend waits for half a minute.
+        """
         self._own.append(Guest(name, kind, **options))
+        if self._own[-1].pvcalls:
+            assert self.far and self.daemon
         return self._own[-1]
 
     def end_case(self):
