@@ -27,7 +27,7 @@ static int read_node(struct xs_handle *handle, const char *path, char *value, si
 
 	if (text && length >= size)
 		error = -EOVERFLOW;
-	if (!error) {
+	if (text && !error) {
 		memcpy(value, text, length);
 		value[length] = '\0';
 	}

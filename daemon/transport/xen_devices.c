@@ -168,9 +168,25 @@ static int meet(struct xen_store *store, struct xen_entry *entry)
 	return 0;
 }
 
+static bool same_nodes(const struct xen_snapshot *a, const struct xen_snapshot *b)
+{
+	size_t i;
+
+	if (a->node_count != b->node_count)
+		return false;
+	for (i = 0; i < a->node_count; i++)
+		if (strcmp(a->nodes[i].key, b->nodes[i].key) != 0 ||
+		    strcmp(a->nodes[i].value, b->nodes[i].value) != 0)
+			return false;
+	return true;
+}
+
 static bool same(const struct xen_snapshot *a, const struct xen_snapshot *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	return a->present == b->present && a->renewed == b->renewed && a->online == b->online &&
+	       a->frontend == b->frontend && a->backend == b->backend &&
+	       strcmp(a->guest.name, b->guest.name) == 0 &&
+	       strcmp(a->guest.uuid, b->guest.uuid) == 0 && same_nodes(a, b);
 }
 
 static void publish(struct xen_store *store, struct xen_entry *entry,

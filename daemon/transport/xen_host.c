@@ -235,8 +235,13 @@ static void xen_stop(struct transport_host *base)
 {
 	struct xen_host *host = (struct xen_host *)base;
 
-	while (host->devices)
-		forget(host->devices);
+	struct xen_device *next;
+
+	for (struct xen_device *device = host->devices; device; device = next) {
+		next = device->next;
+		loop_disarm(host->loop, &device->farewell);
+		free(device);
+	}
 	loop_remove(host->loop, &host->source);
 	xen_store_close(host->store);
 	fd_close(&host->lock);

@@ -392,7 +392,7 @@ static int start_thread(struct xen_store *store)
 	return -error;
 }
 
-int xen_store_open(struct xen_store **made, struct fault *fault)
+int xen_store_open(struct xen_store **opened, struct fault *fault)
 {
 	struct xen_store *store = calloc(1, sizeof(*store));
 	int error;
@@ -415,6 +415,6 @@ int xen_store_open(struct xen_store **made, struct fault *fault)
 		release(store);
 		return fault_set(fault, -error, "no thread for xenstore: %s", strerror(-error));
 	}
-	*made = store;
+	*opened = store;
 	return 0;
 }

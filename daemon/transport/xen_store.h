@@ -36,10 +36,10 @@ struct xen_snapshot {
 };
 
 /*
- * Connects to xenstored and begins to look for devices. Returns 0 and *store, or -errno with
+ * Connects to xenstored and begins to look for devices. Returns 0 and *opened, or -errno with
  * *fault.
  */
-int xen_store_open(struct xen_store **store, struct fault *fault);
+int xen_store_open(struct xen_store **opened, struct fault *fault);
 /* Ends the thread; what is still to be written is written if xenstored answers within 500 ms. */
 void xen_store_close(struct xen_store *store);
 
