@@ -37,7 +37,7 @@ class Machine:
     def command(self, interactive):
         xen = f"console=com1 com1=115200,8n1 dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M dom0_max_vcpus={self.dom0_vcpus} bootscrub=0 no-real-mode reboot=no"
         linux = "console=hvc0 rdinit=/init loglevel=4 panic=1"
-        serial = f"stdio,id=com1,signal=off,logfile={self.console}" if interactive else f"file,id=com1,path={self.console}"
+        serial = f"stdio,id=com1,mux=on,signal=off,logfile={self.console}" if interactive else f"file,id=com1,path={self.console}"
         argv = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", str(self.memory)]
         argv += ["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"]
         argv += ["-chardev", serial, "-serial", "chardev:com1"]
