@@ -2,10 +2,10 @@
 /*
  * Theory of operation
  *
- * With the module's parameter rogue=1 there is /proc/pvcalls-rogue. Writing "NAME seed=1 count=1000
- * to=10.0.0.1:80" does what the table below says of NAME, `count` times, and returns when that is
- * done or the backend has ended the session. The same seed does the same again. Reading tells the
- * names and what came of the last one.
+ * With the module's parameter rogue=1, /proc/pvcalls-rogue can be written. Writing "NAME seed=1
+ * count=1000 to=10.0.0.1:80" does what the table below says of NAME, `count` times, and returns
+ * when that is done or the backend has ended the session. The same seed does the same again.
+ * Reading tells the names and what came of the last one.
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
@@ -28,8 +28,8 @@
 #define STORM_SIZE 1000
 
 static bool rogue;
-module_param(rogue, bool, 0444);
-MODULE_PARM_DESC(rogue, "offer /proc/pvcalls-rogue, which breaks the protocol on purpose (0)");
+module_param(rogue, bool, 0600);
+MODULE_PARM_DESC(rogue, "let /proc/pvcalls-rogue break the protocol on purpose (0)");
 
 struct run {
 	struct rnd_state random;
@@ -421,6 +421,8 @@ static ssize_t rogue_write(struct file *file, const char __user *buffer, size_t 
 	char line[LINE_MAX];
 	int deed, error;
 
+	if (!READ_ONCE(rogue))
+		return -EPERM;
 	if (length >= sizeof(line))
 		return -EINVAL;
 	if (copy_from_user(line, buffer, length))
@@ -467,13 +469,12 @@ static const struct proc_ops rogue_ops = {
 
 int __init rogue_init(void)
 {
-	if (rogue && !proc_create("pvcalls-rogue", 0600, NULL, &rogue_ops))
+	if (!proc_create("pvcalls-rogue", 0600, NULL, &rogue_ops))
 		return -ENOMEM;
 	return 0;
 }
 
 void rogue_exit(void)
 {
-	if (rogue)
-		remove_proc_entry("pvcalls-rogue", NULL);
+	remove_proc_entry("pvcalls-rogue", NULL);
 }
