@@ -190,6 +190,7 @@ static void restarts_are_paced(void **state)
 		fake->written[0] = '\0';
 		frontend(world, fake, XENBUS_CLOSED);
 		await(world, fake, "56");
+		await_no_engines(world);
 		frontend(world, fake, XENBUS_INITIALISING);
 		await(world, fake, "56nnnnnn2");
 	}
