@@ -19,6 +19,7 @@ def killed(lab):
     """kill -9 of xenstored: connections go on, new ones are made, the trail says that it went away."""
     guest = lab.shared("hook")
     lab.daemon.connected(guest.name)
+    lab.without_toolstack = True
     with Pulse(guest, "short") as short, Pulse(guest, "long") as long:
         os.kill(pid(), signal.SIGKILL)
         lab.daemon.wait_event("transport")

@@ -36,7 +36,8 @@ class Job:
     def wait(self, seconds=None):
         """Its end; raises GuestGone if the guest ends before."""
         done = Done(self.argv, self.answer.wait((seconds or self.seconds) + 5))
-        assert not done.timed_out, f"{self.argv} in {self.guest.name}: not finished within {self.seconds} s; it said: {done.stdout!r} {done.stderr!r}"
+        assert not done.timed_out, (f"{self.argv} in {self.guest.name}: not finished within {self.seconds} s; "
+                                    f"it said: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
         return done
 
     def ended(self):

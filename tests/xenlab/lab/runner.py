@@ -5,10 +5,12 @@ What cases share (the daemon, the other machine, a guest of each kind) is made w
 asks for it. After a case that failed everything is thrown away, so that the next one starts anew.
 """
 import fnmatch
+import contextlib
 import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 import traceback
 
@@ -16,7 +18,6 @@ from daemon import Daemon
 from guest import Guest, destroy_all
 from network import Far
 from registry import cases
-from tools import run
 
 OUT = "/out"
 MODULES = "/opt/lab/modules"
@@ -35,6 +36,7 @@ class Lab:
         self._daemon = None
         self._shared = {}
         self._own = []
+        self.without_toolstack = False  # a case has taken xenstored away: domains can't be ended any more
 
     @property
     def far(self):
@@ -90,12 +92,14 @@ class Lab:
         daemon, self._daemon = self._daemon, None
         if daemon:
             daemon.close()
-        destroy_all()
+        if not self.without_toolstack:
+            destroy_all()
 
     def finish(self):
         """The end of the run, in order: the daemon must stop and leave nothing behind."""
         for guest in self._shared.values():
-            guest.destroy()
+            if not self.without_toolstack:
+                guest.destroy()
         self._shared.clear()
         if self._daemon:
             self._daemon.stop()
@@ -104,20 +108,17 @@ class Lab:
 
     def keep(self, folder):
         """Writes what tells why a case failed."""
-        os.makedirs(folder, exist_ok=True)
         commands = {"xenstore": ["xenstore-ls", "-fp"], "xl-list": ["xl", "list"], "xl-dmesg": ["xl", "dmesg"], "dmesg": ["dmesg"],
                     "processes": ["ps"], "sockets": ["ss", "-tanp"]}
-        for name, argv in commands.items():
-            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-                done = run(argv, 20)
-                file.write(done.stdout + done.stderr)
         if self._daemon:
             shutil.copy(self._daemon.log_path, os.path.join(folder, "pvcallsd.log"))
-            with open(os.path.join(folder, "trail.jsonl"), "w", encoding="utf-8") as file:
-                file.write(run(self._daemon.audit_command("-o", "jsonl", "--all", "--events"), 20).stdout)
+            commands["trail.jsonl"] = self._daemon.audit_command("-o", "jsonl", "--last", 2000, "--events")
         for guest in {*self._own, *self._shared.values()}:
             if os.path.exists(guest.log_path):
                 shutil.copy(guest.log_path, folder)
+        for name, argv in commands.items():
+            with open(os.path.join(folder, name), "wb") as file, contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=10, check=False)
 
 
 def say(**line):
@@ -152,7 +153,7 @@ def run_case(lab, case):
         return {"result": "not run", "why": str(why)}
     except Exception as error:
         _expire(60)
-        return {"result": "not ok", "why": str(error) or repr(error), "trace": traceback.format_exc()}
+        return {"result": "not ok", "why": str(error)[:2000] or repr(error), "trace": traceback.format_exc()}
     finally:
         signal.alarm(0)
 
@@ -161,15 +162,15 @@ def _failed(lab, case, result):
     """Keeps what tells why, and makes room for the next case."""
     folder = os.path.join(OUT, case.name.replace("/", "-"))
     _expire(90)
-    try:
-        lab.keep(folder)
-        with open(os.path.join(folder, "why"), "w", encoding="utf-8") as file:
-            file.write(result["trace"])
-        lab.reset()
-    except Exception as error:
-        say(note=f"after {case.name}: {error!r}")
-    finally:
-        signal.alarm(0)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "why"), "w", encoding="utf-8") as file:
+        file.write(result["trace"])
+    for step in (lambda: lab.keep(folder), lab.reset):
+        try:
+            step()
+        except Exception as error:
+            say(note=f"after {case.name}: {error!r}"[:2000])
+    signal.alarm(0)
 
 
 def run_cases(pattern):

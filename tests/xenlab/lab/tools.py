@@ -32,7 +32,7 @@ def run(argv, seconds=60, **options):
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise AssertionError(f"{' '.join(argv)}: not finished within {seconds} s; it said: {out!r} {err!r}") from None
+            raise AssertionError(f"{' '.join(argv)}: not finished within {seconds} s; it said: {out[-2000:]!r} {err[-2000:]!r}") from None
         raise
     return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
