@@ -22,7 +22,7 @@ MODULE_PARM_DESC(ring_pool, "data rings kept for later connections (64)");
 
 static DEFINE_SPINLOCK(pool_lock);
 static LIST_HEAD(pool);
-static unsigned int pooled;
+static unsigned int kept; /* in the pool, or with a place there */
 
 static irqreturn_t ring_interrupt(int irq, void *data)
 {
@@ -164,7 +164,8 @@ static struct data_ring *pool_take(void)
 	if (!list_empty(&pool)) {
 		ring = list_first_entry(&pool, struct data_ring, node);
 		list_del_init(&ring->node);
-		pooled--;
+		ring->kept = false;
+		kept--;
 	}
 	spin_unlock(&pool_lock);
 	return ring;
@@ -189,20 +190,40 @@ struct data_ring *ring_get(const struct session_peer *peer)
 	return ring;
 }
 
+/* The place is given up if the pages are of no use by now. */
+static bool use_place(struct data_ring *ring, bool useful)
+{
+	bool use;
+
+	spin_lock(&pool_lock);
+	use = useful && ring->kept;
+	if (use)
+		list_add(&ring->node, &pool);
+	else if (ring->kept)
+		kept--;
+	spin_unlock(&pool_lock);
+	return use;
+}
+
+bool ring_keep(struct data_ring *ring)
+{
+	spin_lock(&pool_lock);
+	if (!ring->kept && kept < READ_ONCE(ring_pool)) {
+		ring->kept = true;
+		kept++;
+	}
+	spin_unlock(&pool_lock);
+	return ring->kept;
+}
+
 void ring_put(struct data_ring *ring)
 {
 	struct session_peer peer;
-	bool keep = !session_peer(&peer) && peer.generation == ring->generation;
+	bool useful = !session_peer(&peer) && peer.generation == ring->generation;
 
 	ring_own(ring, NULL, NULL);
-	spin_lock(&pool_lock);
-	keep = keep && pooled < READ_ONCE(ring_pool);
-	if (keep) {
-		list_add(&ring->node, &pool);
-		pooled++;
-	}
-	spin_unlock(&pool_lock);
-	if (!keep)
+	ring_keep(ring);
+	if (!use_place(ring, useful))
 		ring_free(ring);
 }
 

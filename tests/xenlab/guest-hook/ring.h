@@ -3,8 +3,9 @@
  * Data rings: the pages, grants and event channel of one connection, and the bytes in them.
  *
  * Our own indexes are private; the shared copies are only written. Rings are used again by later
- * connections: the backend has unmapped the pages and closed its end of the event channel, so both
- * can be offered again without asking the hypervisor.
+ * connections. Linux's backend unmaps the pages and closes its end of the event channel with each
+ * RELEASE, and both can be offered again without asking the hypervisor. Ours leaves both as they
+ * are, if it is told that they come again: then nobody asks the hypervisor.
  */
 #ifndef PVCALLS_HOOK_RING_H
 #define PVCALLS_HOOK_RING_H
@@ -38,6 +39,7 @@ struct data_ring {
 	spinlock_t lock; /* of owner, which the interrupt looks at */
 	struct sock *owner;
 	void (*event)(struct sock *owner);
+	bool kept; /* has a place in the pool, once it is put */
 	struct list_head node;
 	grant_ref_t ref;
 	unsigned int refs;
@@ -46,6 +48,8 @@ struct data_ring {
 
 /* A fresh one, in its initial state, nobody's. */
 struct data_ring *ring_get(const struct session_peer *peer);
+/* Whether ring_put() will keep it for a later connection. */
+bool ring_keep(struct data_ring *ring);
 /* The backend must have answered the RELEASE, or be gone. */
 void ring_put(struct data_ring *ring);
 /* A connect failed, the ring is tried again. */

@@ -17,6 +17,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <xen/page.h>
 #include <xen/xenbus.h>
 
 #include "rogue.h"
@@ -26,6 +27,7 @@
 #define LINE_MAX   128
 #define PATIENCE   (5 * HZ)
 #define STORM_SIZE 1000
+#define SLOTS      __CONST_RING_SIZE(xen_pvcalls, XEN_PAGE_SIZE)
 
 static bool rogue;
 module_param(rogue, bool, 0600);
@@ -216,24 +218,52 @@ static int do_requests(struct run *run)
 		bytes[i] = draw(run, 4) ? 0 : draw(run, 256);
 	request.cmd = draw(run, 9);
 	request.u.socket.id = draw(run, 8);
-	/* A false req_id or an ACCEPT for nothing would leave `tell` waiting. */
-	if (request.cmd == PVCALLS_ACCEPT || request.cmd == PVCALLS_POLL)
+	/* An ACCEPT of a listener would leave `tell` waiting, and so would each POLL. */
+	if (request.cmd == PVCALLS_POLL)
+		request.cmd = PVCALLS_ACCEPT;
+	if (request.cmd == PVCALLS_ACCEPT)
 		request.u.socket.id = 1000 + draw(run, 8);
 	return tell(run, &request);
+}
+
+/*
+ * What the driver's event handler can bear: it believes what it is answered, and an answer repeats
+ * the request's number and the id, which it takes for a pointer if the call is POLL.
+ */
+static void make_bearable(struct xen_pvcalls_request *request)
+{
+	static u8 scratch[PAGE_SIZE];
+
+	request->req_id %= SLOTS;
+	if (request->cmd == PVCALLS_POLL)
+		request->u.poll.id = (uintptr_t)scratch;
+}
+
+static void scribble_slot(struct run *run, union xen_pvcalls_sring_entry *slot)
+{
+	union xen_pvcalls_sring_entry odd;
+	u8 *bytes = (u8 *)&odd;
+	unsigned long flags;
+	size_t i;
+
+	for (i = 0; i < sizeof(odd); i++)
+		bytes[i] = draw(run, 3) ? draw(run, 8) : draw(run, 256);
+	make_bearable(&odd.req);
+	local_irq_save(flags);
+	*slot = odd;
+	local_irq_restore(flags);
 }
 
 static int do_command_slots(struct run *run)
 {
 	int irq;
 	struct xen_pvcalls_sring *page = session_page(&irq);
-	u8 *bytes;
-	size_t i;
+	unsigned int i;
 
 	if (!page)
 		return -ENETDOWN;
-	bytes = (u8 *)page->ring;
-	for (i = 0; i < PAGE_SIZE - offsetof(struct xen_pvcalls_sring, ring); i++)
-		bytes[i] = draw(run, 3) ? draw(run, 8) : draw(run, 256);
+	for (i = 0; i < SLOTS; i++)
+		scribble_slot(run, &page->ring[i]);
 	virt_wmb();
 	page->req_prod += draw(run, 32);
 	notify_remote_via_irq(irq);
@@ -343,7 +373,8 @@ static int do_states(struct run *run)
 static int do_nodes(struct run *run)
 {
 	static const char *const names[] = {"version",       "ring-ref",       "port",
-					    "feature-names", "feature-cancel", "state"};
+					    "feature-names", "feature-cancel", "feature-reuse",
+					    "state"};
 	static const char *const values[] = {
 		"",     " ",  "-1",   "1 1",        "99999999999999999999",
 		"0x10", "\n", "%s%n", "4294967296", "one"};

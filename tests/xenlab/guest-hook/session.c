@@ -36,6 +36,7 @@ static struct {
 	unsigned int lost_slots;
 	bool names;  /* the backend writes names into the indexes page */
 	bool cancel; /* it answers ACCEPTs of released listeners */
+	bool reuse;  /* it keeps pages mapped that come again */
 	struct wait_queue_entry collector;
 	struct list_head waiting;
 	struct session_call *inflight[PVCALLS_NR_RSP_PER_RING];
@@ -197,6 +198,7 @@ int session_peer(struct session_peer *peer)
 			.order_max = session.order_max,
 			.generation = session.generation,
 			.names = session.names,
+			.reuse = session.reuse,
 		};
 		error = 0;
 	}
@@ -225,12 +227,14 @@ static bool backend_has(struct xenbus_device *dev, const char *feature)
 }
 
 /* Features are taken back if the backend has none of them: it may be another than last time. */
-static int write_features(struct xenbus_device *dev, bool names, bool cancel)
+static int write_features(struct xenbus_device *dev, bool names, bool cancel, bool reuse)
 {
 	int error = xenbus_printf(XBT_NIL, dev->nodename, "feature-names", "%d", names);
 
 	if (!error)
 		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-cancel", "%d", cancel);
+	if (!error)
+		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-reuse", "%d", reuse);
 	return error;
 }
 
@@ -239,10 +243,11 @@ static int session_begin(struct xenbus_device *dev)
 {
 	bool names = backend_has(dev, "feature-names");
 	bool cancel = backend_has(dev, "feature-cancel");
+	bool reuse = backend_has(dev, "feature-reuse");
 	unsigned int order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
 	struct pvcalls_bedata *bedata;
 	unsigned long flags;
-	int error = write_features(dev, names, cancel);
+	int error = write_features(dev, names, cancel, reuse);
 
 	if (!error)
 		error = pvcalls_front_probe(dev, NULL);
@@ -257,6 +262,7 @@ static int session_begin(struct xenbus_device *dev)
 	session.order_max = order_max;
 	session.names = names;
 	session.cancel = cancel;
+	session.reuse = reuse;
 	session.lost_slots = 0;
 	session.generation++;
 	spin_unlock_irqrestore(&session.lock, flags);

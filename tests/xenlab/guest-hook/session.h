@@ -32,6 +32,7 @@ struct session_peer {
 	unsigned int order_max;
 	unsigned int generation; /* a ring of another generation is of no use any more */
 	bool names;
+	bool reuse; /* pages may stay mapped for the connection that brings them again */
 };
 
 int session_register(void);

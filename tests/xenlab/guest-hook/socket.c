@@ -325,9 +325,12 @@ static void release_done(struct session_call *call)
 static void send_release(struct hook_socket *socket)
 {
 	struct session_call *call = &socket->release_call;
+	struct session_peer peer;
 
 	call->request.cmd = PVCALLS_RELEASE;
 	call->request.u.release.id = socket->id;
+	if (socket->ring && !session_peer(&peer) && peer.reuse)
+		call->request.u.release.reuse = ring_keep(socket->ring);
 	sock_hold(&socket->sk);
 	session_submit(&call, 1);
 }
