@@ -4,14 +4,13 @@
 What it finds it says as one JSON object a line, which `run` reads; other lines are for people.
 """
 import json
-import os
-import subprocess
 import sys
 import time
 
 EXTRA = "/opt/lab/extra"
 sys.path.insert(0, EXTRA)
 
+from profile import Profile  # noqa: E402
 from subjects import SUBJECTS, Servers, Wrong  # noqa: E402
 from works import WORKS, Amounts  # noqa: E402
 
@@ -25,14 +24,22 @@ def order_of(names, number):
     return names if number % 2 == 0 else names[::-1]
 
 
-def measure(subject, works, amounts):
+def profiled(subject, name, amounts):
+    """One work, and what it took."""
+    with Profile() as profile:
+        figures = WORKS[name](subject, amounts)
+    say(profile=[f"{type(subject).__name__.lower()}, {name}: {figures}", *profile.lines(*subject.done)])
+    return figures
+
+
+def measure(subject, works, amounts, work):
     """All works of one subject; a dictionary of figures, and what went wrong."""
     figures, trouble = {}, {}
     subject.warm()
     started = time.monotonic(), subject.uptime()
     for name in works:
         try:
-            figures.update(WORKS[name](subject, amounts))
+            figures.update(work(subject, name, amounts))
         except (Wrong, AssertionError) as problem:
             trouble[name] = str(problem)[-400:]
     # The guest's clock against Dom0's: /proc/uptime has hundredths of a second
@@ -47,6 +54,7 @@ def measure(subject, works, amounts):
 def main(text):
     asked = json.loads(text)
     amounts = Amounts(**asked["amounts"])
+    work = profiled if asked["profile"] else lambda subject, name, amounts: WORKS[name](subject, amounts)
     with Servers():
         kept = {}
         for number in range(asked["rounds"]):
@@ -55,7 +63,7 @@ def main(text):
                 started = time.monotonic()
                 subject.begin()
                 begun = time.monotonic() - started
-                result = measure(subject, asked["works"], amounts)
+                result = measure(subject, asked["works"], amounts, work)
                 if subject.lasting:
                     kept[name] = subject
                 else:

@@ -76,6 +76,7 @@ class Subject:
 
     address = LOOPBACK
     lasting = False  # whether it is kept from one round to the next
+    done = (0, "")  # how much the last work was, and of what
 
     def begin(self):
         pass

@@ -20,6 +20,7 @@ def rtt(subject, amounts):
     """One byte there and back, on one connection."""
     result = subject.plain("rtt", amounts.round_trips)
     subject.made(1)
+    subject.done = amounts.round_trips, "round trip"
     return {"rtt": result["p50"], "rtt-p99": result["p99"]}
 
 
@@ -27,6 +28,7 @@ def connect(subject, amounts):
     """Connections one after the other, closed at once."""
     result = subject.plain("dial", amounts.connects)
     subject.made(amounts.connects)
+    subject.done = amounts.connects, "connect and close"
     return {"connect": result["rate"]}
 
 
@@ -34,6 +36,7 @@ def connect16(subject, amounts):
     """The same, 16 at a time."""
     result = subject.plain("connect", amounts.connects, "in-flight=16")
     subject.made(amounts.connects)
+    subject.done = amounts.connects, "connect and close"
     return {"connect16": result["rate"]}
 
 
@@ -41,6 +44,7 @@ def bulk(subject, amounts, verb):
     size = amounts.mebibytes << 20
     result = subject.plain(verb, size, "sample=1")
     subject.made(1, size)
+    subject.done = amounts.mebibytes, "MiB"
     return {verb: result["gbit"]}
 
 
@@ -56,6 +60,7 @@ def iperf(subject, amounts, streams, direction):
     if "error" in result or not got["bytes"]:
         raise Wrong(f"iperf3: {result.get('error', 'no bytes')}")
     subject.made(streams + 1, got["bytes"], IPERF)
+    subject.done = got["bytes"] / (1 << 20), "MiB"
     return {f"iperf{streams}-{direction}": got["bits_per_second"] / 1e9}
 
 
