@@ -2,6 +2,7 @@
 #include <asm/xen/hypercall.h>
 #include <linux/gfp.h>
 #include <linux/interrupt.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -10,19 +11,33 @@
 
 #include "ring.h"
 
-/* The driver has 4, that is 32 KiB for each direction. */
-static unsigned int ring_order = 4;
-module_param(ring_order, uint, 0644);
-MODULE_PARM_DESC(ring_order, "pages of a connection's data ring as a power of two, 1 to 9 (4)");
+/*
+ * A large ring spares both sides sleeping and waking, a small one spares memory. A few connections
+ * get large ones, many get small ones: a new ring takes at most a quarter of what is left. 8 is
+ * 512 KiB for each direction, 4 is 32 KiB, which is what the driver has.
+ */
+#define RING_ORDER_FLOOR 4u
+#define RING_SHARE       4u /* of what is left, at most one of so many parts */
+#define MEMORY_SHARE     16u
 
-/* Rings kept for later connections, that is 4 MiB of memory with order 4. */
+static unsigned int ring_order = 8;
+module_param(ring_order, uint, 0644);
+MODULE_PARM_DESC(ring_order,
+		 "pages of a connection's data ring as a power of two, 1 to 9, at most (8)");
+
+static unsigned int ring_memory;
+module_param(ring_memory, uint, 0644);
+MODULE_PARM_DESC(ring_memory,
+		 "MiB of memory for rings larger than order 4 (a sixteenth of the memory)");
+
 static unsigned int ring_pool = 64;
 module_param(ring_pool, uint, 0644);
 MODULE_PARM_DESC(ring_pool, "data rings kept for later connections (64)");
 
 static DEFINE_SPINLOCK(pool_lock);
-static LIST_HEAD(pool);
+static LIST_HEAD(pool);   /* large ones first */
 static unsigned int kept; /* in the pool, or with a place there */
+static atomic_t pages_used;
 
 static irqreturn_t ring_interrupt(int irq, void *data)
 {
@@ -116,6 +131,7 @@ static void ring_free(struct data_ring *ring)
 		gnttab_end_foreign_access(ring->ref, virt_to_page(ring->shared));
 	else
 		free_page((unsigned long)ring->shared);
+	atomic_sub(pages, &pages_used);
 	kfree(ring);
 }
 
@@ -140,6 +156,7 @@ static struct data_ring *ring_new(const struct session_peer *peer, unsigned int 
 		return NULL;
 	spin_lock_init(&ring->lock);
 	INIT_LIST_HEAD(&ring->node);
+	atomic_add(1 << order, &pages_used);
 	ring->order = order;
 	ring->size = XEN_FLEX_RING_SIZE(order);
 	ring->generation = peer->generation;
@@ -171,17 +188,54 @@ static struct data_ring *pool_take(void)
 	return ring;
 }
 
-struct data_ring *ring_get(const struct session_peer *peer)
+static unsigned int order_limit(const struct session_peer *peer)
 {
-	unsigned int order = clamp(READ_ONCE(ring_order), 1u, min(peer->order_max, 9u));
+	return clamp(READ_ONCE(ring_order), 1u, min(peer->order_max, 9u));
+}
+
+static long pages_left(void)
+{
+	unsigned long all = (unsigned long)READ_ONCE(ring_memory) << (20 - PAGE_SHIFT);
+
+	return (long)(all ?: totalram_pages() / MEMORY_SHARE) - atomic_read(&pages_used);
+}
+
+/* What a ring that is made now may have. */
+static unsigned int order_now(unsigned int limit)
+{
+	long share = pages_left() / RING_SHARE;
+
+	while (limit > RING_ORDER_FLOOR && 1L << limit > share)
+		limit--;
+	return limit;
+}
+
+/* The largest one of this session, if it is as large as a new one would be. */
+static struct data_ring *pool_get(const struct session_peer *peer, unsigned int limit)
+{
 	struct data_ring *ring;
 
 	while ((ring = pool_take())) {
-		if (ring->generation == peer->generation && ring->order == order) {
-			ring_reset(ring);
+		bool useful = ring->generation == peer->generation && ring->order <= limit;
+
+		if (useful && ring->order >= order_now(limit))
 			return ring;
-		}
 		ring_free(ring);
+		if (useful)
+			break;
+	}
+	return NULL;
+}
+
+struct data_ring *ring_get(const struct session_peer *peer)
+{
+	unsigned int limit = order_limit(peer);
+	struct data_ring *ring = pool_get(peer, limit);
+	unsigned int order = order_now(limit);
+
+	if (ring) {
+		ring_reset(ring);
+		return ring;
 	}
 	/* Memory may be too scattered for a large one. */
 	do
@@ -193,14 +247,19 @@ struct data_ring *ring_get(const struct session_peer *peer)
 /* The place is given up if the pages are of no use by now. */
 static bool use_place(struct data_ring *ring, bool useful)
 {
+	struct data_ring *other;
 	bool use;
 
 	spin_lock(&pool_lock);
 	use = useful && ring->kept;
-	if (use)
-		list_add(&ring->node, &pool);
-	else if (ring->kept)
+	if (!use && ring->kept)
 		kept--;
+	if (use) {
+		list_for_each_entry(other, &pool, node)
+			if (other->order <= ring->order)
+				break;
+		list_add_tail(&ring->node, &other->node);
+	}
 	spin_unlock(&pool_lock);
 	return use;
 }
