@@ -20,7 +20,7 @@
 #include "audit/writer_state.h"
 #include "base/clock.h"
 
-#define WRITER_LINGER_NS  (15 * NS_PER_MS)
+#define WRITER_LINGER_NS  (50 * NS_PER_MS)
 #define WRITER_QUIET_NS   (300 * NS_PER_MS) /* no record for so long: the engines are done */
 #define WRITER_ENGINES_NS (2 * NS_PER_S)    /* what engines get to end after the supervisor */
 #define WRITER_DISK_NS    (10 * NS_PER_S)   /* what a failed disk gets to recover at the end */

@@ -217,6 +217,16 @@ void connections_look(struct engine *engine)
 	}
 }
 
+bool connections_have_work(const struct engine *engine)
+{
+	uint32_t i;
+
+	for (i = 0; i < engine->warm_count; i++)
+		if (stream_has_work(&engine->warm[i]->socket->stream))
+			return true;
+	return false;
+}
+
 void connections_cool(struct engine *engine)
 {
 	while (engine->warm_count) {
@@ -258,6 +268,14 @@ void connection_unmap(struct connection *connection)
 	recycle(connection);
 }
 
+static void unpark_old(struct engine *engine, uint64_t before_ns)
+{
+	struct connection *connection;
+
+	while ((connection = parking_take_old(&engine->parking, before_ns)))
+		connection_unmap(connection);
+}
+
 void connection_release(struct connection *connection, bool reuse)
 {
 	struct engine *engine = connection->engine;
@@ -269,10 +287,12 @@ void connection_release(struct connection *connection, bool reuse)
 
 void connections_unpark(struct engine *engine)
 {
-	struct connection *connection;
+	unpark_old(engine, UINT64_MAX);
+}
 
-	while ((connection = parking_take_any(&engine->parking)))
-		connection_unmap(connection);
+void connections_sweep(struct engine *engine)
+{
+	unpark_old(engine, clock_monotonic_ns() - PARKING_NS);
 }
 
 static void tell_names(struct connection *connection)
@@ -385,14 +405,17 @@ static bool run(struct connection *connection)
 {
 	struct engine *engine = connection->engine;
 	struct guest_socket *socket = connection->socket;
-	uint64_t before = socket->stream.bytes_in + socket->stream.bytes_out;
+	uint64_t before_in = socket->stream.bytes_in;
+	uint64_t before_out = socket->stream.bytes_out;
 	uint64_t wake_ns;
 	int flags;
 
 	if (connection->fresh)
 		settle(connection);
 	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
-	engine->bytes_moved += socket->stream.bytes_in + socket->stream.bytes_out - before;
+	engine->bytes_moved += socket->stream.bytes_in - before_in;
+	engine->bytes_moved += socket->stream.bytes_out - before_out;
+	engine->look.peers_told |= socket->stream.bytes_out != before_out;
 	if (flags < 0) {
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);

@@ -35,6 +35,7 @@ struct connection {
 	uint32_t ref;    /* of the indexes page */
 	uint32_t evtchn; /* the guest's end of port */
 	uint32_t *refs;  /* of data, if it may be parked */
+	uint64_t parked_ns;
 	uint32_t journal_place;
 	bool queued;
 	bool masked;
@@ -56,6 +57,8 @@ void connection_unmap(struct connection *connection);
 void connection_release(struct connection *connection, bool reuse);
 /* Unmaps what was kept for reuse. */
 void connections_unpark(struct engine *engine);
+/* Unmaps what was kept for reuse and not brought for long; to be called now and then. */
+void connections_sweep(struct engine *engine);
 
 /* Joins a mapped connection to its socket, which is connected, with the meters of the decision. */
 void connection_start(struct connection *connection, struct guest_socket *socket,
@@ -72,6 +75,8 @@ void connection_queue(struct connection *connection);
 void connection_rung(struct connection *connection);
 /* Queues warm connections that have work, and cools those that had none for long. */
 void connections_look(struct engine *engine);
+/* Whether a warm connection has work. */
+bool connections_have_work(const struct engine *engine);
 /* Unmasks all warm connections: from here on only events tell of work. */
 void connections_cool(struct engine *engine);
 /* Runs every connection that was queued before this call once. Returns whether bytes moved. */

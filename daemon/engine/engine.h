@@ -23,6 +23,7 @@
 #include "engine/flight.h"
 #include "engine/journal.h"
 #include "engine/limits.h"
+#include "engine/look.h"
 #include "engine/parking.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
@@ -88,10 +89,9 @@ struct engine {
 
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
 	struct engine_counters counters;
-	uint64_t spin_ns;       /* how long to look before sleeping, 0 to ENGINE_SPIN_NS_MAX */
-	cpu_set_t processors;   /* where it may run */
-	uint64_t bytes_moved;   /* since it last looked where its guest runs; a call counts too */
-	uint64_t spin_again_ns; /* no looking before this time */
+	struct look look;     /* for work, before it sleeps */
+	cpu_set_t processors; /* where it may run */
+	uint64_t bytes_moved; /* since it last looked where its guest runs; a call counts too */
 };
 
 /* Makes an engine with its loop; the rest comes with START. Returns NULL without memory. */

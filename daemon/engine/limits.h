@@ -7,7 +7,8 @@
 
 #define ENGINE_REQUESTS_PER_TURN 32u          /* of the command ring */
 #define ENGINE_BYTES_PER_TURN    (256u << 10) /* of one stream in one direction */
-#define ENGINE_SPIN_NS_MAX       50000u       /* longest look before sleeping */
+#define ENGINE_LOOK_NS_MIN       50000u       /* longest look before sleeping, at least */
+#define ENGINE_LOOK_NS_MAX       1000000u     /* and at most: see look_calibrate() */
 #define ENGINE_CONNECT_NS        30000000000u /* 30 s: a connect that takes longer fails */
 #define ENGINE_WARM_MAX          64u          /* connections looked at without an event */
 #define ENGINE_WARM_TURNS        64u          /* and for so many turns without work */

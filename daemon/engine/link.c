@@ -74,6 +74,7 @@ static void take(struct engine *engine, const struct control_message *message, i
 		break;
 	case CONTROL_PING:
 		link_send(engine, CONTROL_PONG, message->value, message->number, NULL);
+		connections_sweep(engine);
 		break;
 	case CONTROL_STATUS:
 		report_send(engine, message->value, message->number);

@@ -16,6 +16,7 @@ bool parking_put(struct parking *parking, struct connection *connection)
 
 	if (parking->count == PARKING_MAX)
 		return false;
+	connection->parked_ns = clock_monotonic_ns();
 	connection->next = *bucket;
 	*bucket = connection;
 	parking->count++;
@@ -42,12 +43,14 @@ struct connection *parking_take(struct parking *parking, uint32_t ref)
 	return NULL;
 }
 
-struct connection *parking_take_any(struct parking *parking)
+struct connection *parking_take_old(struct parking *parking, uint64_t before_ns)
 {
+	struct connection **link;
 	uint32_t i;
 
 	for (i = 0; i < PARKING_BUCKETS && parking->count; i++)
-		if (parking->buckets[i])
-			return take(parking, &parking->buckets[i]);
+		for (link = &parking->buckets[i]; *link; link = &(*link)->next)
+			if ((*link)->parked_ns < before_ns)
+				return take(parking, link);
 	return NULL;
 }

@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The engine's loop.
- *
- * Before it sleeps it looks for a while whether something comes, because a sleep and a wake-up cost
- * more than most waits are long. How long: doubled when looking found something, halved when it did
- * not, and restarted when a sleep turned out to have been short. An idle engine therefore does not
- * look at all.
- */
+/* The engine's loop: a turn's work, then a look for more (look.h), then sleep. */
 #include <errno.h>
 #include <sched.h>
 #include <unistd.h>
@@ -20,8 +13,6 @@
 #include "engine/serve.h"
 
 #define PORTS_PER_TURN 256
-#define SPIN_NS_FIRST  10000u           /* the first look after a short sleep */
-#define SPIN_PAUSE_NS  (10 * NS_PER_MS) /* no look for so long when the processor is wanted */
 
 /* Hands events to the command ring and the connections. Returns whether there were any. */
 static bool take_events(struct engine *engine)
@@ -94,13 +85,14 @@ bool engine_turn(struct engine *engine)
 	bool busy;
 
 	engine->turn++;
-
+	engine->look.peers_told = false;
 	if (!engine->attached)
 		return false;
 	busy = take_events(engine);
 	take_commits(engine);
 	if (engine->ring_due && !engine->starved) {
 		serve_ring(engine);
+		engine->look.peers_told = true;
 		busy = true;
 	}
 	busy |= connections_run(engine);
@@ -115,45 +107,50 @@ bool engine_turn(struct engine *engine)
 	return busy;
 }
 
-/*
- * Lets others run that are ready on this processor: the peer of a connection, often. If they took
- * long, they need the processor more than we need to look.
- */
-static void give_way(struct engine *engine)
+/* Whether the guest's memory alone shows work. */
+static bool shows_work(struct engine *engine)
 {
-	uint64_t before = clock_monotonic_ns();
-	uint64_t now;
-
-	sched_yield();
-	now = clock_monotonic_ns();
-	if (now - before < ENGINE_SPIN_NS_MAX)
-		return;
-	engine->spin_ns = 0;
-	engine->spin_again_ns = now + SPIN_PAUSE_NS;
+	return (!engine->starved && command_ring_waiting(&engine->ring)) ||
+	       connections_have_work(engine);
 }
 
-/* Looking has found something: look longer next time. */
-static void look_longer(struct engine *engine)
+/* Looks at the guest's memory for a slice of the time. Returns whether it shows work. */
+static bool watch_memory(struct engine *engine)
 {
-	engine->spin_ns *= 2;
-	if (engine->spin_ns > ENGINE_SPIN_NS_MAX)
-		engine->spin_ns = ENGINE_SPIN_NS_MAX;
-}
+	uint64_t until = look_slice(&engine->look);
 
-/* Looks for engine->spin_ns whether work comes. Returns whether it came. */
-static bool look(struct engine *engine)
-{
-	uint64_t deadline = clock_monotonic_ns() + engine->spin_ns;
-
-	while (engine->spin_ns && clock_monotonic_ns() < deadline) {
-		give_way(engine);
-		if (loop_turn(engine->loop, 0) > 0 || engine_turn(engine)) {
-			look_longer(engine);
+	while (clock_monotonic_ns() < until) {
+		if (shows_work(engine))
 			return true;
+		look_pause();
+	}
+	return false;
+}
+
+/*
+ * Looks whether work comes, as long as that may pay: at the guest's memory without any system call,
+ * and in between, after others had the processor, at sockets and timers. What memory showed is not
+ * believed twice in a row if the turn in between found nothing to do. Returns whether work came.
+ */
+static bool look_for_work(struct engine *engine)
+{
+	struct look *look = &engine->look;
+	bool in_vain = engine->look.shown;
+	bool found = false;
+
+	engine->look.shown = false;
+	look_begin(look);
+	while (engine->attached && !found && look_on(look)) {
+		engine->look.shown = !in_vain && watch_memory(engine);
+		found = engine->look.shown;
+		in_vain = false;
+		if (!found) {
+			look_give_way(look);
+			found = loop_turn(engine->loop, 0) > 0;
 		}
 	}
-	engine->spin_ns = engine->spin_ns > SPIN_NS_FIRST / 2 ? engine->spin_ns / 2 : 0;
-	return false;
+	look_end(look, found);
+	return found;
 }
 
 /*
@@ -178,8 +175,7 @@ static bool await_events(struct engine *engine)
 static int rest(struct engine *engine)
 {
 	const struct transport_ops *ops = engine->transport->ops;
-	uint64_t slept = clock_monotonic_ns();
-	uint64_t now;
+	uint64_t slept_ns = clock_monotonic_ns();
 	int calls;
 
 	if (!engine->attached)
@@ -188,17 +184,29 @@ static int rest(struct engine *engine)
 		return loop_turn(engine->loop, 0);
 	calls = loop_turn(engine->loop, LOOP_FOREVER);
 	ops->awake(engine->transport);
-	now = clock_monotonic_ns();
-	if (!engine->spin_ns && now - slept < ENGINE_SPIN_NS_MAX && now > engine->spin_again_ns)
-		engine->spin_ns = SPIN_NS_FIRST;
+	look_after_sleep(&engine->look, slept_ns);
+	policy_slept(engine->policy);
 	return calls;
 }
 
-/* After a turn that did something: whoever waits for it runs first, then the next events. */
+/*
+ * After a turn that did something: peers that it gave something to run first, then sockets are
+ * asked. A turn that only gave the guest something is followed by a look at the guest's memory
+ * instead, but not twice in a row.
+ */
 static int go_on(struct engine *engine)
 {
-	if (engine->spin_ns && !engine->run_first && !engine->ring_due)
-		give_way(engine);
+	bool queued = engine->run_first || engine->ring_due;
+
+	if (!queued && !engine->look.peers_told && !engine->look.unasked) {
+		engine->look.unasked = true;
+		engine->look.shown = false;
+		return 0;
+	}
+	engine->look.unasked = false;
+	engine->look.shown = false;
+	if (!queued && engine->look.ns)
+		look_give_way(&engine->look);
 	return loop_turn(engine->loop, 0);
 }
 
@@ -218,10 +226,11 @@ int engine_run(struct engine *engine)
 {
 	int error = 0;
 
+	look_calibrate(&engine->look);
 	while (!engine->stop && error >= 0) {
 		if (engine_turn(engine))
 			error = go_on(engine);
-		else if (!look(engine))
+		else if (!look_for_work(engine))
 			error = rest(engine);
 	}
 	engine_detach(engine, AUDIT_CLOSE_SHUTDOWN);

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "call/wire_errno.h"
 
-#define USAGE_AGE_NS NS_PER_MS
+#define USAGE_AGE_NS (4 * NS_PER_MS)
 
 static uint64_t cpu_ns(const struct rusage *usage)
 {
@@ -31,6 +31,11 @@ static void look(struct hook_watch *watch)
 	watch->sleeps = usage.ru_nvcsw;
 }
 
+void hooks_slept(struct hook_watch *watch)
+{
+	watch->usage_ns = 0;
+}
+
 void hooks_begin(struct hook_watch *watch)
 {
 	watch->now_ns = clock_monotonic_ns();
@@ -38,25 +43,28 @@ void hooks_begin(struct hook_watch *watch)
 		look(watch);
 }
 
-static bool was_preempted(const struct hook_watch *watch)
+/* Whether a hook that began at this time was; what ran before it may have used all the time. */
+static bool was_preempted(const struct hook_watch *watch, uint64_t began_ns)
 {
 	struct rusage usage;
 
 	if (getrusage(RUSAGE_THREAD, &usage))
 		return false;
 	return usage.ru_nvcsw == watch->sleeps &&
-	       cpu_ns(&usage) - watch->cpu_ns < PVCALLS_HOOK_FAULT_NS;
+	       cpu_ns(&usage) - watch->cpu_ns <
+		       PVCALLS_HOOK_FAULT_NS + (began_ns - watch->usage_ns);
 }
 
 enum hook_time hooks_end(struct hook_watch *watch, uint64_t *took_ns)
 {
+	uint64_t began_ns = watch->now_ns;
 	uint64_t now_ns = clock_monotonic_ns();
 
-	*took_ns = now_ns - watch->now_ns;
+	*took_ns = now_ns - began_ns;
 	watch->now_ns = now_ns;
 	if (*took_ns <= PVCALLS_HOOK_SLOW_NS)
 		return HOOK_FINE;
-	if (*took_ns <= PVCALLS_HOOK_FAULT_NS || was_preempted(watch))
+	if (*took_ns <= PVCALLS_HOOK_FAULT_NS || was_preempted(watch, began_ns))
 		return HOOK_SLOW;
 	return HOOK_FAULT;
 }

@@ -5,8 +5,10 @@
  * Theory of operation. Each hook lies between two readings of the monotonic clock, which cost 20 ns
  * each. Over PVCALLS_HOOK_FAULT_NS is a fault, unless it was the scheduler that took the time: when
  * the thread used less processor time than that and did not go to sleep, but was preempted, the
- * plugin is not to blame. To tell, the thread's usage is looked at when a decision begins, at most
- * once per millisecond, and again only after an overrun.
+ * plugin is not to blame. To tell, the thread's usage is looked at when a decision begins, and
+ * again only after an overrun. Since that is a system call, a look counts for 4 ms, unless the
+ * thread has slept meanwhile; of the processor time since then, what may have been used before the
+ * hook is taken off.
  */
 #ifndef POLICY_HOOKS_H
 #define POLICY_HOOKS_H
@@ -24,7 +26,7 @@ enum hook_time {
 /* Zeroed means: never looked. */
 struct hook_watch {
 	uint64_t now_ns;   /* end of the last hook, begin of the next */
-	uint64_t usage_ns; /* when the usage was looked at */
+	uint64_t usage_ns; /* when the usage was looked at; 0: not since the last sleep */
 	uint64_t cpu_ns;   /* processor time of the thread then */
 	long sleeps;       /* voluntary switches then */
 };
@@ -32,6 +34,8 @@ struct hook_watch {
 /* Whether a plugin may deny with this errno (positive, wire numbering). */
 bool hook_error_is_valid(uint32_t error);
 
+/* The thread has slept since the last hook, or may have. */
+void hooks_slept(struct hook_watch *watch);
 /* Begins a row of hooks. */
 void hooks_begin(struct hook_watch *watch);
 /* Ends a hook; the next one begins at once. *took_ns is what the clock says. */

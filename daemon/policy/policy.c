@@ -44,6 +44,11 @@ void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 	}
 }
 
+void policy_slept(struct policy *policy)
+{
+	hooks_slept(&policy->watch);
+}
+
 struct meter *policy_meter(struct policy *policy, uint32_t handle)
 {
 	struct meter *meter = meters_at(&policy->meters, handle);
