@@ -91,7 +91,7 @@ class Profile:
         self.domains = _domains()
         self.perf = None
         if os.path.exists(PERF):
-            self.perf = subprocess.Popen([PERF, "record", "-q", "-a", "-e", "cpu-clock", "-F", "400", "-o", "/tmp/perf.data"],
+            self.perf = subprocess.Popen([PERF, "record", "-q", "-a", "-g", "-e", "cpu-clock", "-F", "1500", "-o", "/tmp/perf.data"],
                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(0.5)
         for folder, trigger in HISTOGRAMS.items():
@@ -150,9 +150,23 @@ class Profile:
         return COMMANDS.get(key, key)
 
     def _sampled(self):
-        """Functions that Dom0's processor was found in, if perf is there."""
+        """What Dom0's processor was found at, if perf is there: by program and system call, then by function."""
         if not self.perf:
             return []
-        done = run([PERF, "report", "-i", "/tmp/perf.data", "--stdio", "-q", "--no-children", "--sort", "comm,dso,symbol", "-g", "none"], 120)
-        rows = [line.rstrip() for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
-        return ["  samples of Dom0's processor:", *(f"  {row}" for row in rows[:SAMPLES])] if rows else [f"  perf: {done.stderr[-300:]}"]
+        done = run([PERF, "script", "-i", "/tmp/perf.data", "-F", "comm,ip,sym", "-G"][:-1], 300)
+        doings, functions, samples = {}, {}, 0
+        for sample in done.stdout.split("\n\n"):
+            program, *frames = [line.strip() for line in sample.splitlines() if line.strip()]or [""]
+            if not program:
+                continue
+            names = [frame.split(" ", 1)[-1].split("+")[0] for frame in frames]
+            samples += 1
+            doing = next((name for name in names if re.match(r"__x64_sys_|__do_sys_", name)), None)
+            doing = doing or next((name for name in names if re.search(r"softirq|upcall|idle|schedule|fault", name)), "itself")
+            for table, key in ((doings, (program, doing)), (functions, (program, names[0] if names else "?"))):
+                table[key] = table.get(key, 0) + 1
+        lines = [f"  {samples} samples of Dom0's processor: {done.stderr[-200:]}"]
+        for table in (doings, functions):
+            rows = sorted(table.items(), key=lambda row: -row[1])[:SAMPLES]
+            lines += [f"    {100 * count / samples:5.1f} %  {program}: {name}" for (program, name), count in rows]
+        return lines
