@@ -39,6 +39,7 @@ int engine_attach(struct engine *engine, const struct control_attach *attach, st
 	engine->names = attach->names;
 	engine->cancel = attach->cancel;
 	engine->reuse = attach->reuse;
+	engine->half_close = attach->half_close;
 	engine->broken[0] = '\0';
 	engine->attached = true;
 	/* Requests may be on the ring already. */

@@ -345,14 +345,6 @@ static void freshen(struct connection *connection)
 	engine->fresh_last = connection;
 }
 
-/* Whether the guest has bytes for a connection that was just started, or its ring is broken. */
-static bool has_written(const struct connection *connection)
-{
-	struct ring_span span;
-
-	return data_ring_out_bytes(&connection->socket->stream.ring, SIZE_MAX, &span) != 0;
-}
-
 void connection_start(struct connection *connection, struct guest_socket *socket,
 		      const struct flight *flight)
 {
@@ -361,6 +353,7 @@ void connection_start(struct connection *connection, struct guest_socket *socket
 	connection->socket = socket;
 	data_ring_attach(&socket->stream.ring, connection->indexes, connection->data,
 			 connection->order);
+	socket->stream.ring.half_close = connection->engine->half_close;
 	stream_start(&socket->stream, socket->fd,
 		     flight->meter_in ? meter_ref(flight->meter_in) : NULL,
 		     flight->meter_out ? meter_ref(flight->meter_out) : NULL);
@@ -368,7 +361,7 @@ void connection_start(struct connection *connection, struct guest_socket *socket
 		tell_names(connection);
 	freshen(connection);
 	/* The guest may have written before it was told that it is connected. */
-	if (connection->masked || has_written(connection))
+	if (connection->masked || stream_has_work(&socket->stream))
 		connection_queue(connection);
 }
 
@@ -415,7 +408,7 @@ static bool run(struct connection *connection)
 	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
 	engine->bytes_moved += socket->stream.bytes_in - before_in;
 	engine->bytes_moved += socket->stream.bytes_out - before_out;
-	engine->look.peers_told |= socket->stream.bytes_out != before_out;
+	engine->look.told_stream |= socket->stream.bytes_out != before_out;
 	if (flags < 0) {
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);

@@ -64,10 +64,11 @@ struct control_start {
 struct control_attach {
 	uint32_t ring_ref;
 	uint32_t port;
-	uint32_t names;  /* 1: the frontend reads struct wire_names */
-	uint32_t adopt;  /* 1: another engine served this ring before, see journal.h */
-	uint32_t reuse;  /* 1: RELEASE's `reuse` means what it says */
-	uint32_t cancel; /* 1: it takes answers to ACCEPTs in flight on a released listener */
+	uint32_t names;      /* 1: the frontend reads struct wire_names */
+	uint32_t adopt;      /* 1: another engine served this ring before, see journal.h */
+	uint32_t reuse;      /* 1: RELEASE's `reuse` means what it says */
+	uint32_t half_close; /* 1: out_end of struct indexes_page means what it says */
+	uint32_t cancel;     /* 1: it takes answers to ACCEPTs in flight on a released listener */
 };
 
 struct control_message {

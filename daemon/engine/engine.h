@@ -58,9 +58,10 @@ struct engine {
 	struct transport *transport;
 	struct loop_source bell_source;
 	bool attached;
-	bool cancel; /* ACCEPTs in flight on a released listener are answered */
-	bool reuse;  /* RELEASE's `reuse` means what it says */
-	bool names;  /* the frontend reads struct wire_names */
+	bool cancel;     /* ACCEPTs in flight on a released listener are answered */
+	bool reuse;      /* RELEASE's `reuse` means what it says */
+	bool names;      /* the frontend reads struct wire_names */
+	bool half_close; /* it may set out_end of struct indexes_page */
 	struct command_ring ring;
 	uint32_t command_port;
 	struct journal journal;
@@ -85,8 +86,7 @@ struct engine {
 	uint32_t closing_count;
 	uint64_t turn; /* turns so far */
 	struct parking parking;
-	struct connection *spare; /* freed connections, kept for the next */
-
+	struct connection *spare;       /* freed connections, kept for the next */
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
 	struct engine_counters counters;
 	struct look look;     /* for work, before it sleeps */

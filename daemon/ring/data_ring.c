@@ -111,9 +111,14 @@ bool data_ring_in_commit(struct data_ring *ring, size_t bytes)
 	return shared_load(&ring->indexes->in_cons) == before;
 }
 
+static uint32_t out_prod(const struct data_ring *ring)
+{
+	return ring->out_closed ? ring->out_last : shared_load(&ring->indexes->out_prod);
+}
+
 ssize_t data_ring_out_bytes(const struct data_ring *ring, size_t max, struct ring_span *span)
 {
-	uint32_t used = shared_load(&ring->indexes->out_prod) - ring->out_cons;
+	uint32_t used = out_prod(ring) - ring->out_cons;
 	size_t bytes = used;
 
 	if (used > ring->size)
@@ -131,7 +136,23 @@ bool data_ring_out_commit(struct data_ring *ring, size_t bytes)
 	ring->out_cons += (uint32_t)bytes;
 	shared_store(&ring->indexes->out_cons, ring->out_cons);
 	shared_fence();
-	return shared_load(&ring->indexes->out_prod) - before >= ring->size;
+	return out_prod(ring) - before >= ring->size;
+}
+
+bool data_ring_out_closing(const struct data_ring *ring)
+{
+	return ring->half_close && !ring->out_closed && shared_load(&ring->indexes->out_end);
+}
+
+void data_ring_out_close(struct data_ring *ring)
+{
+	ring->out_last = out_prod(ring);
+	ring->out_closed = true;
+}
+
+bool data_ring_out_drained(const struct data_ring *ring)
+{
+	return ring->out_closed && ring->out_last == ring->out_cons;
 }
 
 static void end(int32_t *field, bool *ended, int error)

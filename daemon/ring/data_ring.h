@@ -31,8 +31,11 @@ struct data_ring {
 	uint32_t size;                /* bytes of one direction, a power of two */
 	uint32_t in_prod;
 	uint32_t out_cons;
-	bool in_ended;  /* in_error was written: no byte may follow */
-	bool out_ended; /* out_error was written */
+	uint32_t out_last; /* out_closed: where out_prod was then */
+	bool half_close;   /* the guest may set out_end; the owner's, after data_ring_attach() */
+	bool in_ended;     /* in_error was written: no byte may follow */
+	bool out_ended;    /* out_error was written */
+	bool out_closed;   /* the guest writes no more */
 };
 
 /* A run of ring bytes, in ring order; the second part is used where it wraps. */
@@ -62,6 +65,16 @@ bool data_ring_in_commit(struct data_ring *ring, size_t bytes);
 ssize_t data_ring_out_bytes(const struct data_ring *ring, size_t max, struct ring_span *span);
 /* bytes of these were taken. Returns whether the guest may be waiting for room. */
 bool data_ring_out_commit(struct data_ring *ring, size_t bytes);
+
+/* Whether the guest says that it writes no more (extension) and `out` is not closed yet. */
+bool data_ring_out_closing(const struct data_ring *ring);
+/*
+ * Closes `out` where out_prod is now. Neither out_prod nor out_end is loaded again: to tell that a
+ * guest goes on writing they would have to be watched, and what it writes then harms nobody.
+ */
+void data_ring_out_close(struct data_ring *ring);
+/* Whether `out` is closed and every byte was taken. */
+bool data_ring_out_drained(const struct data_ring *ring);
 
 /* Ends a direction with a negative wire errno, once; later calls are ignored. */
 void data_ring_in_end(struct data_ring *ring, int error);

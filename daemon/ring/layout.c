@@ -37,6 +37,7 @@ _Static_assert(offsetof(struct indexes_page, names) == 12, "names");
 _Static_assert(offsetof(struct indexes_page, out_cons) == 64, "out_cons");
 _Static_assert(offsetof(struct indexes_page, out_prod) == 68, "out_prod");
 _Static_assert(offsetof(struct indexes_page, out_error) == 72, "out_error");
+_Static_assert(offsetof(struct indexes_page, out_end) == 76, "out_end");
 _Static_assert(offsetof(struct indexes_page, ring_order) == 128, "ring_order");
 _Static_assert(offsetof(struct indexes_page, ref) == 132, "ref");
 _Static_assert(sizeof(struct indexes_page) <= RING_PAGE_SIZE, "indexes fit a page");

@@ -11,14 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RING_PAGE_SIZE 4096u
-#define COMMAND_SLOTS  32u /* requests that fit the command page */
-#define DATA_ORDER_MIN 1u
-#define DATA_ORDER_MAX 9u /* 512 references are the most that fit the indexes page */
-#define DATA_REFS_MAX  (1u << DATA_ORDER_MAX)
-
-/* Bytes of one direction of a data ring of this order; both directions fill 1 << order pages. */
-#define DATA_RING_BYTES(order) (1u << ((order) + 11u))
+#define RING_PAGE_SIZE         4096u
+#define COMMAND_SLOTS          32u /* requests that fit the command page */
+#define DATA_ORDER_MIN         1u
+#define DATA_ORDER_MAX         9u /* 512 references are the most that fit the indexes page */
+#define DATA_REFS_MAX          (1u << DATA_ORDER_MAX)
+#define DATA_RING_BYTES(order) (1u << ((order) + 11u)) /* of one direction */
 
 #define WIRE_SOCKET     0u
 #define WIRE_CONNECT    1u
@@ -92,9 +90,10 @@ struct command_page {
 };
 
 /*
- * Our extension, in unused padding: the socket's own and its peer's address and port in network
- * order, for getsockname and getpeername. Written only if both sides wrote the node feature-names =
- * 1; then the responses to BIND and LISTEN carry the bound port in `pad` (host order).
+ * Our extensions, in unused padding, each only if both sides wrote its node = 1. feature-names: the
+ * socket's own and its peer's address and port in network order; the responses to BIND and LISTEN
+ * carry the bound port in `pad` (host order). feature-shutdown: out_end other than 0, stored after
+ * the last out_prod and followed by an event, says that the guest writes no more.
  */
 struct wire_names {
 	uint32_t local_addr;
@@ -112,7 +111,8 @@ struct indexes_page {
 	uint32_t out_cons;
 	uint32_t out_prod;
 	int32_t out_error;
-	uint8_t pad2[52];
+	uint32_t out_end;
+	uint8_t pad2[48];
 	uint32_t ring_order;
 	uint32_t ref[DATA_REFS_MAX];
 };

@@ -14,6 +14,7 @@ void stream_start(struct stream *stream, int fd, struct meter *meter_in, struct 
 	stream->readable = false;
 	stream->writable = true;
 	stream->hung_up = false;
+	stream->shut = false;
 	stream->bytes_in = 0;
 	stream->bytes_out = 0;
 	stream->meter_in = meter_in;
@@ -192,12 +193,26 @@ static int run(struct stream *stream, const struct direction *direction, size_t 
 	return budget ? flags : flags | STREAM_MORE;
 }
 
+/*
+ * The guest writes no more, and the socket has all of it. A meter has no say: there is nothing left
+ * to hold back. Where it fails the connection is over, which the other direction finds out.
+ */
+static int end_out(struct stream *stream)
+{
+	if (stream->shut || stream->ring.out_ended || !data_ring_out_drained(&stream->ring))
+		return 0;
+	stream->shut = true;
+	(void)shutdown(stream->fd, SHUT_WR);
+	return STREAM_MOVED;
+}
+
 bool stream_has_work(const struct stream *stream)
 {
 	const struct data_ring *ring = &stream->ring;
 	struct ring_span span;
 
-	return (stream->writable && !ring->out_ended && data_ring_out_bytes(ring, 1, &span) != 0) ||
+	return data_ring_out_closing(ring) ||
+	       (stream->writable && !ring->out_ended && data_ring_out_bytes(ring, 1, &span) != 0) ||
 	       (stream->readable && !ring->in_ended && data_ring_in_room(ring, 1, &span) != 0);
 }
 
@@ -211,9 +226,12 @@ int stream_pump(struct stream *stream, size_t budget, uint64_t now_ns, uint64_t 
 	int got;
 
 	*wake_ns = UINT64_MAX;
+	if (data_ring_out_closing(&stream->ring))
+		data_ring_out_close(&stream->ring);
 	sent = run(stream, &out, budget, now_ns, wake_ns);
 	if (sent < 0)
 		return sent;
+	sent |= end_out(stream);
 	got = run(stream, &in, budget, now_ns, wake_ns);
 	return got < 0 ? got : sent | got;
 }

@@ -12,7 +12,9 @@
  *
  * Ends: the peer's FIN puts -ENOTCONN into in_error after the last byte; an error of the socket
  * goes into both directions, -ENOTCONN never into out_error (Linux frontends would take that for
- * "try again"). Nothing is read or written in a direction after its error.
+ * "try again"). Nothing is read or written in a direction after its error. The guest's own end, if
+ * it can say it (data_ring_out_closing()), becomes the socket's after the last byte, and the other
+ * direction goes on.
  */
 #ifndef SOCK_STREAM_H
 #define SOCK_STREAM_H
@@ -30,6 +32,7 @@ struct stream {
 	bool readable;
 	bool writable;
 	bool hung_up;           /* epoll said that the peer has closed: read to the end */
+	bool shut;              /* the peer was told that the guest writes no more */
 	uint64_t bytes_in;      /* put into the guest's ring */
 	uint64_t bytes_out;     /* taken from the guest's ring */
 	struct meter *meter_in; /* owned references, may be NULL */
@@ -40,7 +43,7 @@ struct stream {
 #define STREAM_NOTIFY 1 /* tell the guest to look */
 #define STREAM_MORE   2 /* the budget was used up: run it again soon */
 #define STREAM_WAIT   4 /* a meter holds it back until *wake_ns */
-#define STREAM_MOVED  8 /* bytes were moved */
+#define STREAM_MOVED  8 /* bytes were moved, or the peer was told of their end */
 
 /* Starts a stream whose socket is connected; takes the references of both meters (may be NULL). */
 void stream_start(struct stream *stream, int fd, struct meter *meter_in, struct meter *meter_out);

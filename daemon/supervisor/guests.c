@@ -154,6 +154,7 @@ static void publish(struct guest *guest)
 		{"feature-names", GUEST_FEATURE_NAMES},
 		{"feature-cancel", GUEST_FEATURE_CANCEL},
 		{"feature-reuse", GUEST_FEATURE_REUSE},
+		{"feature-shutdown", GUEST_FEATURE_SHUTDOWN},
 		{"state", "2"},
 	};
 	struct device *device = guest->device;
@@ -238,6 +239,7 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 	uint64_t names;
 	uint64_t cancel;
 	uint64_t reuse;
+	uint64_t half_close;
 
 	if (read_node(device, "ring-ref", UINT64_MAX, &ref))
 		return "its node ring-ref is missing or no number";
@@ -251,11 +253,14 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 		return "its node feature-cancel is no number";
 	if (read_node(device, "feature-reuse", 0, &reuse))
 		return "its node feature-reuse is no number";
+	if (read_node(device, "feature-shutdown", 0, &half_close))
+		return "its node feature-shutdown is no number";
 	*attach = (struct control_attach){
 		.ring_ref = (uint32_t)ref,
 		.port = (uint32_t)port,
 		.names = names == 1,
 		.reuse = reuse == 1,
+		.half_close = half_close == 1,
 		.cancel = cancel == 1,
 	};
 	return NULL;

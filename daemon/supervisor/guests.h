@@ -15,12 +15,13 @@
 #include "transport/device.h"
 
 /* What the backend offers; the Linux frontend needs exactly "1", at least 4, and "1". */
-#define GUEST_VERSIONS       "1"
-#define GUEST_MAX_PAGE_ORDER "9"
-#define GUEST_FUNCTION_CALLS "1"
-#define GUEST_FEATURE_NAMES  "1"
-#define GUEST_FEATURE_CANCEL "1"
-#define GUEST_FEATURE_REUSE  "1"
+#define GUEST_VERSIONS         "1"
+#define GUEST_MAX_PAGE_ORDER   "9"
+#define GUEST_FUNCTION_CALLS   "1"
+#define GUEST_FEATURE_NAMES    "1"
+#define GUEST_FEATURE_CANCEL   "1"
+#define GUEST_FEATURE_REUSE    "1"
+#define GUEST_FEATURE_SHUTDOWN "1"
 
 #define GUEST_ADOPT_NS     (100 * NS_PER_MS) /* before a new engine takes a guest's rings over */
 #define GUEST_STARTS_NS    (1 * NS_PER_S)    /* of engines again for one guest: one in so long, */

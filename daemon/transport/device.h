@@ -29,7 +29,7 @@ enum xenbus_state {
 
 #define DEVICE_KEY_MAX   32 /* bytes of a node's name, with its NUL */
 #define DEVICE_VALUE_MAX 32 /* bytes of a node's value, with its NUL: all of ours are numbers */
-#define DEVICE_NODES_MAX 8  /* nodes of one transaction */
+#define DEVICE_NODES_MAX 12 /* nodes of one transaction */
 
 struct device_node {
 	char key[DEVICE_KEY_MAX];

@@ -11,8 +11,9 @@
 #include "transport/xen_store_state.h"
 
 /* What the frontend tells us of its ring. */
-static const char *const frontend_keys[] = {"version",       "ring-ref",       "port",
-					    "feature-names", "feature-cancel", "feature-reuse"};
+static const char *const frontend_keys[] = {"version",         "ring-ref",       "port",
+					    "feature-names",   "feature-cancel", "feature-reuse",
+					    "feature-shutdown"};
 
 struct xen_entry *xen_devices_find(const struct xen_store *store, struct xen_device_id id)
 {

@@ -327,6 +327,7 @@ BAD_NODES = [
     ({"ring_ref": 0, "port": "18446744073709551617", "version": 1}, "port"),
     ({"ring_ref": 0, "port": 1, "version": 2}, "version"),
     ({"ring_ref": 0, "port": 1, "version": 1, "feature_names": "yes"}, "feature-names"),
+    ({"ring_ref": 0, "port": 1, "version": 1, "feature_shutdown": "yes"}, "feature-shutdown"),
 ]
 
 

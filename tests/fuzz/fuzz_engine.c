@@ -171,7 +171,7 @@ static void move_index(struct fuzz *fuzz, struct input *input)
 
 	if (by == 255)
 		by = next32(input);
-	switch (next(input) % 4) {
+	switch (next(input) % 5) {
 	case 0:
 		page->in_cons += by;
 		break;
@@ -180,6 +180,9 @@ static void move_index(struct fuzz *fuzz, struct input *input)
 		break;
 	case 2:
 		page->in_cons = page->in_prod;
+		break;
+	case 4:
+		page->out_end = by;
 		break;
 	default:
 		page->ring_order = by;

@@ -116,7 +116,8 @@ void engine_guest_attach(struct engine_guest *guest, bool names)
 					.port = GUEST_COMMAND_PORT,
 					.names = names,
 					.cancel = names,
-					.reuse = names};
+					.reuse = names,
+					.half_close = names};
 	struct fault fault;
 
 	memset(guest->memory, 0, (size_t)GUEST_PAGES * RING_PAGE_SIZE);

@@ -62,6 +62,7 @@ static void adopt(struct engine_guest *guest)
 					.names = 1,
 					.cancel = 1,
 					.reuse = 1,
+					.half_close = 1,
 					.adopt = 1};
 	struct fault fault;
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "engine/calls.h"
+#include "engine/connection.h"
 #include "guest_calls.h"
 
 #define RING_REF  8u  /* indexes page of the first connection */
@@ -110,6 +111,116 @@ static void test_exchange(void **state)
 	assert_int_equal(record->verdict, VERDICT_ALLOW);
 	assert_int_equal(record->local.family, 2);
 	assert_int_equal(record->peer.port, record->requested.port);
+}
+
+/* Rings the port of the first connection. */
+static void ring_first(struct engine_guest *guest)
+{
+	guest_ring(guest, 1 + RING_REF);
+	engine_guest_turn(guest);
+}
+
+static void test_half_close(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct indexes_page *page = guest_page(guest, RING_REF);
+	const struct audit_record *record;
+	char bytes[8];
+	int fd = connected(guest);
+
+	page->out_prod = 3;
+	page->out_end = 1;
+	ring_first(guest);
+	assert_int_equal(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), 3);
+	assert_int_equal(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), 0);
+	assert_int_equal(write(fd, "hello", 5), 5);
+	close(fd);
+	engine_guest_turn(guest);
+	assert_int_equal(page->in_prod, 5);
+	assert_int_equal(page->in_error, -ENOTCONN);
+	assert_int_equal(page->out_error, 0);
+	assert_int_equal(ask_release(guest, 1), 0);
+	record = last_record(guest, PVCALLS_OP_RELEASE);
+	assert_int_equal(record->bytes_in, 5);
+	assert_int_equal(record->bytes_out, 3);
+	assert_int_equal(record->close_reason, AUDIT_CLOSE_RELEASED);
+}
+
+/* A connection that is looked at without an event shows its end without one, too. */
+static void test_half_close_of_a_warm_connection(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct indexes_page *page = guest_page(guest, RING_REF);
+	char byte;
+	int fd = connected(guest);
+
+	page->out_prod = 1;
+	ring_first(guest);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
+	assert_int_equal(guest->engine->warm_count, 1);
+	page->out_end = 1;
+	assert_true(connections_have_work(guest->engine));
+	engine_guest_turn(guest);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+	assert_false(connections_have_work(guest->engine));
+	close(fd);
+}
+
+/* The end was said before the guest was told that it is connected. */
+static void test_half_close_before_the_answer(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct indexes_page *page = guest_page(guest, RING_REF);
+	char byte;
+	int fd;
+
+	page->out_end = 1;
+	fd = connected(guest);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+	close(fd);
+}
+
+/* Pages that stay mapped say nothing of the connection before. */
+static void test_half_close_is_over_with_its_connection(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct indexes_page *page = guest_page(guest, RING_REF);
+	struct wire_request release = call_request(WIRE_RELEASE, 1);
+	char byte;
+	int fd = connected(guest);
+
+	page->out_end = 1;
+	ring_first(guest);
+	release.u.release.reuse = 1;
+	assert_int_equal(ask(guest, &release), 0);
+	assert_int_equal(guest->engine->parking.count, 1);
+	close(fd);
+	guest_make_ring(guest, RING_REF, 1, DATA_REF);
+	fd = connected(guest);
+	assert_int_equal(guest->engine->parking.count, 0);
+	ring_first(guest);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	page->out_prod = 1;
+	ring_first(guest);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
+	close(fd);
+}
+
+static void test_half_close_is_not_negotiated(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct indexes_page *page;
+	char byte;
+	int fd;
+
+	engine_detach(guest->engine, AUDIT_CLOSE_OPERATOR);
+	engine_guest_attach(guest, false);
+	page = guest_make_ring(guest, RING_REF, 1, DATA_REF);
+	fd = connected(guest);
+	page->out_end = 1;
+	ring_first(guest);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	close(fd);
 }
 
 static void test_names(void **state)
@@ -213,9 +324,8 @@ static size_t read_all(struct engine_guest *guest, int fd)
 }
 
 /* The peer reads only after RELEASE was answered: everything that was written still arrives. */
-static void test_release_delivers_what_was_written(void **state)
+static void release_delivers_what_was_written(struct engine_guest *guest, uint32_t end)
 {
-	struct engine_guest *guest = *state;
 	struct indexes_page *page;
 	size_t total = 0;
 	int fd;
@@ -228,6 +338,7 @@ static void test_release_delivers_what_was_written(void **state)
 		guest_ring(guest, 1 + RING_REF);
 		engine_guest_turn(guest);
 	}
+	page->out_end = end;
 	assert_int_equal(ask_release(guest, 1), 0);
 	assert_true(linger_bytes(guest->engine->lingers) > 0);
 	memset(DATA(DATA_REF), 0xff, RING_PAGE_SIZE); /* the guest's again */
@@ -235,6 +346,16 @@ static void test_release_delivers_what_was_written(void **state)
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->bytes_out, total);
 	assert_int_equal(linger_bytes(guest->engine->lingers), 0);
 	close(fd);
+}
+
+static void test_release_delivers_what_was_written(void **state)
+{
+	release_delivers_what_was_written(*state, 0);
+}
+
+static void test_release_after_half_close(void **state)
+{
+	release_delivers_what_was_written(*state, 1);
 }
 
 static void test_same_req_id_twice(void **state)
@@ -374,12 +495,18 @@ int main(void)
 		TEST(test_every_wrong_call_is_answered),
 		TEST(test_sockets_are_limited),
 		TEST(test_exchange),
+		TEST(test_half_close),
+		TEST(test_half_close_of_a_warm_connection),
+		TEST(test_half_close_before_the_answer),
+		TEST(test_half_close_is_over_with_its_connection),
+		TEST(test_half_close_is_not_negotiated),
 		TEST(test_names),
 		TEST(test_reset_reaches_both_directions),
 		TEST(test_refused_connect_may_be_tried_again),
 		TEST(test_bad_rings_are_refused_without_a_trace),
 		TEST(test_refused_bind_is_answered_at_listen),
 		TEST(test_release_delivers_what_was_written),
+		TEST(test_release_after_half_close),
 		TEST(test_same_req_id_twice),
 		TEST(test_sync_answers_wait_for_the_commit),
 		TEST(test_full_trail_stops_the_ring),

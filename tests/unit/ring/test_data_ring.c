@@ -239,6 +239,47 @@ static void test_ends_are_written_once(void **state)
 	peer_close(&peer);
 }
 
+static void test_guest_ends_its_own_direction(void **state)
+{
+	struct ring_span span;
+	struct peer peer;
+
+	(void)state;
+	peer_open(&peer, DATA_ORDER_MIN, UINT32_MAX - 5);
+	peer_put(&peer, 10);
+	peer.indexes->out_end = 7; /* any number but 0 */
+	assert_false(data_ring_out_closing(&peer.ring));
+	peer.ring.half_close = true;
+	assert_true(data_ring_out_closing(&peer.ring));
+	data_ring_out_close(&peer.ring);
+	assert_false(data_ring_out_closing(&peer.ring));
+	/* Whatever it writes now, bytes or a denial, is too late. */
+	peer.indexes->out_end = 0;
+	peer.indexes->out_prod += peer.ring.size;
+	assert_int_equal(data_ring_out_bytes(&peer.ring, SIZE_MAX, &span), 10);
+	assert_false(data_ring_out_drained(&peer.ring));
+	data_ring_out_commit(&peer.ring, 10);
+	assert_int_equal(data_ring_out_bytes(&peer.ring, SIZE_MAX, &span), 0);
+	assert_true(data_ring_out_drained(&peer.ring));
+	peer_close(&peer);
+}
+
+static void test_end_at_an_impossible_index(void **state)
+{
+	struct ring_span span;
+	struct peer peer;
+
+	(void)state;
+	peer_open(&peer, DATA_ORDER_MIN, 0);
+	peer.ring.half_close = true;
+	peer.indexes->out_prod = peer.ring.size + 1;
+	peer.indexes->out_end = 1;
+	data_ring_out_close(&peer.ring);
+	assert_int_equal(data_ring_out_bytes(&peer.ring, SIZE_MAX, &span), -EPROTO);
+	assert_false(data_ring_out_drained(&peer.ring));
+	peer_close(&peer);
+}
+
 static void test_references(void **state)
 {
 	struct indexes_page *page = aligned_alloc(4096, 4096);
@@ -277,6 +318,8 @@ int main(void)
 		cmocka_unit_test(test_own_indexes_are_never_read_back),
 		cmocka_unit_test(test_only_waiting_guests_are_told),
 		cmocka_unit_test(test_ends_are_written_once),
+		cmocka_unit_test(test_guest_ends_its_own_direction),
+		cmocka_unit_test(test_end_at_an_impossible_index),
 		cmocka_unit_test(test_references),
 	};
 

@@ -136,22 +136,22 @@ static void the_whole_life(void **state)
 	struct fake_device *fake = &world->fake;
 
 	add(world, fake, "web-1");
-	assert_string_equal(fake->written, "nnnnnn2");
-	assert_int_equal(fake->published, 7); /* one transaction */
+	assert_string_equal(fake->written, "nnnnnnn2");
+	assert_int_equal(fake->published, 8); /* one transaction */
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	assert_int_equal(fake_writer_events(AUDIT_EVENT_GUEST_ATTACHED), 1);
 	frontend(world, fake, XENBUS_CONNECTED);
 	frontend(world, fake, XENBUS_CLOSING);
-	await(world, fake, "nnnnnn245");
+	await(world, fake, "nnnnnnn245");
 	assert_int_equal(fake_writer_events(AUDIT_EVENT_GUEST_DETACHED), 1);
 	frontend(world, fake, XENBUS_CLOSED);
-	assert_string_equal(fake->written, "nnnnnn2456");
+	assert_string_equal(fake->written, "nnnnnnn2456");
 	await_no_engines(world);
 	frontend(world, fake, XENBUS_INITIALISING);
-	await(world, fake, "nnnnnn2456nnnnnn2");
+	await(world, fake, "nnnnnnn2456nnnnnnn2");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn2456nnnnnn24");
+	await(world, fake, "nnnnnnn2456nnnnnnn24");
 	remove_device(world, fake);
 	await_no_engines(world);
 	assert_int_equal(fake_writer_events(AUDIT_EVENT_GUEST_DETACHED), 2);
@@ -167,10 +167,10 @@ static void a_frontend_that_restarts_at_once(void **state)
 
 	add(world, fake, "web-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	/* It went away and came back, and all we see is that it is at the beginning. */
 	frontend(world, fake, XENBUS_INITIALISING);
-	await(world, fake, "nnnnnn2456nnnnnn2");
+	await(world, fake, "nnnnnnn2456nnnnnnn2");
 	remove_device(world, fake);
 	await_no_engines(world);
 }
@@ -192,7 +192,7 @@ static void restarts_are_paced(void **state)
 		await(world, fake, "56");
 		await_no_engines(world);
 		frontend(world, fake, XENBUS_INITIALISING);
-		await(world, fake, "56nnnnnn2");
+		await(world, fake, "56nnnnnnn2");
 	}
 	assert_true(burst_ns < GUEST_STARTS_BURST * GUEST_STARTS_NS);
 	assert_true(clock_monotonic_ns() - begin_ns >= GUEST_STARTS_NS);
@@ -207,13 +207,13 @@ static void offline_ends_it(void **state)
 
 	add(world, fake, "web-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	fake->device.online = false;
 	world->events.changed(world->events.context, &fake->device);
-	await(world, fake, "nnnnnn2456");
+	await(world, fake, "nnnnnnn2456");
 	frontend(world, fake, XENBUS_INITIALISING);
 	turn_for(world, 100 * NS_PER_MS);
-	assert_string_equal(fake->written, "nnnnnn2456");
+	assert_string_equal(fake->written, "nnnnnnn2456");
 	remove_device(world, fake);
 	await_no_engines(world);
 }
@@ -227,9 +227,9 @@ static void nonsense_is_counted(void **state)
 	frontend(world, fake, XENBUS_RECONFIGURING);
 	frontend(world, fake, XENBUS_UNKNOWN);
 	assert_int_equal(world->guests.ignored, 2);
-	assert_string_equal(fake->written, "nnnnnn2");
+	assert_string_equal(fake->written, "nnnnnnn2");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	remove_device(world, fake);
 	await_no_engines(world);
 }
@@ -251,6 +251,7 @@ static void bad_nodes_cut_off(void **state)
 		{"port", "0x9", "port"},
 		{"version", "2", "version"},
 		{"feature-names", "yes", "feature-names"},
+		{"feature-shutdown", "-1", "feature-shutdown"},
 		{"ring-ref", "7", "no such ring"},
 	};
 	struct world *world = *state;
@@ -262,7 +263,7 @@ static void bad_nodes_cut_off(void **state)
 		add(world, fake, "web-1");
 		fake_device_set(fake, cases[i].key, cases[i].value);
 		frontend(world, fake, XENBUS_INITIALISED);
-		await(world, fake, "nnnnnn256");
+		await(world, fake, "nnnnnnn256");
 		assert_true(fake->dropped);
 		assert_non_null(strstr(fake->why, cases[i].said));
 		assert_int_equal(fake_writer_events(AUDIT_EVENT_GUEST_CUT_OFF), 1);
@@ -279,17 +280,17 @@ static void a_crash_costs_its_guest_only(void **state)
 
 	add(world, &good, "good");
 	frontend(world, &good, XENBUS_INITIALISED);
-	await(world, &good, "nnnnnn24");
+	await(world, &good, "nnnnnnn24");
 	add(world, fake, "crash-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn256");
+	await(world, fake, "nnnnnnn256");
 	assert_true(fake->dropped);
 	assert_int_equal(fake_writer_events(AUDIT_EVENT_ENGINE_CRASHED), 1);
 	assert_non_null(strstr(fake_writer_text(AUDIT_EVENT_ENGINE_CRASHED), "signal 9"));
 	assert_int_equal(fake_writer_queues(), 1);
 	remove_device(world, fake);
 	turn_for(world, 700 * NS_PER_MS);
-	assert_string_equal(good.written, "nnnnnn24");
+	assert_string_equal(good.written, "nnnnnnn24");
 	remove_device(world, &good);
 	await_no_engines(world);
 }
@@ -302,9 +303,9 @@ static void one_that_hangs_is_killed(void **state)
 
 	add(world, fake, "hang-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	begin_ns = clock_monotonic_ns();
-	await(world, fake, "nnnnnn2456");
+	await(world, fake, "nnnnnnn2456");
 	assert_true(clock_monotonic_ns() - begin_ns > NS_PER_S);
 	assert_non_null(strstr(fake_writer_text(AUDIT_EVENT_ENGINE_CRASHED), "did not answer"));
 	remove_device(world, fake);
@@ -318,7 +319,7 @@ static void one_that_breaks_rules_is_cut_off(void **state)
 
 	add(world, fake, "broken-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn2456");
+	await(world, fake, "nnnnnnn2456");
 	assert_string_equal(fake->why, "index out of range");
 	assert_string_equal(fake_writer_text(AUDIT_EVENT_GUEST_CUT_OFF), "index out of range");
 	remove_device(world, fake);
@@ -333,7 +334,7 @@ static void one_that_does_not_end_is_killed(void **state)
 
 	add(world, fake, "stuck-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	remove_device(world, fake);
 	await_no_engines(world);
 	assert_non_null(strstr(fake_writer_text(AUDIT_EVENT_ENGINE_CRASHED), "did not end"));
@@ -438,8 +439,8 @@ static void questions_are_answered(void **state)
 	add(world, &mute, "mute-1");
 	frontend(world, fake, XENBUS_INITIALISED);
 	frontend(world, &mute, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
-	await(world, &mute, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
+	await(world, &mute, "nnnnnnn24");
 	heard = ask(world, fake, CONTROL_STATUS, 0);
 	assert_int_equal(heard.error, 0);
 	assert_string_equal(heard.text, "calls 1\ndenied 2\n");
@@ -461,7 +462,7 @@ static void questions_end_with_the_engine(void **state)
 
 	add(world, fake, "mute-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	guest = fake->device.owner;
 	for (unsigned int i = 0; i < ENGINE_QUESTIONS; i++)
 		assert_int_equal(engine_ask(guest->engine, CONTROL_STATUS, 0, 0, 10 * NS_PER_S,
@@ -509,10 +510,10 @@ static void stopping_ends_all_and_writes_no_state(void **state)
 
 	add(world, fake, "web-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	guests_stop(&world->guests);
 	await_no_engines(world);
-	assert_string_equal(fake->written, "nnnnnn24");
+	assert_string_equal(fake->written, "nnnnnnn24");
 	assert_false(world->events.may_attach(world->events.context, 0, "web-2", &fault));
 	assert_int_equal(fake_writer_events(AUDIT_EVENT_GUEST_DETACHED), 1);
 	remove_device(world, fake);
@@ -525,7 +526,7 @@ static void an_idle_daemon_has_no_timers(void **state)
 
 	add(world, fake, "web-1");
 	frontend(world, fake, XENBUS_INITIALISED);
-	await(world, fake, "nnnnnn24");
+	await(world, fake, "nnnnnnn24");
 	remove_device(world, fake);
 	await_no_engines(world);
 	turn_for(world, 600 * NS_PER_MS); /* the watchdog looks once more */
