@@ -105,6 +105,7 @@ static int check_backend(struct pvcalls_front *front, bool no_names, char *why)
 	front->max_order = (uint32_t)order;
 	front->pool.max_order = front->max_order;
 	front->names = !no_names && read_number(front, "feature-names", 1) == 1;
+	front->half_close = read_number(front, "feature-shutdown", 1) == 1;
 	return 0;
 }
 
@@ -154,7 +155,7 @@ static int handshake(struct pvcalls_front *front, const struct pvcalls_front_opt
 	/* An ACCEPT in flight on a socket that we release may be answered: it keeps its call. */
 	snprintf(lines, sizeof(lines),
 		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\nfeature-cancel=1\n"
-		 "feature-reuse=1\nstate=%d\n",
+		 "feature-reuse=1\nfeature-shutdown=1\nstate=%d\n",
 		 ref, front->command_port, front->names, FRONT_INITIALISED);
 	error = front->transport->ops->write(front->transport, lines);
 	if (!error)

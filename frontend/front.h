@@ -52,6 +52,7 @@ struct pvcalls_front_socket {
 	uint32_t calls;   /* queued or in flight */
 	int broken;       /* -EPROTO after the backend broke its data ring */
 	int socket_error; /* what SOCKET was answered */
+	bool shut;        /* nothing more is written */
 	bool announced;   /* SOCKET was queued */
 	bool released;    /* gone for the caller */
 	struct wire_names names;
@@ -64,8 +65,9 @@ struct pvcalls_front {
 	struct command_front command;
 	uint32_t command_port;
 	uint32_t max_order;
-	bool names;  /* the backend tells addresses */
-	bool corked; /* by the caller */
+	bool names;      /* the backend tells addresses */
+	bool half_close; /* it takes the end of what a socket writes */
+	bool corked;     /* by the caller */
 	bool dispatching;
 	int error;
 	uint32_t releasing;

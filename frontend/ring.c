@@ -170,6 +170,11 @@ bool front_ring_commit(struct front_ring *ring, size_t bytes)
 	return front_load(&ring->indexes->out_cons) == before;
 }
 
+void front_ring_end(struct front_ring *ring)
+{
+	front_store(&ring->indexes->out_end, 1);
+}
+
 static int sane(const int32_t *from)
 {
 	int32_t error = __atomic_load_n(from, __ATOMIC_ACQUIRE);

@@ -56,6 +56,9 @@ ssize_t front_ring_writable(const struct front_ring *ring, struct iovec span[2])
 bool front_ring_consume(struct front_ring *ring, size_t bytes);
 bool front_ring_commit(struct front_ring *ring, size_t bytes);
 
+/* What was written was the last: the backend is always to be told. */
+void front_ring_end(struct front_ring *ring);
+
 /* Why a direction ended: 0 if it did not, else a negative errno (nonsense becomes -EIO). */
 int front_ring_in_error(const struct front_ring *ring);
 int front_ring_out_error(const struct front_ring *ring);

@@ -63,6 +63,8 @@ ssize_t pvcalls_front_writable(struct pvcalls_front_socket *socket, struct iovec
 
 	if (!error)
 		error = front_ring_out_error(socket->ring);
+	if (!error && socket->shut)
+		error = -EPIPE;
 	if (!error && socket->front->error)
 		error = -ECONNRESET;
 	if (error)
@@ -77,6 +79,20 @@ void pvcalls_front_commit(struct pvcalls_front_socket *socket, size_t bytes)
 {
 	if (front_ring_commit(socket->ring, bytes))
 		wake(socket, bytes);
+}
+
+int pvcalls_front_shutdown(struct pvcalls_front_socket *socket)
+{
+	int error = unusable(socket);
+
+	if (error || socket->shut)
+		return error;
+	if (!socket->front->half_close)
+		return -EOPNOTSUPP;
+	socket->shut = true;
+	front_ring_end(socket->ring);
+	wake(socket, 0);
+	return 0;
 }
 
 ssize_t pvcalls_front_unsent(struct pvcalls_front_socket *socket)

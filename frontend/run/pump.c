@@ -8,9 +8,10 @@
  *
  * Ends: a stream's end in the ring shuts our end down for writing, so the program reads what is
  * left and then the end. A reset closes it with a byte unread. When the last process has closed the
- * program's end, what it wrote goes to the ring first and the socket is released then. PV Calls
- * knows no half close: after shutdown(SHUT_WR) the peer gets all that was written, and the end of
- * the stream only when the program has closed the socket or the peer has ended its own direction.
+ * program's end, what it wrote goes to the ring first and the socket is released then. After
+ * shutdown(SHUT_WR) the ring is told that these were the last bytes; a backend that has no such end
+ * (Linux's) lets the peer see it when the program has closed the socket or the peer has ended its
+ * own direction.
  */
 #include "pump.h"
 
@@ -158,9 +159,13 @@ static void pump(struct endpoint *endpoint)
 	more = pump_out(endpoint);
 	if (pump_in(endpoint))
 		more = true;
-	if (endpoint->out_done && (endpoint->in_done || endpoint->hung_up))
+	if (endpoint->out_done && (endpoint->in_done || endpoint->hung_up)) {
 		endpoint_end(endpoint);
-	else if (more)
+		return;
+	}
+	if (endpoint->out_done)
+		(void)pvcalls_front_shutdown(endpoint->remote);
+	if (more)
 		enqueue(endpoint);
 }
 

@@ -211,6 +211,14 @@ void pvcalls_front_consume(struct pvcalls_front_socket *socket, size_t bytes);
 ssize_t pvcalls_front_writable(struct pvcalls_front_socket *socket, struct iovec span[2]);
 void pvcalls_front_commit(struct pvcalls_front_socket *socket, size_t bytes);
 
+/*
+ * No more is written: the peer sees the end of the stream after the last byte, and reading goes on.
+ * Returns 0, and writing fails with -EPIPE from then on; -EOPNOTSUPP, and nothing has changed, if
+ * the backend has no half close (feature-shutdown): there the peer sees the end with the release;
+ * or -ENOTCONN or -EPROTO for a socket that can't be written to.
+ */
+int pvcalls_front_shutdown(struct pvcalls_front_socket *socket);
+
 /* Bytes written that the backend has not taken yet, or -EPROTO. */
 ssize_t pvcalls_front_unsent(struct pvcalls_front_socket *socket);
 

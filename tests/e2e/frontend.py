@@ -24,7 +24,7 @@ F_ADD_SEALS = 1033
 # the command page
 REQ_PROD, REQ_EVENT, RSP_PROD, RSP_EVENT, SLOT_BASE, SLOT_BYTES = 0, 4, 8, 12, 64, 64
 # the indexes page
-IN_CONS, IN_PROD, IN_ERROR, OUT_CONS, OUT_PROD, OUT_ERROR, RING_ORDER, REFS = 0, 4, 8, 64, 68, 72, 128, 132
+IN_CONS, IN_PROD, IN_ERROR, OUT_CONS, OUT_PROD, OUT_ERROR, OUT_END, RING_ORDER, REFS = 0, 4, 8, 64, 68, 72, 76, 128, 132
 
 
 class CutOff(Exception):
@@ -140,11 +140,11 @@ class Frontend:
     def why(self):
         return next((text for kind, _, text in reversed(self.said) if kind == REFUSED), "")
 
-    def attach(self, ring_ref=0, port=1):
-        """Brings the device up."""
+    def attach(self, ring_ref=0, port=1, **features):
+        """Brings the device up; features are nodes of the frontend's."""
         self.nodes(state=1)
         self.wait_state(2)
-        self.nodes(ring_ref=ring_ref, port=port, version=1, state=3)
+        self.nodes(ring_ref=ring_ref, port=port, version=1, **features, state=3)
         self.wait_state(4)
         self.nodes(state=4)
         return self
@@ -332,6 +332,11 @@ class Stream:
             front.put(self.base + IN_CONS, cons + count)
             front.notify(self.channel)
         return bytes(got)
+
+    def end(self, value=1):
+        """Says that nothing more is written."""
+        self.front.put(self.base + OUT_END, value)
+        self.front.notify(self.channel)
 
     def release(self):
         return self.front.call(RELEASE, self.id)

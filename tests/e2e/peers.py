@@ -105,6 +105,17 @@ def sink(port, slow_bytes=0, address="127.0.0.1"):
     serve(listen(port, address), handle)
 
 
+def verdict(port, slow_bytes=0, address="127.0.0.1"):
+    """Server: reads to the end of the stream, and only then answers "COUNT DIGEST"."""
+
+    def handle(connection):
+        if int(slow_bytes):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        connection.sendall("{} {}\n".format(*receive(connection, int(slow_bytes))).encode())
+
+    serve(listen(port, address), handle)
+
+
 def echo(port, address="127.0.0.1"):
     """Server: gives back what it gets; ends when its peer does."""
 
@@ -153,6 +164,16 @@ def push(address, port, size, seed=1):
         for block in stream(int(size), seed):
             connection.sendall(block)
         print(connection.makefile().readline().strip())
+
+
+def finish(address, port, size, seed=1):
+    """Client: sends a stream, says that this was all, prints what the server answers to that."""
+    with socket.create_connection((address, int(port))) as connection:
+        connection.settimeout(60)
+        for block in stream(int(size), seed):
+            connection.sendall(block)
+        connection.shutdown(socket.SHUT_WR)
+        print(connection.makefile().read().strip())
 
 
 def chat(address, port, stop_file, size=65536):
@@ -228,7 +249,7 @@ def churn(address, port, stop_file):
     print(good, bad)
 
 
-ROLES = (source, sink, echo, stuck, greet, fetch, push, chat, crowd, churn)
+ROLES = (source, sink, verdict, echo, stuck, greet, fetch, push, finish, chat, crowd, churn)
 
 if __name__ == "__main__":
     {role.__name__: role for role in ROLES}[sys.argv[1]](*sys.argv[2:])

@@ -147,6 +147,17 @@ def test_wget(daemon, web, tmp_path):
 
 
 @pytest.mark.needs("curl")
+@pytest.mark.needs("nc")
+def test_nc_that_waits_for_the_answer(daemon):
+    """nc -N says that its input has ended, and gets what the server answers to that."""
+    port = free_port()
+    with running(peers("verdict", port), port=port):
+        done = check(daemon.run("nc", ["sh", "-c", f"echo that was all | nc -N 127.0.0.1 {port}"]))
+    assert done.stdout.startswith("13 ")
+    _, release = one_connection(daemon, "nc", port)
+    assert (release["bytes_out"], release["bytes_in"]) == (13, len(done.stdout))
+
+
 def test_connection_refused(daemon):
     """A port where nobody listens: the program sees ECONNREFUSED, the trail that it was allowed."""
     port = free_port()

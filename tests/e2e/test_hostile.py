@@ -231,6 +231,51 @@ def test_data_ring_indexes(host):
     base.check()
 
 
+def test_bytes_after_the_end(host):
+    """What a guest writes after its own end, and a denial of the end, are ignored: its peer has seen the end."""
+    with neighbour(host), Peer() as peer:
+        evil = Frontend(host.runtime_dir, "evil").attach(feature_shutdown=1)
+        stream = evil.connect("127.0.0.1", peer.port)
+        with peer.accept() as other:
+            stream.write(b"all")
+            stream.end(0x80000000)
+            assert other.recv(9, socket.MSG_WAITALL) == b"all"
+            for number in range(20):
+                evil.put(stream.base + frontend.OUT_PROD, 3 + number * 977)
+                stream.end(number % 2)
+                other.sendall(b"go on")
+                assert stream.read(5) == b"go on"
+            assert evil.get(stream.base + frontend.OUT_CONS) == 3
+            assert evil.get(stream.base + frontend.OUT_ERROR) == 0
+        assert stream.release() == 0
+        # The pages' next connection begins open, whatever the last one was.
+        stream = evil.connect("127.0.0.1", peer.port)
+        with peer.accept() as other:
+            stream.write(b"again")
+            assert other.recv(5, socket.MSG_WAITALL) == b"again"
+            stream.end()
+            assert other.recv(1) == b""
+            assert stream.release() == 0
+        evil.detach()
+        evil.close()
+        moved = wait_for(lambda: len(rows := host.calls("evil", "release")) == 2 and [row["bytes_out"] for row in rows], "both are recorded")
+        assert sorted(moved) == [3, 5]
+
+
+def test_end_that_was_not_agreed_on(host):
+    """Without feature-shutdown the word in the padding means nothing."""
+    with Peer() as peer:
+        guest = Frontend(host.runtime_dir, "plain").attach()
+        stream = guest.connect("127.0.0.1", peer.port)
+        with peer.accept() as other:
+            stream.end()
+            stream.write(b"more")
+            assert other.recv(5) == b"more"
+            assert stream.release() == 0
+            assert other.recv(1) == b""
+        guest.close()
+
+
 def test_what_the_guest_scribbles_over_a_data_ring_is_never_read_back(host):
     """in_prod, out_cons and the errors are ours: overwritten, the stream goes on right."""
     with Peer() as peer:

@@ -452,7 +452,7 @@ while served < 60:
 
 
 def test_shutdown(daemon):
-    """shutdown for writing delivers what was written before; for reading ends reads."""
+    """shutdown for writing delivers what was written before, and the end; for reading ends reads."""
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     code = f"""
@@ -465,7 +465,8 @@ assert attempt(c.send, b'x') == 'EPIPE'
     guest = daemon.popen("shell", [PYTHON, "-S", "-c", GUEST_PRELUDE + code])
     connection = server.accept()[0]
     connection.settimeout(20)
-    assert connection.recv(9, socket.MSG_WAITALL) == b"all of it"
+    assert connection.recv(10, socket.MSG_WAITALL) == b"all of it"
+    assert connection.recv(1) == b""
     connection.sendall(b"answer")
     connection.close()
     server.close()

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from frontend import OUT_PROD, RELEASE, Frontend
-from harness import PYTHON, check, free_port, has_sanitizer, linger_reset, output_of, peers, rss_kib, run, running, wait_for
-from peers import digest_of, receive
+from harness import PYTHON, check, free_port, has_sanitizer, linger_reset, make_policy, output_of, peers, rss_kib, run, running, wait_for
+from peers import digest_of, receive, stream
 
 pytestmark = pytest.mark.root
 
@@ -114,6 +114,54 @@ print(len(data))
     out, err = guest.communicate(timeout=30)
     assert (guest.returncode, out) == (0, "100000\n"), err
     assert totals(daemon, "half") == (100_000, size)
+
+
+@pytest.mark.parametrize("size, slow", [(0, 0), (1, 0), (24 << 20, 0), (12 << 20, 1 << 20)],
+                         ids=["nothing", "a byte", "much", "slow reader"])
+def test_guest_that_half_closes(daemon, size, slow):
+    """A guest that has sent all and says so gets the answer that its peer gives after the end."""
+    port = free_port()
+    with running(peers("verdict", port, slow), port=port):
+        done = check(daemon.run("finish", peers("finish", "127.0.0.1", port, size, 4), timeout=100))
+    answer = f"{size} {digest_of(size, 4)}"
+    assert done.stdout.strip() == answer
+    daemon.settle()
+    released = [(row["close_reason"], row["bytes_in"], row["bytes_out"]) for row in daemon.calls("finish", "release")]
+    assert released == [("released", len(answer) + 1, size)]
+
+
+def test_half_close_under_a_limit(make_daemon):
+    """Bytes that a limit holds back come before the end."""
+    size = 600_000
+    port = free_port()
+    daemon = make_daemon({"slow.yaml": make_policy("slow", chain=[{"plugin": "ratelimit", "limits": [
+        {"id": "up", "direction": "out", "bandwidth": "300kB/s"}]}])})
+    with running(peers("verdict", port), port=port):
+        since = time.monotonic()
+        done = check(daemon.run("slow", peers("finish", "127.0.0.1", port, size)))
+    assert done.stdout.strip() == f"{size} {digest_of(size)}"
+    assert time.monotonic() - since > 1
+
+
+def test_guest_server_that_half_closes(daemon):
+    """A server that answers and says that this was all goes on reading what its client sends."""
+    port = free_port()
+    code = f"""
+s = socket.create_server(('127.0.0.1', {port}))
+c, _ = s.accept()
+c.sendall(b'x' * 100_000); c.shutdown(socket.SHUT_WR)
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import peers
+print(*peers.receive(c))
+"""
+    guest = daemon.popen("server", [PYTHON, "-S", "-c", "import socket, sys\n" + code], port=port, text=True)
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(30)
+        assert receive(connection)[0] == 100_000
+        for block in stream(3 << 20, 2):
+            connection.sendall(block)
+    out, err = guest.communicate(timeout=30)
+    assert (guest.returncode, out.split()) == (0, [str(3 << 20), digest_of(3 << 20, 2)]), err
 
 
 def test_guest_that_writes_and_goes(daemon):

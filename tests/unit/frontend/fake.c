@@ -56,7 +56,7 @@ static void take_nodes(struct fake *fake, char *text)
 static void welcome(struct fake *fake, int memory)
 {
 	struct stat status;
-	char nodes[128];
+	char nodes[160];
 	int fds[3];
 
 	fstat(memory, &status);
@@ -72,10 +72,11 @@ static void welcome(struct fake *fake, int memory)
 	say(fake, LOCAL_WELCOME, 7, "", fds, 3);
 	close(fds[0]);
 	snprintf(nodes, sizeof(nodes),
-		 "versions=%s\nmax-page-order=%u\nfunction-calls=1\nfeature-names=%d\nstate=2\n",
+		 "versions=%s\nmax-page-order=%u\nfunction-calls=1\nfeature-names=%d\n"
+		 "feature-shutdown=%d\nstate=2\n",
 		 fake->options.versions ? fake->options.versions : "1",
 		 fake->options.max_order ? fake->options.max_order : DATA_ORDER_MAX,
-		 !fake->options.no_names);
+		 !fake->options.no_names, !fake->options.no_half_close);
 	say(fake, LOCAL_NODES, 0, nodes, NULL, 0);
 }
 

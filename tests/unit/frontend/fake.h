@@ -12,17 +12,18 @@
 
 #include "ring/layout.h"
 
-#define FAKE_ECHO        7    /* sends back what it gets */
-#define FAKE_DISCARD     9    /* takes everything */
-#define FAKE_HELLO       10   /* says "hello\n", then EOF */
-#define FAKE_RESET       11   /* resets on the first byte */
-#define FAKE_MUTE        12   /* takes nothing, says nothing */
-#define FAKE_CHARGEN     19   /* sends 1 MiB of a pattern, then EOF */
-#define FAKE_HANG        20   /* CONNECT is answered when released, with ECANCELED */
-#define FAKE_SLOW        21   /* CONNECT is answered after 100 ms, then echo */
-#define FAKE_BAD_IN      22   /* an in_prod out of range */
-#define FAKE_BAD_OUT     23   /* an out_cons out of range */
-#define FAKE_SLOW_REFUSE 24   /* ECONNREFUSED after 100 ms */
+#define FAKE_ECHO        7  /* sends back what it gets */
+#define FAKE_DISCARD     9  /* takes everything */
+#define FAKE_HELLO       10 /* says "hello\n", then EOF */
+#define FAKE_RESET       11 /* resets on the first byte */
+#define FAKE_MUTE        12 /* takes nothing, says nothing */
+#define FAKE_CHARGEN     19 /* sends 1 MiB of a pattern, then EOF */
+#define FAKE_HANG        20 /* CONNECT is answered when released, with ECANCELED */
+#define FAKE_SLOW        21 /* CONNECT is answered after 100 ms, then echo */
+#define FAKE_BAD_IN      22 /* an in_prod out of range */
+#define FAKE_BAD_OUT     23 /* an out_cons out of range */
+#define FAKE_SLOW_REFUSE 24 /* ECONNREFUSED after 100 ms */
+#define FAKE_ANSWER      25 /* takes everything, and after the end says how many bytes, then EOF */
 #define FAKE_ERRNO       1000 /* port 1000 + n: CONNECT fails with errno n */
 
 struct fake;
@@ -32,6 +33,7 @@ struct fake_options {
 	const char *versions; /* NULL: "1" */
 	uint32_t max_order;   /* 0: 9 */
 	bool no_names;
+	bool no_half_close;
 	bool never_connected; /* stops at state 2 */
 	bool bad_response;    /* answers a request nobody made */
 };
@@ -48,6 +50,7 @@ void fake_offer(struct fake *fake, uint16_t listener_port, uint16_t mode);
 /* What was seen so far. */
 struct fake_counts {
 	unsigned sockets, connects, releases, binds, listens, accepts, polls, open;
+	unsigned ends;  /* half closes */
 	uint64_t bytes; /* taken from out rings */
 	unsigned state; /* the guest's xenbus state */
 };

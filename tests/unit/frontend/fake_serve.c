@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,6 +61,7 @@ static void attach_ring(struct fake *fake, struct stream *stream, uint32_t ref, 
 	for (i = 1; i < count; i++)
 		assert(refs[i] == refs[0] + (uint32_t)i);
 	data_ring_attach(&stream->ring, indexes, fake_page(fake, refs[0]), order);
+	stream->ring.half_close = !fake->options.no_half_close;
 	stream->port = port;
 	if (!fake->options.no_names)
 		data_ring_names(&stream->ring, &names);
@@ -106,6 +108,7 @@ static bool serve_out(struct fake *fake, struct stream *stream)
 		wake = data_ring_in_commit(&stream->ring, (size_t)bytes);
 	}
 	fake->counts.bytes += (uint64_t)bytes;
+	stream->taken += (uint64_t)bytes;
 	return data_ring_out_commit(&stream->ring, (size_t)bytes) || wake;
 }
 
@@ -136,6 +139,22 @@ static bool serve_chargen(struct stream *stream, const char *text, uint32_t tota
 	return wake;
 }
 
+/* The guest writes no more, and all of it was taken. Returns whether the guest is to be told. */
+static bool serve_end(struct fake *fake, struct stream *stream)
+{
+	if (stream->ring.in_ended || (stream->mode != FAKE_ECHO && stream->mode != FAKE_ANSWER))
+		return false;
+	if (!stream->text[0]) {
+		fake->counts.ends++;
+		snprintf(stream->text, sizeof(stream->text), "%llu\n",
+			 (unsigned long long)stream->taken);
+	}
+	if (stream->mode == FAKE_ANSWER)
+		return serve_chargen(stream, stream->text, (uint32_t)strlen(stream->text));
+	data_ring_in_end(&stream->ring, -ENOTCONN);
+	return true;
+}
+
 static void serve_stream(struct fake *fake, struct stream *stream)
 {
 	bool wake = false;
@@ -146,8 +165,12 @@ static void serve_stream(struct fake *fake, struct stream *stream)
 		wake = serve_chargen(stream, NULL, CHARGEN_BYTES);
 	if (stream->mode == FAKE_HELLO && stream->sent < 6)
 		wake = serve_chargen(stream, "hello\n", 6);
+	if (data_ring_out_closing(&stream->ring))
+		data_ring_out_close(&stream->ring);
 	while (serve_out(fake, stream))
 		wake = true;
+	if (data_ring_out_drained(&stream->ring))
+		wake |= serve_end(fake, stream);
 	if (wake)
 		notify(fake, stream->port);
 }

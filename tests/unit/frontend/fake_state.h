@@ -18,6 +18,8 @@ struct stream {
 	struct data_ring ring;
 	uint32_t port;
 	uint32_t sent;
+	uint64_t taken;
+	char text[24]; /* ANSWER */
 	uint16_t mode;
 	bool connected;
 };

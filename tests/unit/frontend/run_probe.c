@@ -188,6 +188,32 @@ static void probe_write_and_close(void)
 
 static void probe_half_close(void)
 {
+	int fd = connected(FAKE_ANSWER);
+	char *many = calloc(1, 1 << 20);
+	char buffer[1000] = "";
+
+	/* More than the ring takes, and nobody answers before the end. */
+	write_all(fd, many, 1 << 20);
+	FAILS(recv(fd, buffer, 1, MSG_DONTWAIT), EAGAIN);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	read_all(fd, buffer, 8);
+	CHECK(strcmp(buffer, "1048576\n") == 0);
+	CHECK(read(fd, buffer, 1) == 0);
+	close(fd);
+	/* The peer has ended its side before. */
+	fd = connected(FAKE_HELLO);
+	read_all(fd, buffer, 6);
+	CHECK(read(fd, buffer, 1) == 0);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	free(many);
+	fd = tcp(0);
+	FAILS(shutdown(fd, SHUT_WR), ENOTCONN);
+}
+
+/* With a backend that knows no half close. */
+static void probe_no_half_close(void)
+{
 	int fd = connected(FAKE_ECHO);
 	char buffer[1000];
 
@@ -197,8 +223,6 @@ static void probe_half_close(void)
 	read_all(fd, buffer, sizeof(buffer));
 	CHECK(shutdown(fd, SHUT_RDWR) == 0);
 	CHECK(read(fd, buffer, 1) == 0);
-	fd = tcp(0);
-	FAILS(shutdown(fd, SHUT_WR), ENOTCONN);
 }
 
 static void probe_other_families(void)
@@ -394,6 +418,7 @@ static const struct {
 	{"download", probe_download},
 	{"write-and-close", probe_write_and_close},
 	{"half-close", probe_half_close},
+	{"no-half-close", probe_no_half_close},
 	{"other-families", probe_other_families},
 	{"names-and-options", probe_names_and_options},
 	{"shared", probe_shared},

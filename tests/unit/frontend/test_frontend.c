@@ -239,6 +239,57 @@ static void test_end_of_stream(void **state)
 	fake_stop(fake);
 }
 
+static void test_half_close(void **state)
+{
+	struct fake *fake = fake_start(directory, NULL);
+	struct pvcalls_front *front = open_here();
+	struct pvcalls_front_socket *socket = connect_to(front, 1, FAKE_ANSWER);
+	char answer[8];
+
+	(void)state;
+	assert_int_equal(pvcalls_front_write(socket, "one", 3), 3);
+	assert_int_equal(pvcalls_front_wait_socket(socket, PVCALLS_FRONT_READABLE, 50), 0);
+	assert_int_equal(pvcalls_front_shutdown(socket), 0);
+	assert_int_equal(pvcalls_front_shutdown(socket), 0);
+	assert_int_equal(pvcalls_front_write(socket, "two", 3), -EPIPE);
+	assert_int_equal(pvcalls_front_wait_socket(socket, PVCALLS_FRONT_READABLE, SECONDS(5)),
+			 PVCALLS_FRONT_READABLE);
+	assert_int_equal(pvcalls_front_read(socket, answer, sizeof(answer)), 2);
+	assert_memory_equal(answer, "3\n", 2);
+	assert_int_equal(pvcalls_front_read(socket, answer, sizeof(answer)), 0);
+	pvcalls_front_release(socket);
+	settle(front);
+	assert_int_equal(fake_counts(fake).ends, 1);
+	/* The ring's next connection begins as if nothing had been. */
+	socket = connect_to(front, 1, FAKE_ECHO);
+	echo(socket, 1000, 1000);
+	assert_int_equal(pvcalls_front_read(socket, answer, sizeof(answer)), -EAGAIN);
+	pvcalls_front_release(socket);
+	assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
+	assert_int_equal(pvcalls_front_shutdown(socket), -ENOTCONN);
+	pvcalls_front_release(socket);
+	settle(front);
+	assert_int_equal(fake_counts(fake).ends, 1);
+	pvcalls_front_close(front, 1000);
+	fake_stop(fake);
+}
+
+static void test_backend_without_half_close(void **state)
+{
+	struct fake *fake = fake_start(directory, &(struct fake_options){.no_half_close = true});
+	struct pvcalls_front *front = open_here();
+	struct pvcalls_front_socket *socket = connect_to(front, 1, FAKE_ECHO);
+
+	(void)state;
+	assert_int_equal(pvcalls_front_shutdown(socket), -EOPNOTSUPP);
+	echo(socket, 1000, 1000);
+	pvcalls_front_release(socket);
+	settle(front);
+	assert_int_equal(fake_counts(fake).ends, 0);
+	pvcalls_front_close(front, 1000);
+	fake_stop(fake);
+}
+
 static void test_reset(void **state)
 {
 	struct fake *fake = fake_start(directory, NULL);
@@ -503,6 +554,8 @@ int main(void)
 		cmocka_unit_test(test_echo_at_every_order),
 		cmocka_unit_test(test_wrap_at_every_offset),
 		cmocka_unit_test(test_end_of_stream),
+		cmocka_unit_test(test_half_close),
+		cmocka_unit_test(test_backend_without_half_close),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_bad_indexes_end_the_socket),
 		cmocka_unit_test(test_bad_response_ends_the_frontend),

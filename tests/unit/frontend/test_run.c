@@ -71,9 +71,9 @@ static pid_t start_probe(const char *name)
 	return start((const char *const[]){RUN_PROBE, name, NULL});
 }
 
-static void probe(const char *name)
+static struct fake_counts probe_with(const char *name, const struct fake_options *options)
 {
-	struct fake *fake = fake_start(directory, NULL);
+	struct fake *fake = fake_start(directory, options);
 	struct fake_counts counts;
 	int status = finish(start_probe(name));
 
@@ -82,6 +82,12 @@ static void probe(const char *name)
 	assert_int_equal(status, 0);
 	assert_int_equal(counts.open, 0);
 	assert_int_equal(counts.state, 6);
+	return counts;
+}
+
+static void probe(const char *name)
+{
+	probe_with(name, NULL);
 }
 
 #define PROBE(function, name)              \
@@ -102,7 +108,6 @@ PROBE(test_interrupted, "interrupted")
 PROBE(test_end, "end")
 PROBE(test_reset, "reset")
 PROBE(test_download, "download")
-PROBE(test_half_close, "half-close")
 PROBE(test_other_families, "other-families")
 PROBE(test_names_and_options, "names-and-options")
 PROBE(test_shared, "shared")
@@ -110,6 +115,20 @@ PROBE(test_threads, "threads")
 PROBE(test_many, "many")
 PROBE(test_accept_interrupted, "accept-interrupted")
 PROBE(test_bind_failures, "bind-failures")
+
+static void test_half_close(void **state)
+{
+	(void)state;
+	assert_int_equal(probe_with("half-close", NULL).ends, 1);
+}
+
+static void test_no_half_close(void **state)
+{
+	const struct fake_options options = {.no_half_close = true};
+
+	(void)state;
+	assert_int_equal(probe_with("no-half-close", &options).ends, 0);
+}
 
 static void test_everything_written_arrives(void **state)
 {
@@ -253,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_download),
 		cmocka_unit_test(test_everything_written_arrives),
 		cmocka_unit_test(test_half_close),
+		cmocka_unit_test(test_no_half_close),
 		cmocka_unit_test(test_other_families),
 		cmocka_unit_test(test_names_and_options),
 		cmocka_unit_test(test_shared),

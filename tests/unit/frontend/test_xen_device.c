@@ -221,6 +221,7 @@ static void test_opens_and_gives_back(void **state)
 	assert_string_equal(fake_xen_node(FAKE_DEVICE "/version"), "1");
 	assert_string_equal(fake_xen_node(FAKE_DEVICE "/port"), "21");
 	assert_string_equal(fake_xen_node(FAKE_DEVICE "/feature-cancel"), "1");
+	assert_string_equal(fake_xen_node(FAKE_DEVICE "/feature-shutdown"), "1");
 	assert_non_null(fake_xen_node(FAKE_DEVICE "/ring-ref"));
 	assert_int_equal(fake_xen.transactions, 1);
 	pvcalls_front_close(front, SOON_MS);
