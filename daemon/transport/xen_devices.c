@@ -91,7 +91,8 @@ void xen_devices_sweep(struct xen_store *store)
 	while (*link) {
 		struct xen_entry *entry = *link;
 
-		if (entry->buried && !entry->fresh) {
+		/* One that is due may be another one in the place of what was taken as gone. */
+		if (!entry->snapshot.present && !entry->fresh && !entry->due) {
 			*link = entry->next;
 			free(entry);
 		} else {
@@ -146,22 +147,34 @@ static void read_frontend(struct xen_store *store, const struct xen_entry *entry
 	}
 }
 
-/* Reads where the frontend's directory is, and watches its state. Returns 0 or -errno. */
+/* Reads where the frontend's directory is. Returns 0, -EINVAL, -ENOENT or another -errno. */
+static int read_place(struct xen_store *store, const struct xen_entry *entry,
+		      char frontend[XEN_PATH_MAX])
+{
+	char expected[XEN_PATH_MAX];
+	int error = xen_nodes_text(store->xs, entry->dir, "frontend", frontend, XEN_PATH_MAX);
+
+	if (error)
+		return error == -E2BIG ? -EINVAL : error;
+	/* Of this domain and no other, whoever wrote it. */
+	snprintf(expected, sizeof(expected), "/local/domain/%u/", entry->id.domid);
+	return strncmp(frontend, expected, strlen(expected)) == 0 ? 0 : -EINVAL;
+}
+
+/* Finds the frontend's directory and watches its state. Returns as read_place(). */
 static int meet(struct xen_store *store, struct xen_entry *entry)
 {
+	char frontend[XEN_PATH_MAX];
 	char path[XEN_PATH_MAX + 8];
-	char expected[XEN_PATH_MAX];
-	int error = xen_nodes_text(store->xs, entry->dir, "frontend", entry->frontend,
-				   sizeof(entry->frontend));
+	int error = read_place(store, entry, frontend);
 
 	if (error)
 		return error;
-	/* Of this domain and no other, whoever wrote it. */
-	snprintf(expected, sizeof(expected), "/local/domain/%u/", entry->id.domid);
-	if (strncmp(entry->frontend, expected, strlen(expected)) != 0)
-		return -EINVAL;
+	if (strcmp(entry->frontend, frontend) != 0)
+		unwatch(store, entry);
 	if (entry->watched)
 		return 0;
+	memcpy(entry->frontend, frontend, sizeof(entry->frontend));
 	snprintf(path, sizeof(path), "%s/state", entry->frontend);
 	if (!xs_watch(store->xs, path, entry->dir))
 		return -errno;
@@ -198,7 +211,10 @@ static void publish(struct xen_store *store, struct xen_entry *entry,
 	pthread_mutex_lock(&store->lock);
 	news = !same(&entry->snapshot, snapshot);
 	if (news) {
-		bool renewed = snapshot->renewed || (entry->fresh && entry->snapshot.renewed);
+		/* Whoever was not told yet that the one before is gone learns it from this. */
+		bool renewed =
+			snapshot->renewed ||
+			(entry->fresh && (entry->snapshot.renewed || !entry->snapshot.present));
 
 		entry->snapshot = *snapshot;
 		entry->snapshot.renewed = renewed;

@@ -130,19 +130,36 @@ static int reach(struct xen_store *store)
 
 /* --- writing --- */
 
+/* The place of key among the nodes that wait, or the first free one. */
+static size_t find_write(const struct xen_entry *entry, const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < entry->write_count; i++)
+		if (strcmp(entry->writes[i].key, key) == 0)
+			break;
+	return i;
+}
+
 /* Puts nodes back that could not be written, unless newer values wait already. */
 static void put_back(struct xen_entry *entry, const struct device_node *nodes, size_t count)
 {
 	size_t i;
-	size_t j;
 
-	for (i = 0; i < count; i++) {
-		for (j = 0; j < entry->write_count; j++)
-			if (strcmp(entry->writes[j].key, nodes[i].key) == 0)
-				break;
-		if (j == entry->write_count && entry->write_count < XEN_WRITES_MAX)
+	for (i = 0; i < count; i++)
+		if (find_write(entry, nodes[i].key) == entry->write_count &&
+		    entry->write_count < XEN_WRITES_MAX)
 			entry->writes[entry->write_count++] = nodes[i];
-	}
+}
+
+static bool has_state(const struct device_node *nodes, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (strcmp(nodes[i].key, "state") == 0)
+			return true;
+	return false;
 }
 
 static void flush(struct xen_store *store, struct xen_entry *entry)
@@ -159,7 +176,9 @@ static void flush(struct xen_store *store, struct xen_entry *entry)
 	if (!count)
 		return;
 	error = xen_nodes_write(store->xs, entry->dir, "frontend", nodes, count);
-	entry->wrote = !error || entry->wrote;
+	/* A directory that is gone: what will be in its place when we look is another one. */
+	if (error == -ENOENT || (!error && has_state(nodes, count)))
+		entry->wrote = true;
 	if (!error)
 		return;
 	entry->due = true;
@@ -173,6 +192,13 @@ static void flush(struct xen_store *store, struct xen_entry *entry)
 
 /* --- the thread --- */
 
+static bool is_within(const char *path, const char *dir)
+{
+	size_t length = strlen(dir);
+
+	return strncmp(path, dir, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
 static void take_watch(struct xen_store *store, const char *path, const char *token)
 {
 	struct xen_entry *entry;
@@ -184,14 +210,13 @@ static void take_watch(struct xen_store *store, const char *path, const char *to
 		return;
 	}
 	for (entry = store->entries; entry; entry = entry->next) {
-		size_t length = strlen(entry->dir);
-
-		if (strcmp(token, entry->dir) == 0 ||
-		    (strncmp(path, entry->dir, length) == 0 &&
-		     (path[length] == '/' || path[length] == '\0'))) {
+		if (strcmp(token, entry->dir) == 0 || is_within(path, entry->dir)) {
 			entry->due = true;
 			return;
 		}
+		/* What is removed with a directory above it has no event of its own. */
+		if (is_within(entry->dir, path))
+			entry->due = true;
 	}
 	store->scan_due = true;
 }
@@ -309,10 +334,29 @@ bool xen_store_take(struct xen_store *store, struct xen_snapshot *snapshot)
 		*snapshot = entry->snapshot;
 		entry->fresh = false;
 		entry->snapshot.renewed = false;
-		entry->buried = !entry->snapshot.present;
 	}
 	pthread_mutex_unlock(&store->lock);
 	return entry != NULL;
+}
+
+/* All of the nodes or none. */
+static int leave_writes(struct xen_entry *entry, const struct device_node *nodes, size_t count)
+{
+	size_t total = entry->write_count;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		total += find_write(entry, nodes[i].key) == entry->write_count;
+	if (total > XEN_WRITES_MAX)
+		return -E2BIG;
+	for (i = 0; i < count; i++) {
+		size_t place = find_write(entry, nodes[i].key);
+
+		entry->writes[place] = nodes[i];
+		if (place == entry->write_count)
+			entry->write_count++;
+	}
+	return 0;
 }
 
 int xen_store_write(struct xen_store *store, struct xen_device_id id,
@@ -320,26 +364,14 @@ int xen_store_write(struct xen_store *store, struct xen_device_id id,
 {
 	struct xen_entry *entry;
 	int error = 0;
-	size_t i;
-	size_t j;
 
 	pthread_mutex_lock(&store->lock);
 	entry = xen_devices_find(store, id);
 	/* What was meant for a device that is gone must not be written into its successor. */
 	if (entry && (!entry->snapshot.present || (entry->fresh && entry->snapshot.renewed)))
 		entry = NULL;
-	for (i = 0; entry && i < count && !error; i++) {
-		for (j = 0; j < entry->write_count; j++)
-			if (strcmp(entry->writes[j].key, nodes[i].key) == 0)
-				break;
-		if (j == XEN_WRITES_MAX) {
-			error = -E2BIG;
-			break;
-		}
-		entry->writes[j] = nodes[i];
-		if (j == entry->write_count)
-			entry->write_count++;
-	}
+	if (entry)
+		error = leave_writes(entry, nodes, count);
 	pthread_mutex_unlock(&store->lock);
 	xen_store_ring(store->wake);
 	return error;

@@ -55,7 +55,7 @@ bool xen_store_reachable(struct xen_store *store);
 
 /*
  * Has nodes written into a device's own directory, soon and as one transaction. Nodes of a device
- * that is gone are dropped. Returns 0, or -E2BIG if too many wait.
+ * that is gone are dropped. Returns 0, or -E2BIG if too many wait: then none of these does.
  */
 int xen_store_write(struct xen_store *store, struct xen_device_id id,
 		    const struct device_node *nodes, size_t count);

@@ -33,11 +33,10 @@ struct xen_entry {
 	bool known;                  /* it was there once, over this connection */
 	bool due;
 	uint64_t look_ns; /* not before this time */
-	bool wrote;       /* our directory holds a state of ours */
+	bool wrote;       /* our directory holds a state of ours, or is a new one */
 	/* guarded by lock */
 	struct xen_snapshot snapshot;
-	bool fresh;  /* the snapshot was not taken yet */
-	bool buried; /* taken as gone: the thread frees it */
+	bool fresh; /* the snapshot was not taken yet */
 	struct device_node writes[XEN_WRITES_MAX];
 	size_t write_count;
 };
@@ -67,7 +66,7 @@ void xen_devices_scan(struct xen_store *store);
 struct xen_entry *xen_devices_find(const struct xen_store *store, struct xen_device_id id);
 /* Reads a device whole, and leaves what has changed for the owner. */
 void xen_devices_look(struct xen_store *store, struct xen_entry *entry);
-/* Frees what the owner has taken as gone. */
+/* Frees what is gone, as the owner knows, or never was. */
 void xen_devices_sweep(struct xen_store *store);
 
 #endif
