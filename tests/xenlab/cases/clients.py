@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Unmodified programs in guests of both kinds, under a policy; the trail agrees with them."""
+import hashlib
 import json
 import time
 
@@ -115,6 +116,21 @@ def whole_streams(lab, kind):
     moved = lab.daemon.wait_calls(2, since, guest.name, "release")
     assert max(row["bytes_in"] or 0 for row in moved) == SIZE
     assert max(row["bytes_out"] or 0 for row in moved) == SIZE + 8
+
+
+@case(kinds=BOTH, seconds=90)
+def half_close(lab, kind):
+    """A client that says that it has sent all gets the answer that its peer gives only then."""
+    guest, since, size = lab.shared(kind), time.time(), 8 << 20
+    line = "that was all\n"
+    done = check(guest.client(["nc", "-N", FAR, PORTS["verdict"]], stdin=line))
+    count, digest = done.stdout.split()
+    assert (int(count), digest) == (len(line), hashlib.blake2b(line.encode(), digest_size=16).hexdigest())
+    for sent in (0, size):
+        done = check(guest.client([*PEERS, "finish", FAR, PORTS["verdict"], sent], 60))
+        assert done.stdout.strip() == f"{sent} {digest_of(sent)}"
+    rows = lab.daemon.wait_calls(3, since, guest.name, "release", close_reason="released")
+    assert sorted(row["bytes_out"] or 0 for row in rows) == [0, len(line), size]
 
 
 @case(kinds=BOTH)

@@ -145,6 +145,7 @@ void ring_reset(struct data_ring *ring)
 		ring->shared->ref[i] = ring->data_ref[i];
 	ring->in_cons = 0;
 	ring->out_prod = 0;
+	ring->ended = false;
 }
 
 static struct data_ring *ring_new(const struct session_peer *peer, unsigned int order)
@@ -162,6 +163,7 @@ static struct data_ring *ring_new(const struct session_peer *peer, unsigned int 
 	ring->generation = peer->generation;
 	ring->domid = peer->domid;
 	ring->terse = peer->names;
+	ring->half_close = peer->half_close;
 	ring->shared = (void *)__get_free_page(gfp);
 	ring->in = alloc_pages_exact(PAGE_SIZE << order, gfp);
 	if (!ring->shared || !ring->in || grant(ring) || open_port(ring)) {
@@ -256,8 +258,10 @@ static bool use_place(struct data_ring *ring, bool useful)
 		kept--;
 	if (use) {
 		list_for_each_entry(other, &pool, node)
+		{
 			if (other->order <= ring->order)
 				break;
+		}
 		list_add_tail(&ring->node, &other->node);
 	}
 	spin_unlock(&pool_lock);
@@ -373,6 +377,8 @@ ssize_t ring_write(struct data_ring *ring, struct iov_iter *from, size_t length)
 	u32 bytes = min_t(size_t, ring_room(ring), length);
 	size_t first, copied;
 
+	if (ring->ended)
+		return -EPIPE;
 	/* indexes, then bytes */
 	virt_mb();
 	if (!bytes)
@@ -395,4 +401,21 @@ ssize_t ring_write(struct data_ring *ring, struct iov_iter *from, size_t length)
 	if (!ring->terse || READ_ONCE(ring->shared->out_cons) == before)
 		ring_notify(ring);
 	return copied;
+}
+
+/* Our extension, in the page's second padding: out_end of struct indexes_page of the daemon. */
+void ring_end(struct data_ring *ring)
+{
+	u32 *out_end = (u32 *)ring->shared->pad2;
+
+	BUILD_BUG_ON(offsetof(struct pvcalls_data_intf, pad2) != 76);
+	if (ring->ended)
+		return;
+	ring->ended = true;
+	if (!ring->half_close)
+		return;
+	/* bytes and their index, then the end */
+	virt_wmb();
+	WRITE_ONCE(*out_end, 1);
+	ring_notify(ring);
 }

@@ -33,7 +33,9 @@ struct data_ring {
 	unsigned int order;
 	unsigned int generation;
 	domid_t domid;
-	bool terse; /* the backend needs no event for a read or write that it can't wait for */
+	bool terse;      /* the backend needs no event for a read or write that it can't wait for */
+	bool half_close; /* it is told when no more is written */
+	bool ended;      /* no more is written */
 	evtchn_port_t port;
 	int irq;
 	spinlock_t lock; /* of owner, which the interrupt looks at */
@@ -67,11 +69,13 @@ int ring_out_error(const struct data_ring *ring);
 void ring_names(const struct data_ring *ring, struct ring_names *names);
 
 /*
- * Bytes moved, or -EFAULT. What was read is skipped over unless `peek`; peeking starts `offset`
+ * Bytes moved, or -errno. What was read is skipped over unless `peek`; peeking starts `offset`
  * bytes in. A NULL iterator drops the bytes.
  */
 ssize_t ring_read(struct data_ring *ring, struct iov_iter *to, size_t length, bool peek,
 		  u32 offset);
 ssize_t ring_write(struct data_ring *ring, struct iov_iter *from, size_t length);
+/* No more is written, and ring_write() says -EPIPE. One at a time with ring_write(). */
+void ring_end(struct data_ring *ring);
 
 #endif

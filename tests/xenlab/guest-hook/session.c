@@ -34,9 +34,10 @@ static struct {
 	unsigned int order_max;
 	unsigned int generation;
 	unsigned int lost_slots;
-	bool names;  /* the backend writes names into the indexes page */
-	bool cancel; /* it answers ACCEPTs of released listeners */
-	bool reuse;  /* it keeps pages mapped that come again */
+	bool names;      /* the backend writes names into the indexes page */
+	bool cancel;     /* it answers ACCEPTs of released listeners */
+	bool reuse;      /* it keeps pages mapped that come again */
+	bool half_close; /* it takes the end of what a socket writes */
 	struct wait_queue_entry collector;
 	struct list_head waiting;
 	struct session_call *inflight[PVCALLS_NR_RSP_PER_RING];
@@ -199,6 +200,7 @@ int session_peer(struct session_peer *peer)
 			.generation = session.generation,
 			.names = session.names,
 			.reuse = session.reuse,
+			.half_close = session.half_close,
 		};
 		error = 0;
 	}
@@ -227,7 +229,8 @@ static bool backend_has(struct xenbus_device *dev, const char *feature)
 }
 
 /* Features are taken back if the backend has none of them: it may be another than last time. */
-static int write_features(struct xenbus_device *dev, bool names, bool cancel, bool reuse)
+static int write_features(struct xenbus_device *dev, bool names, bool cancel, bool reuse,
+			  bool half_close)
 {
 	int error = xenbus_printf(XBT_NIL, dev->nodename, "feature-names", "%d", names);
 
@@ -235,6 +238,8 @@ static int write_features(struct xenbus_device *dev, bool names, bool cancel, bo
 		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-cancel", "%d", cancel);
 	if (!error)
 		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-reuse", "%d", reuse);
+	if (!error)
+		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-shutdown", "%d", half_close);
 	return error;
 }
 
@@ -244,10 +249,11 @@ static int session_begin(struct xenbus_device *dev)
 	bool names = backend_has(dev, "feature-names");
 	bool cancel = backend_has(dev, "feature-cancel");
 	bool reuse = backend_has(dev, "feature-reuse");
+	bool half_close = backend_has(dev, "feature-shutdown");
 	unsigned int order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
 	struct pvcalls_bedata *bedata;
 	unsigned long flags;
-	int error = write_features(dev, names, cancel, reuse);
+	int error = write_features(dev, names, cancel, reuse, half_close);
 
 	if (!error)
 		error = pvcalls_front_probe(dev, NULL);
@@ -263,6 +269,7 @@ static int session_begin(struct xenbus_device *dev)
 	session.names = names;
 	session.cancel = cancel;
 	session.reuse = reuse;
+	session.half_close = half_close;
 	session.lost_slots = 0;
 	session.generation++;
 	spin_unlock_irqrestore(&session.lock, flags);

@@ -32,7 +32,8 @@ struct session_peer {
 	unsigned int order_max;
 	unsigned int generation; /* a ring of another generation is of no use any more */
 	bool names;
-	bool reuse; /* pages may stay mapped for the connection that brings them again */
+	bool reuse;      /* pages may stay mapped for the connection that brings them again */
+	bool half_close; /* it takes the end of what a socket writes */
 };
 
 int session_register(void);

@@ -333,6 +333,14 @@ static int shutdown_listener(struct hook_socket *socket, int how)
 	return 0;
 }
 
+/* The peer is told after what was written, if the backend can tell it. */
+static void end_writing(struct hook_socket *socket)
+{
+	mutex_lock(&socket->out_mutex);
+	ring_end(socket->ring);
+	mutex_unlock(&socket->out_mutex);
+}
+
 int socket_shutdown(struct socket *sock, int how)
 {
 	struct hook_socket *socket = hook_socket(sock->sk);
@@ -351,6 +359,8 @@ int socket_shutdown(struct socket *sock, int how)
 	/* Both directions: the peer may as well know at once, unless bytes are left to be read. */
 	if (sk->sk_shutdown == SHUTDOWN_MASK && socket->ring && !ring_readable(socket->ring))
 		socket_disconnect(socket);
+	else if (sk->sk_state == TCP_ESTABLISHED && how != SHUT_RD)
+		end_writing(socket);
 	socket_wake(sk, all);
 	return error;
 }

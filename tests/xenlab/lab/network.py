@@ -11,7 +11,8 @@ from tools import check, run, wait_for
 DOM0 = "10.83.0.1"
 FAR = "10.83.0.2"
 NET = "10.83.0.0/24"
-PORTS = {"source": 7001, "sink": 7002, "echo": 7003, "greet": 7004, "web": 7080, "lines": 7005, "flood": 7006}
+PORTS = {"source": 7001, "sink": 7002, "echo": 7003, "greet": 7004, "web": 7080, "lines": 7005, "flood": 7006,
+         "verdict": 7007}
 IPERF = 5201
 SIZE = 64 << 20  # of what the source sends
 SERVERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "servers.py")

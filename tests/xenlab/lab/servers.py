@@ -59,6 +59,7 @@ def main(address, size, *roles):
     jobs = {
         "source": lambda port: peers.source(port, size, 1, address),
         "sink": lambda port: peers.sink(port, 0, address),
+        "verdict": lambda port: peers.verdict(port, 0, address),
         "echo": lambda port: peers.echo(port, address),
         "greet": lambda port: peers.greet(port, address),
         "web": lambda port: web(port, address),
