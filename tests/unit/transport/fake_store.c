@@ -233,22 +233,47 @@ void fake_device_front(uint32_t domid, uint32_t devid, const char *key, const ch
 	fake_store_set(fake_front_path(domid, devid, key), value);
 }
 
-void fake_device_add(uint32_t domid, uint32_t devid)
+static void put_text(const char *path, const char *value)
+{
+	fake_put(path, value, strlen(value));
+	fake_fire(path, false);
+}
+
+/* As one transaction: who watches sees all of it or nothing. */
+static void add_nodes(uint32_t domid, uint32_t devid)
 {
 	char path[FAKE_PATH];
 	char value[FAKE_PATH];
 
+	pthread_mutex_lock(&fake_lock);
 	snprintf(path, sizeof(path), "/local/domain/%u/name", domid);
 	snprintf(value, sizeof(value), "guest-%u", domid);
-	fake_store_set(path, value);
+	put_text(path, value);
 	snprintf(path, sizeof(path), "/local/domain/%u/vm", domid);
-	fake_store_set(path, "/vm/" FAKE_UUID);
+	put_text(path, "/vm/" FAKE_UUID);
 	snprintf(value, sizeof(value), "/local/domain/%u/device/pvcalls/%u", domid, devid);
-	fake_device_front(domid, devid, "state", "1");
-	fake_device_back(domid, devid, "frontend", value);
-	fake_device_back(domid, devid, "online", "1");
-	fake_device_back(domid, devid, "state", "1");
-	fake_store_introduce(domid);
+	put_text(fake_front_path(domid, devid, "state"), "1");
+	put_text(fake_back_path(domid, devid, "frontend"), value);
+	put_text(fake_back_path(domid, devid, "online"), "1");
+	put_text(fake_back_path(domid, devid, "state"), "1");
+	pthread_mutex_unlock(&fake_lock);
+}
+
+static bool is_introduced(uint32_t domid)
+{
+	bool introduced;
+
+	pthread_mutex_lock(&fake_lock);
+	introduced = fake.introduced[domid];
+	pthread_mutex_unlock(&fake_lock);
+	return introduced;
+}
+
+void fake_device_add(uint32_t domid, uint32_t devid)
+{
+	add_nodes(domid, devid);
+	if (!is_introduced(domid))
+		fake_store_introduce(domid);
 }
 
 void fake_device_remove(uint32_t domid, uint32_t devid)

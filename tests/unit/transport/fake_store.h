@@ -47,7 +47,8 @@ unsigned fake_store_connections(void);
 
 /*
  * What a toolstack writes for a device: both directories in state 1, online, and the domain's name
- * ("guest-DOMID") and vm ("/vm/" FAKE_UUID); then it introduces the domain.
+ * ("guest-DOMID") and vm ("/vm/" FAKE_UUID), as one transaction; then it introduces the domain if
+ * it was not.
  */
 #define FAKE_UUID "5e1a9b1c-7a0e-4f3e-9c3d-2a1f00c0ffee"
 void fake_device_add(uint32_t domid, uint32_t devid);
