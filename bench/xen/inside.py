@@ -47,7 +47,7 @@ def measure(subject, works, amounts, work):
     try:
         subject.check()
     except (Wrong, AssertionError) as problem:
-        trouble = {name: str(problem)[-400:] for name in works}
+        trouble = {**{name: str(problem)[-400:] for name in works}, **trouble}
     return {"figures": figures, "trouble": trouble, "clock": inside / outside if outside else 1, "seconds": outside}
 
 

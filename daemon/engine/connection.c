@@ -408,7 +408,7 @@ static bool run(struct connection *connection)
 	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
 	engine->bytes_moved += socket->stream.bytes_in - before_in;
 	engine->bytes_moved += socket->stream.bytes_out - before_out;
-	engine->look.peers_told |= socket->stream.bytes_out != before_out;
+	engine->look.told_stream |= socket->stream.bytes_out != before_out;
 	if (flags < 0) {
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);

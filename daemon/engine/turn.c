@@ -85,14 +85,14 @@ bool engine_turn(struct engine *engine)
 	bool busy;
 
 	engine->turn++;
-	engine->look.peers_told = false;
+	engine->look.told_stream = engine->look.told_call = false;
 	if (!engine->attached)
 		return false;
 	busy = take_events(engine);
 	take_commits(engine);
 	if (engine->ring_due && !engine->starved) {
 		serve_ring(engine);
-		engine->look.peers_told = true;
+		engine->look.told_call = true;
 		busy = true;
 	}
 	busy |= connections_run(engine);
@@ -135,19 +135,21 @@ static bool watch_memory(struct engine *engine)
 static bool look_for_work(struct engine *engine)
 {
 	struct look *look = &engine->look;
-	bool in_vain = engine->look.shown;
+	bool in_vain = look->shown;
 	bool found = false;
 
-	engine->look.shown = false;
+	look->shown = false;
+	if (look->skip)
+		return look->skip = false;
 	look_begin(look);
 	while (engine->attached && !found && look_on(look)) {
-		engine->look.shown = !in_vain && watch_memory(engine);
-		found = engine->look.shown;
+		found = look->shown = !in_vain && watch_memory(engine);
 		in_vain = false;
-		if (!found) {
+		if (found)
+			break;
+		if (!look->crowded)
 			look_give_way(look);
-			found = loop_turn(engine->loop, 0) > 0;
-		}
+		found = loop_turn(engine->loop, 0) > 0;
 	}
 	look_end(look, found);
 	return found;
@@ -190,24 +192,39 @@ static int rest(struct engine *engine)
 }
 
 /*
- * After a turn that did something: peers that it gave something to run first, then sockets are
- * asked. A turn that only gave the guest something is followed by a look at the guest's memory
- * instead, but not twice in a row.
+ * Lets the guest's peers run, who have got something to do. On a processor that we share with them
+ * that takes a sleep: of a stream an answer is awaited, for as long as we would look, with the
+ * guest's events still masked; after calls it is the guest's turn, whose event ends the sleep.
+ */
+static int let_peers_run(struct engine *engine)
+{
+	struct look *look = &engine->look;
+
+	if (look->crowded && look->told_stream)
+		return loop_turn(engine->loop, look->ns);
+	look->skip = look->crowded;
+	if (look->ns && !look->crowded)
+		look_give_way(look);
+	return loop_turn(engine->loop, 0);
+}
+
+/*
+ * After a turn that did something. One that only gave the guest something is followed by a look at
+ * the guest's memory, without asking sockets, but not twice in a row.
  */
 static int go_on(struct engine *engine)
 {
+	struct look *look = &engine->look;
 	bool queued = engine->run_first || engine->ring_due;
+	bool told = look->told_stream || look->told_call;
 
-	if (!queued && !engine->look.peers_told && !engine->look.unasked) {
-		engine->look.unasked = true;
-		engine->look.shown = false;
+	look->shown = false;
+	look->unasked = !queued && !told && !look->unasked;
+	if (look->unasked)
 		return 0;
-	}
-	engine->look.unasked = false;
-	engine->look.shown = false;
-	if (!queued && engine->look.ns)
-		look_give_way(&engine->look);
-	return loop_turn(engine->loop, 0);
+	if (queued || !told)
+		return loop_turn(engine->loop, 0);
+	return let_peers_run(engine);
 }
 
 /*
@@ -226,7 +243,7 @@ int engine_run(struct engine *engine)
 {
 	int error = 0;
 
-	look_calibrate(&engine->look);
+	look_calibrate(&engine->look, CPU_COUNT(&engine->processors));
 	while (!engine->stop && error >= 0) {
 		if (engine_turn(engine))
 			error = go_on(engine);
