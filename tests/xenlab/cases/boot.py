@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab itself, and the two orders in which a guest and the daemon can come up."""
-from clients import page
+import os
+
+from clients import Pulse, page
+from daemon import Daemon
+from guest import Guest
 from network import FAR
 from registry import case
-from tools import check, wait_for
+from tools import check, run, wait_for, xenstore
+
+KERNEL_BACKEND = "/opt/lab/modules/pvcalls-back.ko"
+DRIVER = "/sys/bus/xen-backend/drivers/pvcalls"
 
 
 @case()
@@ -14,6 +21,32 @@ def stock_guest(lab):
     assert guest.run(["sh", "-c", "echo out; echo err >&2; exit 3"]).returncode == 3
     guest.destroy()
     assert not guest.exists()
+
+
+@case(needs=("hook", "kernel"), seconds=90)
+def beside_the_kernel_backend(lab):
+    """pvcallsd refuses to start while Linux's own backend serves guests, and does not touch it."""
+    # Before any other guest with a device is there: that backend would serve it, too.
+    assert lab.far
+    check(run(["insmod", KERNEL_BACKEND]))
+    daemon = Daemon()
+    guest = Guest("web-0")
+    try:
+        guest.start()
+        with Pulse(guest, "long") as pulse:
+            daemon.launch()
+            assert daemon.process.wait(10) == 6, daemon.log()
+            assert "the kernel's own PV Calls backend is active" in daemon.log(), daemon.log()
+            daemon.check_gone()
+        pulse.check()
+        backend = f"/local/domain/0/backend/pvcalls/{guest.domid}/0"
+        assert (xenstore(f"{backend}/state"), xenstore(f"{backend}/feature-names")) == ("4", None)
+        assert os.listdir(DRIVER)
+    finally:
+        daemon.close()
+        guest.destroy()
+        check(run(["rmmod", "pvcalls_back"]))
+    assert not os.path.exists(DRIVER)
 
 
 @case(needs=("hook",), seconds=90)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A client that notices when something hangs: pulse.py WAY ADDRESS PORT STOP_FILE
+"""A client that notices when something hangs: pulse.py WAY ADDRESS PORT STOP_FILE PAUSE
 
 WAY short: connects, has a line given back, closes. WAY long: one connection, a block to and fro.
-Both go on until STOP_FILE is there, then print JSON: how often it went well and wrong, the first
-errors by name, and the longest time that one round took.
+Both go on until STOP_FILE is there, with PAUSE seconds between two rounds, then print JSON: how often
+it went well and wrong, the first errors by name, and the longest time that one round took.
 """
 import errno
 import json
@@ -60,11 +60,12 @@ class Pulse:
         self.longest = max(self.longest, time.monotonic() - started)
 
 
-def main(way, address, port, stop_file):
+def main(way, address, port, stop_file, pause):
     pulse = Pulse(address, port)
     print("beats", flush=True)
     while not os.path.exists(stop_file):
         pulse.round(getattr(pulse, way))
+        time.sleep(float(pause))
     print(json.dumps({"good": pulse.good, "bad": pulse.bad, "longest": round(pulse.longest, 3), "errors": pulse.errors}))
 
 

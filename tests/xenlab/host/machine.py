@@ -35,7 +35,7 @@ class Machine:
         os.makedirs(self.out)
 
     def command(self, interactive):
-        xen = f"console=com1 com1=115200,8n1 dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M dom0_max_vcpus={self.dom0_vcpus} bootscrub=0 no-real-mode reboot=no"
+        xen = f"console=com1 com1=115200,8n1 dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M dom0_max_vcpus={self.dom0_vcpus} bootscrub=0 no-real-mode reboot=no conring_size=256k"
         linux = "console=hvc0 rdinit=/init loglevel=4 panic=1"
         serial = f"stdio,id=com1,mux=on,signal=off,logfile={self.console}" if interactive else f"file,id=com1,path={self.console}"
         argv = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", str(self.memory)]

@@ -55,11 +55,12 @@ class Job:
 class Guest:
     """One guest. Made by name; start() brings it up."""
 
-    def __init__(self, name, kind="hook", memory=256, vcpus=1, pvcalls=None, hook="", out="/out"):
+    def __init__(self, name, kind="hook", memory=256, vcpus=1, pvcalls=None, hook="", uuid=None, out="/out"):
         assert kind in KINDS, kind
         self.name, self.kind, self.memory, self.vcpus = name, kind, memory, vcpus
         self.pvcalls = kind != "net" if pvcalls is None else pvcalls
         self.hook = hook  # a parameter of the module, such as rogue=1
+        self.uuid = uuid  # one is drawn if none is given
         self.log_path = os.path.join(out, f"guest-{name}.log")
         self.domid = None
         self.channel = None
@@ -72,6 +73,8 @@ class Guest:
                  f"memory = {self.memory}", f"vcpus = {self.vcpus}",
                  f'extra = "console=hvc0 rdinit=/init loglevel=5 panic=1 lab.kind={self.kind} lab.hook={self.hook}"',
                  'on_poweroff = "destroy"', 'on_reboot = "restart"', 'on_crash = "destroy"']
+        if self.uuid:
+            lines.append(f'uuid = "{self.uuid}"')
         if self.pvcalls:
             lines.append("pvcalls = ['']")
         if self.kind == "net":
@@ -123,6 +126,11 @@ class Guest:
     def shutdown(self, seconds=30):
         """Asks it to go down in order."""
         check(run(["xl", "shutdown", str(self.domid)]))
+        self.wait_gone(seconds)
+
+    def crash(self, seconds=30):
+        """Has its kernel panic."""
+        self.popen(["sh", "-c", "echo c >/proc/sysrq-trigger"])
         self.wait_gone(seconds)
 
     def reboot(self, seconds=BOOT_SECONDS):

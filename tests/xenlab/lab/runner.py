@@ -54,20 +54,26 @@ class Lab:
             self._daemon.start()
         return self._daemon
 
-    def shared(self, kind, daemon=True):
-        """The guest of this kind that cases share; they leave it as they found it. It is up and served;
-        without the daemon it is only created.
+    def shared(self, kind, name=None, daemon=True, **options):
+        """The guest of this kind (and name) that cases share; they leave it as they found it. It is up and
+        served; without the daemon it is only created.
         """
+        name = name or SHARED_NAMES[kind]
         if not daemon:
-            self._shared[kind] = Guest(SHARED_NAMES[kind], kind).create()
-            return self._shared[kind]
+            self._shared[name] = Guest(name, kind, **options).create()
+            return self._shared[name]
         serving = self.daemon if kind != "net" and self.far else None
-        if kind not in self._shared:
-            self._shared[kind] = Guest(SHARED_NAMES[kind], kind)
-            self._shared[kind].create()
-        guest = self._shared[kind].wait_up()
+        if name not in self._shared:
+            self._shared[name] = Guest(name, kind, **options)
+            self._shared[name].create()
+        guest = self._shared[name].wait_up()
         if serving and kind == "hook":  # a guest of the other kind has a frontend only while one runs
             serving.connected(guest.name)
+        return guest
+
+    def take(self, guest):
+        """A shared guest becomes the case's own, which need not leave anything of it."""
+        self._own.append(self._shared.pop(guest.name))
         return guest
 
     def guest(self, name, kind="hook", **options):
@@ -136,7 +142,7 @@ def _expire(seconds):
 def _needs(case):
     """Fails if something that the case needs was not built."""
     for need in case.needs:
-        path = {"hook": f"{MODULES}/pvcalls-hook.ko", "user": "/opt/pvcalls/bin/pvcallsd"}.get(need)
+        path = {"hook": f"{MODULES}/pvcalls-hook.ko", "kernel": f"{MODULES}/pvcalls-back.ko", "user": "/opt/pvcalls/bin/pvcallsd"}.get(need)
         if path and not os.path.exists(path):
             raise NotRun(f"there is no {os.path.basename(path)}")
 

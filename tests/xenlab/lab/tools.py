@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What every part of the lab's library uses: bounded waits, programs in Dom0, xenstore."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -49,3 +50,19 @@ def xenstore(path):
     """One node, None if it is not there."""
     done = run(["xenstore-read", path])
     return done.stdout.rstrip("\n") if done.returncode == 0 else None
+
+
+RESERVED_GRANTS = 8  # console, xenstore and their like: the toolstack's programs map those
+
+
+def mapped_grants(domid):
+    """The grants of a domain that somebody has mapped, as the hypervisor knows them."""
+    check(run(["xl", "debug-keys", "g"]))
+    said = check(run(["xl", "dmesg"])).stdout
+    start = said.rfind("gnttab_usage_print_all [ key")
+    assert start >= 0, "the hypervisor's log has no room for its grants: make conring_size larger"
+    said = said[start:]
+    # one table for each domain, the ones that are mapped with their count and number
+    table = re.search(rf"\bd{domid} \(v\d\)\n(.*?)(?=grant-table for|no active|gnttab_usage_print_all \]|\Z)", said, re.S)
+    numbers = re.findall(r"\[ *(?:0x)?([0-9a-f]+)\]", table[1], re.I) if table else []
+    return [number for number in (int(text, 16) for text in numbers) if number >= RESERVED_GRANTS]
