@@ -14,7 +14,7 @@ PLAIN = "/opt/lab/extra/plain"
 BACKEND = "/opt/lab/modules/pvcalls-back.ko"
 PORT, IPERF = 7000, 5201
 LOOPBACK, VIF = "127.0.0.1", "10.84.0.1"
-SECONDS = 60  # longest time of one work
+SECONDS = 30  # longest time of one work
 
 # What a policy does for a living: it logs, it limits, it has rules before the one that fits.
 RULES = [
