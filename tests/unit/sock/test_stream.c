@@ -246,7 +246,9 @@ static void test_half_close_without_a_byte(void **state)
 	/* Said while the socket took nothing: that it can't be written to has no say. */
 	fixture->stream.writable = false;
 	write_last(fixture, 0);
+	assert_true(stream_has_work(&fixture->stream));
 	assert_int_equal(pump(fixture, 1000), STREAM_MOVED);
+	assert_false(stream_has_work(&fixture->stream));
 	assert_int_equal(arrived(fixture, &ended), 0);
 	assert_true(ended);
 	assert_int_equal(pump(fixture, 1000), 0);
