@@ -7,16 +7,16 @@ import signal
 import time
 
 from clients import PEERS, Pulse, page, popen_page
-from daemon import POLICIES, Daemon
+from daemon import POLICIES, SLOWNESS, Daemon
 from guest import GuestGone
 from network import FAR, PORTS
 from registry import case
 from tools import check, mapped_grants, run, wait_for, xenstore
 
 HOOK = ("hook",)
-QUICKLY = 2.0  # the longest that anything may hang
+QUICKLY = 2.0 * SLOWNESS  # the longest that anything may hang
 # A destroyed domain has gone when xl has cleaned up after it, which takes some time under emulation.
-GONE = 8.0
+GONE = 8.0 * SLOWNESS
 
 
 def busy(lab, guest, seconds=100):

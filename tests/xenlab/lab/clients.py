@@ -3,7 +3,7 @@
 import json
 import uuid
 
-from daemon import SERVE
+from daemon import SERVE, SLOWNESS
 from network import FAR, PORTS
 from tools import check, wait_for
 
@@ -95,7 +95,7 @@ class Pulse:
         if kind is None and self.result is None:
             self.stop()
 
-    def check(self, longest=2.0, bad=0):
+    def check(self, longest=2.0 * SLOWNESS, bad=0):
         """No more errors than that, and no round that took longer."""
         assert self.result["good"] > 0, f"nothing went well: {self.result}"
         assert self.result["bad"] <= bad, f"{self.guest.name} has noticed: {self.result}"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pvcallsd in Dom0: the harness of the end-to-end tests, with Xen guests instead of processes."""
 import json
+import os
 import time
 
 import harness
@@ -11,6 +12,18 @@ from tools import wait_for
 BUILD = "/opt/pvcalls"
 SERVE = 8080  # where guests serve
 OPEN_UUID = "6f2d2f3a-5c1e-4a7b-9c1d-0a83b7c4e001"
+
+
+def slowness():
+    """How many times longer than usual something may take: a build with sanitizers is slower, and more so emulated."""
+    path = f"{BUILD}/bin/pvcalls-engine"
+    if not os.path.exists(path):
+        return 1  # not in Dom0: cases are only named
+    with open(path, "rb") as file:
+        return 5 if b"__asan_init" in file.read() else 1
+
+
+SLOWNESS = slowness()
 
 WEB_RULES = [
     {"id": "no-smtp", "on": "connect", "to": {"ports": [25]}, "verdict": "deny", "errno": "ECONNREFUSED"},
