@@ -67,13 +67,8 @@ static int map_pages(struct connection *connection)
 /* Whether a parked connection is what the guest brings now. */
 static bool is_same(const struct connection *connection, uint32_t evtchn)
 {
-	uint32_t refs[DATA_REFS_MAX];
-	uint32_t order;
-	int count = data_ring_read_refs(connection->indexes, DATA_ORDER_MAX, connection->ref, refs,
-					&order);
-
-	return connection->evtchn == evtchn && count == (int)connection->pages &&
-	       memcmp(refs, connection->refs, connection->pages * sizeof(*refs)) == 0;
+	return connection->evtchn == evtchn &&
+	       data_ring_has_refs(connection->indexes, connection->order, connection->refs);
 }
 
 static struct connection *unpark(struct engine *engine, uint32_t ref, uint32_t evtchn)
@@ -408,7 +403,7 @@ static bool run(struct connection *connection)
 	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
 	engine->bytes_moved += socket->stream.bytes_in - before_in;
 	engine->bytes_moved += socket->stream.bytes_out - before_out;
-	engine->look.told_stream |= socket->stream.bytes_out != before_out;
+	engine->look.peers_told |= socket->stream.bytes_out != before_out;
 	if (flags < 0) {
 		engine_broken(engine, "socket %llu: an index of its data ring is impossible",
 			      (unsigned long long)socket->number);

@@ -12,12 +12,10 @@
 #define FIRST_PART    4  /* the first look is this part of the longest */
 #define LOOK_PAUSE_NS (10 * NS_PER_MS) /* no look for so long when the processor is wanted */
 
-void look_calibrate(struct look *look, int processors)
+void look_calibrate(struct look *look)
 {
 	uint64_t least = UINT64_MAX;
 	int i;
-
-	look->crowded = processors == 1;
 
 	/* The least: others may have run meanwhile. */
 	for (i = 0; i < SAMPLES; i++) {

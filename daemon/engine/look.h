@@ -23,16 +23,13 @@ struct look {
 	uint64_t slice_ns;    /* at memory, between two system calls */
 	uint64_t again_ns;    /* not before this time */
 	uint64_t deadline_ns; /* of the look that goes on */
-	bool crowded;         /* one processor only: peers on this host can't run while we look */
-	bool told_stream;     /* the turn sent bytes to the guest's peers */
-	bool told_call;       /* the turn executed calls, of which peers may have heard */
-	bool skip;            /* sleep at once: peers are to run */
+	bool peers_told;      /* the turn gave the guest's peers something to do */
 	bool unasked;         /* sockets were not asked after the last turn */
 	bool shown;           /* memory showed work, and no turn has done any since */
 };
 
-/* Measures what a system call costs, which takes some of them. processors: where we may run. */
-void look_calibrate(struct look *look, int processors);
+/* Measures what a system call costs, which takes some of them. */
+void look_calibrate(struct look *look);
 
 void look_begin(struct look *look);
 /* Whether there is time left. */

@@ -85,14 +85,14 @@ bool engine_turn(struct engine *engine)
 	bool busy;
 
 	engine->turn++;
-	engine->look.told_stream = engine->look.told_call = false;
+	engine->look.peers_told = false;
 	if (!engine->attached)
 		return false;
 	busy = take_events(engine);
 	take_commits(engine);
 	if (engine->ring_due && !engine->starved) {
 		serve_ring(engine);
-		engine->look.told_call = true;
+		engine->look.peers_told = true;
 		busy = true;
 	}
 	busy |= connections_run(engine);
@@ -139,16 +139,13 @@ static bool look_for_work(struct engine *engine)
 	bool found = false;
 
 	look->shown = false;
-	if (look->skip)
-		return look->skip = false;
 	look_begin(look);
 	while (engine->attached && !found && look_on(look)) {
 		found = look->shown = !in_vain && watch_memory(engine);
 		in_vain = false;
 		if (found)
 			break;
-		if (!look->crowded)
-			look_give_way(look);
+		look_give_way(look);
 		found = loop_turn(engine->loop, 0) > 0;
 	}
 	look_end(look, found);
@@ -192,39 +189,22 @@ static int rest(struct engine *engine)
 }
 
 /*
- * Lets the guest's peers run, who have got something to do. On a processor that we share with them
- * that takes a sleep: of a stream an answer is awaited, for as long as we would look, with the
- * guest's events still masked; after calls it is the guest's turn, whose event ends the sleep.
- */
-static int let_peers_run(struct engine *engine)
-{
-	struct look *look = &engine->look;
-
-	if (look->crowded && look->told_stream)
-		return loop_turn(engine->loop, look->ns);
-	look->skip = look->crowded;
-	if (look->ns && !look->crowded)
-		look_give_way(look);
-	return loop_turn(engine->loop, 0);
-}
-
-/*
- * After a turn that did something. One that only gave the guest something is followed by a look at
- * the guest's memory, without asking sockets, but not twice in a row.
+ * After a turn that did something: peers that it gave something to run first, then sockets are
+ * asked. A turn that only gave the guest something is followed by a look at the guest's memory
+ * instead, but not twice in a row.
  */
 static int go_on(struct engine *engine)
 {
 	struct look *look = &engine->look;
 	bool queued = engine->run_first || engine->ring_due;
-	bool told = look->told_stream || look->told_call;
 
 	look->shown = false;
-	look->unasked = !queued && !told && !look->unasked;
+	look->unasked = !queued && !look->peers_told && !look->unasked;
 	if (look->unasked)
 		return 0;
-	if (queued || !told)
-		return loop_turn(engine->loop, 0);
-	return let_peers_run(engine);
+	if (!queued && look->ns)
+		look_give_way(look);
+	return loop_turn(engine->loop, 0);
 }
 
 /*
@@ -243,7 +223,7 @@ int engine_run(struct engine *engine)
 {
 	int error = 0;
 
-	look_calibrate(&engine->look, CPU_COUNT(&engine->processors));
+	look_calibrate(&engine->look);
 	while (!engine->stop && error >= 0) {
 		if (engine_turn(engine))
 			error = go_on(engine);

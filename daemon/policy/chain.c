@@ -159,17 +159,20 @@ static void take_verdict(struct trial *trial, struct instance *instance,
 		take_fault(trial, instance, verdict->rule, "answered with an unknown verdict");
 }
 
-/* Ends the measurement of a hook; a fault of time is a fault. */
+/* Ends the measurement of a hook; a fault of time is a fault, and so is being late twice. */
 static void take_time(struct trial *trial, struct instance *instance)
 {
 	char reason[PVCALLS_REASON_MAX];
 	uint64_t took_ns;
 	enum hook_time time = hooks_end(&trial->policy->watch, &took_ns);
 
+	bool twice = time == HOOK_LATE && instance->late;
+
+	instance->late = time == HOOK_LATE;
 	if (time == HOOK_FINE)
 		return;
 	instance->stats.slow++;
-	if (time == HOOK_SLOW)
+	if (time != HOOK_FAULT && !twice)
 		return;
 	snprintf(reason, sizeof(reason), "took %llu us; at most %u are allowed",
 		 (unsigned long long)(took_ns / 1000), PVCALLS_HOOK_FAULT_NS / 1000);

@@ -43,16 +43,15 @@ void hooks_begin(struct hook_watch *watch)
 		look(watch);
 }
 
-/* Whether a hook that began at this time was; what ran before it may have used all the time. */
-static bool was_preempted(const struct hook_watch *watch, uint64_t began_ns)
+/* Of a hook that began at this time and overran; what ran before it may have used all the time. */
+static enum hook_time judge_overrun(const struct hook_watch *watch, uint64_t began_ns)
 {
+	uint64_t allowed_ns = PVCALLS_HOOK_FAULT_NS + (began_ns - watch->usage_ns);
 	struct rusage usage;
 
-	if (getrusage(RUSAGE_THREAD, &usage))
-		return false;
-	return usage.ru_nvcsw == watch->sleeps &&
-	       cpu_ns(&usage) - watch->cpu_ns <
-		       PVCALLS_HOOK_FAULT_NS + (began_ns - watch->usage_ns);
+	if (getrusage(RUSAGE_THREAD, &usage) || usage.ru_nvcsw != watch->sleeps)
+		return HOOK_FAULT;
+	return cpu_ns(&usage) - watch->cpu_ns < allowed_ns ? HOOK_SLOW : HOOK_LATE;
 }
 
 enum hook_time hooks_end(struct hook_watch *watch, uint64_t *took_ns)
@@ -64,9 +63,9 @@ enum hook_time hooks_end(struct hook_watch *watch, uint64_t *took_ns)
 	watch->now_ns = now_ns;
 	if (*took_ns <= PVCALLS_HOOK_SLOW_NS)
 		return HOOK_FINE;
-	if (*took_ns <= PVCALLS_HOOK_FAULT_NS || was_preempted(watch, began_ns))
+	if (*took_ns <= PVCALLS_HOOK_FAULT_NS)
 		return HOOK_SLOW;
-	return HOOK_FAULT;
+	return judge_overrun(watch, began_ns);
 }
 
 bool hook_error_is_valid(uint32_t error)

@@ -9,6 +9,10 @@
  * again only after an overrun. Since that is a system call, a look counts for 4 ms, unless the
  * thread has slept meanwhile; of the processor time since then, what may have been used before the
  * hook is taken off.
+ *
+ * A hypervisor takes the processor away, too, and many kernels count that time as the thread's. So
+ * a plugin that overran by processor time is blamed if it does so twice in a row: then it is slow
+ * each time, while a hypervisor would have to hit the same few microseconds twice.
  */
 #ifndef POLICY_HOOKS_H
 #define POLICY_HOOKS_H
@@ -20,7 +24,8 @@
 enum hook_time {
 	HOOK_FINE,
 	HOOK_SLOW,  /* over PVCALLS_HOOK_SLOW_NS, or preempted */
-	HOOK_FAULT, /* over PVCALLS_HOOK_FAULT_NS */
+	HOOK_LATE,  /* over PVCALLS_HOOK_FAULT_NS, by the processor time of the thread */
+	HOOK_FAULT, /* over PVCALLS_HOOK_FAULT_NS, asleep */
 };
 
 /* Zeroed means: never looked. */

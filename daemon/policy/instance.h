@@ -40,6 +40,7 @@ struct instance {
 	struct instance_set *sets;
 	struct names ids; /* of rules, while create() runs */
 	bool attached;
+	bool late; /* its last hook was HOOK_LATE */
 	struct instance_stats stats;
 };
 

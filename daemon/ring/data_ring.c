@@ -47,6 +47,18 @@ static bool contains(const uint32_t *refs, uint32_t count, uint32_t ref)
 	return false;
 }
 
+bool data_ring_has_refs(const struct indexes_page *indexes, uint32_t order, const uint32_t *refs)
+{
+	uint32_t i;
+
+	if (shared_load(&indexes->ring_order) != order)
+		return false;
+	for (i = 0; i < 1u << order; i++)
+		if (shared_load(&indexes->ref[i]) != refs[i])
+			return false;
+	return true;
+}
+
 int data_ring_read_refs(const struct indexes_page *indexes, uint32_t max_order, uint32_t index_ref,
 			uint32_t refs[DATA_REFS_MAX], uint32_t *order)
 {

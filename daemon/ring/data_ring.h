@@ -45,6 +45,11 @@ struct ring_span {
 };
 
 /*
+ * Whether the page names these references, in this order, which were good once. Each is loaded
+ * once.
+ */
+bool data_ring_has_refs(const struct indexes_page *indexes, uint32_t order, const uint32_t *refs);
+/*
  * Copies order and references from the guest's indexes page, once. Returns the number of references
  * (1 << order) in refs, or -EINVAL if order is outside DATA_ORDER_MIN..max_order, a reference
  * occurs twice or is index_ref itself.

@@ -11,7 +11,8 @@
  * Threads and time: hooks run on the engine's loop, one at a time, never re-entered. A hook does
  * not block, fork, start threads, install signal handlers or exit. The time of each hook is
  * measured; over PVCALLS_HOOK_SLOW_NS is counted, over PVCALLS_HOOK_FAULT_NS is a fault and the
- * call is denied.
+ * call is denied: at once if it slept, the second time in a row if it used the processor, because a
+ * hypervisor may take that away unnoticed.
  *
  * Growth: every struct that crosses the border begins with its size and only ever grows at the end.
  * The reader copies the smaller of both sizes and takes the rest as zero. PVCALLS_ABI_MAJOR changes

@@ -67,7 +67,6 @@ static void test_faults_deny(void **state)
 	expect_fault(&bench, "inprogress", "connect 8.8.8.8:80", "unknown errno");
 	expect_fault(&bench, "flags", "connect 8.8.8.8:80", "unknown flags");
 	expect_fault(&bench, "sleep", "connect 8.8.8.8:80", "at most 5000 are allowed");
-	expect_fault(&bench, "spin", "connect 8.8.8.8:80", "at most 5000 are allowed");
 	expect_fault(&bench, "rewrite", "listen 8.8.8.8:80", "without an address");
 	expect_fault(&bench, "rewrite", "connect 8.8.8.8:80", "no IPv4 address");
 	expect_fault(&bench, "rewrite6", "connect 8.8.8.8:80", "no IPv4 address");
@@ -75,7 +74,22 @@ static void test_faults_deny(void **state)
 	expect_fault(&bench, "delay", "connect 8.8.8.8:80", "over 30 s");
 	expect_fault(&bench, "check", "connect 8.8.8.8:80", "may only deny or defer");
 	metrics[policy_metrics(bench.policy, metrics, sizeof(metrics) - 1)] = '\0';
-	assert_non_null(strstr(metrics, "faulty.faults 12\n")); /* kept across reloads */
+	assert_non_null(strstr(metrics, "faulty.faults 11\n")); /* kept across reloads */
+	bench_close(&bench);
+}
+
+/* A hypervisor may take the processor away once, and the kernel counts it as the plugin's time. */
+static void test_using_the_processor_for_long_denies_the_second_time(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_use(&bench, "chain: [{plugin: faulty, how: spin}]\n");
+	assert_int_equal(bench_ask(&bench, "connect 8.8.8.8:80"), VERDICT_ALLOW);
+	assert_int_equal(bench_ask(&bench, "connect 8.8.8.8:80"), VERDICT_FAULT);
+	assert_non_null(strstr(bench.decision.reason, "at most 5000 are allowed"));
+	assert_int_equal(bench_ask(&bench, "connect 8.8.8.8:80"), VERDICT_FAULT);
 	bench_close(&bench);
 }
 
@@ -186,6 +200,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_old_plugin),
 		cmocka_unit_test(test_faults_deny),
+		cmocka_unit_test(test_using_the_processor_for_long_denies_the_second_time),
 		cmocka_unit_test(test_release_is_never_denied),
 		cmocka_unit_test(test_texts_are_ended),
 		cmocka_unit_test(test_create_without_reason),
