@@ -99,9 +99,12 @@ static void dispose(struct engine *engine, struct guest_socket *socket, bool reu
 		engine->counters.bytes_in += socket->stream.bytes_in;
 		engine->counters.bytes_out += socket->stream.bytes_out;
 		stream_stop(&socket->stream);
+		if (socket->fd >= 0)
+			engine_close_later(engine, socket->fd);
+	} else {
+		/* At once: the next request may bind to the same address. */
+		fd_close(&socket->fd);
 	}
-	if (socket->fd >= 0)
-		engine_close_later(engine, socket->fd);
 	socket_table_remove(engine->sockets, socket);
 }
 

@@ -215,6 +215,27 @@ static void test_port_of_a_living_listener_is_refused(void **state)
 	assert_int_equal(ask_bind(guest, 2, INADDR_LOOPBACK, port), -EACCES);
 }
 
+/* A server that starts again at once: its port is free before the next request is looked at. */
+static void test_port_is_free_after_release(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	struct wire_request release = call_request(WIRE_RELEASE, 1);
+	struct wire_request socket = call_request(WIRE_SOCKET, 2);
+	struct wire_response response;
+
+	socket.u.socket.domain = AF_INET;
+	socket.u.socket.type = SOCK_STREAM;
+	guest_push(guest, &release);
+	guest_push(guest, &socket);
+	assert_int_equal(ask_bind(guest, 2, INADDR_LOOPBACK, port), 0); /* the RELEASE */
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.ret, 0);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_BIND);
+	assert_int_equal(response.ret, 0);
+}
+
 #define TEST(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define LINUX(name) cmocka_unit_test_setup_teardown(name, setup_linux, teardown)
 
@@ -230,6 +251,7 @@ int main(void)
 		TEST(test_release_of_a_busy_listener),
 		LINUX(test_release_of_a_busy_listener_linux),
 		TEST(test_port_of_a_living_listener_is_refused),
+		TEST(test_port_is_free_after_release),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
