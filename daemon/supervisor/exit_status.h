@@ -12,7 +12,7 @@ enum exit_status {
 	STATUS_INPUT = 3,       /* configuration, policy or plugin is invalid */
 	STATUS_ENVIRONMENT = 4, /* a directory, the disk or the daemon is out of reach */
 	STATUS_PERMISSION = 5,  /* not permitted */
-	STATUS_RUNNING = 6,     /* another daemon holds one of the directories */
+	STATUS_RUNNING = 6,     /* another daemon holds a directory, or serves Xen's guests */
 };
 
 /* The status for a negative errno that ended the start of the daemon; 0 is STATUS_OK. */
