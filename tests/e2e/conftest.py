@@ -15,6 +15,12 @@ TEST_SECONDS = 120
 
 
 def pytest_configure(config):
+    # In the background or under nohup they are ignored, and so they would be in what the tests start. A
+    # handler is not passed on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     config.addinivalue_line("markers", "limit(seconds): longest time of this test (120 s)")
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
     config.addinivalue_line("markers", "root: needs root")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What programs expect of sockets beyond connect, send and receive, and that the trail has each of their calls."""
+import signal
 import socket
 import threading
 import time
@@ -29,6 +30,12 @@ class Peer:
 
     def __exit__(self, *_):
         self.socket.close()
+
+
+def listens():
+    """Whether anybody in Dom0 listens on the guests' port, which they share."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return any(row[1].endswith(f":{SERVE:04X}") and row[3] == "0A" for row in map(str.split, file))
 
 
 @case(kinds=BOTH)
@@ -146,7 +153,8 @@ time.sleep(20)
     with Peer(job) as client:
         client.socket.settimeout(5)
         assert client.socket.recv(1) == b"", "the end came while the guest holds its socket open"
-    job.kill()
+    job.kill(signal.SIGTERM)
+    wait_for(lambda: not listens(), "the server's port is free", 5, 0.05)
 
 
 @case(kinds=BOTH)
