@@ -234,10 +234,10 @@ static void xen_drop(struct device *device, const char *why)
 static void xen_stop(struct transport_host *base)
 {
 	struct xen_host *host = (struct xen_host *)base;
-
+	struct xen_device *device;
 	struct xen_device *next;
 
-	for (struct xen_device *device = host->devices; device; device = next) {
+	for (device = host->devices; device; device = next) {
 		next = device->next;
 		loop_disarm(host->loop, &device->farewell);
 		free(device);

@@ -13,7 +13,8 @@
 
 #include "base/fd.h"
 
-#define TRANSACTIONS_MAX 16 /* attempts at one; others rarely write into our directories */
+#define STATE_INITIALISING "1" /* enum xenbus_state, as xenstore has it */
+#define TRANSACTIONS_MAX   16  /* attempts at one; others rarely write into our directories */
 
 /* Whether somebody listens at xenstored's socket; true also if there is no socket at all. */
 static bool socket_answers(void)
@@ -105,18 +106,44 @@ int xen_nodes_list(struct xs_handle *xs, const char *dir, uint32_t *numbers, siz
 	return (int)found;
 }
 
-static int write_all(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
-		     const char *must_exist, const struct device_node *nodes, size_t count)
+/* Whether dir/key has this value; NULL: any. 0, -ENOENT if it is not there, or -errno. */
+static int compare(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
+		   const char *key, const char *value, bool *equal)
 {
 	char path[XEN_PATH_MAX];
-	void *there;
-	size_t i;
+	char *found;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, must_exist);
-	there = xs_read(xs, transaction, path, NULL);
-	if (!there)
+	snprintf(path, sizeof(path), "%s/%s", dir, key);
+	found = xs_read(xs, transaction, path, NULL);
+	if (!found)
 		return -errno;
-	free(there);
+	*equal = !value || strcmp(found, value) == 0;
+	free(found);
+	return 0;
+}
+
+/* Returns 0 if the device in dir is there, and not another than the one that was written to. */
+static int check_place(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
+		       bool written)
+{
+	bool equal = false;
+	int error = compare(xs, transaction, dir, "frontend", NULL, &equal);
+
+	if (error || !written)
+		return error;
+	error = compare(xs, transaction, dir, "state", STATE_INITIALISING, &equal);
+	return error ? error : equal ? -ENOENT : 0;
+}
+
+static int write_all(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
+		     bool written, const struct device_node *nodes, size_t count)
+{
+	char path[XEN_PATH_MAX];
+	size_t i;
+	int error = check_place(xs, transaction, dir, written);
+
+	if (error)
+		return error;
 	for (i = 0; i < count; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, nodes[i].key);
 		if (!xs_write(xs, transaction, path, nodes[i].value,
@@ -126,7 +153,7 @@ static int write_all(struct xs_handle *xs, xs_transaction_t transaction, const c
 	return 0;
 }
 
-int xen_nodes_write(struct xs_handle *xs, const char *dir, const char *must_exist,
+int xen_nodes_write(struct xs_handle *xs, const char *dir, bool written,
 		    const struct device_node *nodes, size_t count)
 {
 	int attempt;
@@ -137,7 +164,7 @@ int xen_nodes_write(struct xs_handle *xs, const char *dir, const char *must_exis
 
 		if (transaction == XBT_NULL)
 			return -errno;
-		error = write_all(xs, transaction, dir, must_exist, nodes, count);
+		error = write_all(xs, transaction, dir, written, nodes, count);
 		if (xs_transaction_end(xs, transaction, error != 0) || error)
 			return error;
 		if (errno != EAGAIN)

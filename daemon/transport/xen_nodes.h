@@ -37,10 +37,12 @@ int xen_nodes_parse(const char *text, uint32_t max, uint32_t *number);
  */
 int xen_nodes_list(struct xs_handle *xs, const char *dir, uint32_t *numbers, size_t max);
 /*
- * Writes nodes into dir as one transaction, if dir/must_exist is there. 0; -ENOENT: it is not;
- * -EAGAIN: others changed the same nodes too often; or -errno.
+ * Writes nodes into the device's directory dir as one transaction, if it is there (dir/frontend)
+ * and no new one: `written` says that dir/state was written before, so that Initialising, the
+ * toolstack's, means another device. 0; -ENOENT: it is not; -EAGAIN: others changed the same nodes
+ * too often; or -errno.
  */
-int xen_nodes_write(struct xs_handle *xs, const char *dir, const char *must_exist,
+int xen_nodes_write(struct xs_handle *xs, const char *dir, bool written,
 		    const struct device_node *nodes, size_t count);
 
 #endif

@@ -175,8 +175,8 @@ static void flush(struct xen_store *store, struct xen_entry *entry)
 	pthread_mutex_unlock(&store->lock);
 	if (!count)
 		return;
-	error = xen_nodes_write(store->xs, entry->dir, "frontend", nodes, count);
-	/* A directory that is gone: what will be in its place when we look is another one. */
+	error = xen_nodes_write(store->xs, entry->dir, entry->wrote, nodes, count);
+	/* A directory that is gone or new: what is in its place when we look is another one. */
 	if (error == -ENOENT || (!error && has_state(nodes, count)))
 		entry->wrote = true;
 	if (!error)

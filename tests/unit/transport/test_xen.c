@@ -152,6 +152,14 @@ static uint32_t bind_port(struct transport *transport, uint32_t local)
 	return port;
 }
 
+static void bind_ports(struct transport *transport, uint32_t *ports, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		ports[i] = bind_port(transport, 100 + i);
+}
+
 static void test_a_port_too_large_is_refused_and_unbound(void **state)
 {
 	struct transport *transport = *state;
@@ -231,10 +239,8 @@ static void test_events_are_read_in_one_go(void **state)
 	struct transport *transport = *state;
 	uint32_t reported[64];
 	uint32_t ports[64];
-	uint32_t i;
 
-	for (i = 0; i < 64; i++)
-		reported[i] = bind_port(transport, 100 + i);
+	bind_ports(transport, reported, 64);
 	report(reported, 64);
 	assert_int_equal(pending(transport, ports, 64), 0); /* nobody said it is readable */
 	transport->ops->rung(transport);
@@ -247,10 +253,8 @@ static void test_nothing_is_read_after_a_read_that_took_everything(void **state)
 	struct transport *transport = *state;
 	uint32_t reported[8];
 	uint32_t ports[8];
-	uint32_t i;
 
-	for (i = 0; i < 8; i++)
-		reported[i] = bind_port(transport, 100 + i);
+	bind_ports(transport, reported, 8);
 	transport->ops->rung(transport);
 	report(reported, 8);
 	report(reported, 3);

@@ -330,6 +330,28 @@ static void test_what_was_meant_for_the_first_is_not_written_into_the_second(voi
 	write_own_state(*state);
 }
 
+/* As fast as it can be: the write may be tried before or after a look at the new directory. */
+static void replace_while_writing(struct xen_store *store)
+{
+	struct xen_snapshot snapshot;
+
+	write_own_state(store);
+	EVENTUALLY(!fake_store_is(fake_back_path(GUEST, 0, "state"), "1"));
+	fake_device_remove(GUEST, 0);
+	fake_device_add(GUEST, 0);
+	assert_int_equal(store_write(store, GUEST, "state", "4"), 0);
+	TAKE_UNTIL(store, &snapshot, snapshot.renewed);
+	assert_true(fake_store_is(fake_back_path(GUEST, 0, "state"), "1"));
+}
+
+static void test_a_write_under_way_does_not_reach_the_second(void **state)
+{
+	int i;
+
+	for (i = 0; i < 50; i++)
+		replace_while_writing(*state);
+}
+
 static void test_what_met_no_device_makes_the_next_one_another(void **state)
 {
 	struct xen_snapshot snapshot;
@@ -407,6 +429,7 @@ int main(void)
 		WITH(test_device_in_the_place_of_another_is_told_from_it),
 		WITH(test_replacing_is_told_though_nothing_of_ours_was_written),
 		WITH(test_what_was_meant_for_the_first_is_not_written_into_the_second),
+		WITH(test_a_write_under_way_does_not_reach_the_second),
 		WITH(test_what_met_no_device_makes_the_next_one_another),
 		WITH(test_directories_that_hold_no_device_are_forgotten),
 		WITH(test_device_that_was_taken_as_gone_is_forgotten),

@@ -194,7 +194,7 @@ static const struct device_node nodes[] = {{"versions", "1"}, {"max-page-order",
 
 static int write_nodes(void **state)
 {
-	return xen_nodes_write(*state, DIR, "frontend", nodes, 2);
+	return xen_nodes_write(*state, DIR, false, nodes, 2);
 }
 
 static void test_nodes_are_written_as_one_transaction(void **state)
