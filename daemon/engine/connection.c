@@ -93,6 +93,7 @@ static int map_anew(struct engine *engine, uint32_t ref, uint32_t evtchn,
 	connection->ref = ref;
 	connection->evtchn = evtchn;
 	connection->journal_place = JOURNAL_NONE;
+	policy_slept(engine->policy); /* the kernel may wait for others to map and to bind */
 	error = map_pages(connection);
 	if (!error)
 		error = engine->transport->ops->bind(engine->transport, evtchn, &connection->port);
@@ -251,6 +252,7 @@ void connection_unmap(struct connection *connection)
 	struct engine *engine = connection->engine;
 	const struct transport_ops *ops = engine->transport->ops;
 
+	policy_slept(engine->policy); /* the kernel may wait for others to unmap */
 	part(connection);
 	if (connection->port) {
 		engine->by_port[connection->port] = NULL;

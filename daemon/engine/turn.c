@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The engine's loop: a turn's work, then a look for more (look.h), then sleep. */
 #include <errno.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -177,6 +176,7 @@ static int rest(struct engine *engine)
 	uint64_t slept_ns = clock_monotonic_ns();
 	int calls;
 
+	policy_slept(engine->policy);
 	if (!engine->attached)
 		return loop_turn(engine->loop, LOOP_FOREVER);
 	if (!await_events(engine))
@@ -184,7 +184,6 @@ static int rest(struct engine *engine)
 	calls = loop_turn(engine->loop, LOOP_FOREVER);
 	ops->awake(engine->transport);
 	look_after_sleep(&engine->look, slept_ns);
-	policy_slept(engine->policy);
 	return calls;
 }
 

@@ -165,7 +165,6 @@ static void take_time(struct trial *trial, struct instance *instance)
 	char reason[PVCALLS_REASON_MAX];
 	uint64_t took_ns;
 	enum hook_time time = hooks_end(&trial->policy->watch, &took_ns);
-
 	bool twice = time == HOOK_LATE && instance->late;
 
 	instance->late = time == HOOK_LATE;

@@ -39,7 +39,7 @@ struct hook_watch {
 /* Whether a plugin may deny with this errno (positive, wire numbering). */
 bool hook_error_is_valid(uint32_t error);
 
-/* The thread has slept since the last hook, or may have. */
+/* The thread sleeps now, or may: what is known of its usage counts no more. */
 void hooks_slept(struct hook_watch *watch);
 /* Begins a row of hooks. */
 void hooks_begin(struct hook_watch *watch);

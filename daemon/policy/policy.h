@@ -54,7 +54,7 @@ const uint8_t *policy_digest(const struct policy *policy); /* POLICY_DIGEST_BYTE
  */
 void policy_decide(struct policy *policy, struct pvcalls_call *view, struct decision *decision);
 
-/* The thread that decides has slept, or may have: see policy/hooks.h. */
+/* The thread that decides sleeps now, or may: see policy/hooks.h. */
 void policy_slept(struct policy *policy);
 
 /* Tells every plugin what came of a call that policy_decide() saw. */
