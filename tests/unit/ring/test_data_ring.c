@@ -304,7 +304,11 @@ static void test_references(void **state)
 	assert_int_equal(data_ring_read_refs(page, 4, 5000, refs, &order), -EINVAL);
 	page->ring_order = 4;
 	assert_int_equal(data_ring_read_refs(page, 4, 999, refs, &order), -EINVAL);
+	assert_int_equal(data_ring_read_refs(page, 4, 5000, refs, &order), 16);
+	assert_true(data_ring_has_refs(page, 4, refs));
+	assert_false(data_ring_has_refs(page, 5, refs));
 	page->ref[15] = page->ref[3];
+	assert_false(data_ring_has_refs(page, 4, refs));
 	assert_int_equal(data_ring_read_refs(page, 4, 5000, refs, &order), -EINVAL);
 	free(page);
 }
