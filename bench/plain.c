@@ -17,6 +17,7 @@
 
 #define EVENTS  64
 #define BACKLOG 1024
+#define ACCEPTS 16 /* in a row: the connections that are there wait meanwhile */
 #define SAMPLE  64u
 
 static const char usage[] =
@@ -167,14 +168,15 @@ static void serve_connection(int fd)
 	close(fd);
 }
 
-static void accept_all(int listener, int epoll)
+static void accept_some(int listener, int epoll)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
-	int fd;
 
-	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		event.data.fd = fd;
-		epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	for (int i = 0; i < ACCEPTS; i++) {
+		event.data.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (event.data.fd < 0)
+			return;
+		epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
 	}
 }
 
@@ -198,7 +200,7 @@ static void serve(const struct load_work *work)
 
 		for (int i = 0; i < count; i++) {
 			if (events[i].data.fd == listener)
-				accept_all(listener, epoll);
+				accept_some(listener, epoll);
 			else
 				serve_connection(events[i].data.fd);
 		}
@@ -267,26 +269,34 @@ static void run_rtt(const struct load_work *work)
 	close(fd);
 }
 
-/* One connection after the other, as most programs make them: without epoll or a byte. */
+/*
+ * One connection after the other, as most programs make them: without epoll or a byte. The last one
+ * has a byte, so that the server has taken and ended the others before the time is over.
+ */
 static void run_dial(const struct load_work *work)
 {
 	uint64_t start = load_now_ns();
+	uint64_t failed = 0;
 
 	for (uint64_t i = 0; i < work->amount; i++) {
 		struct sockaddr_in address = load_destination(work, i);
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		uint8_t byte = LOAD_BYTE;
 
 		if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 			load_fail("connect");
+		if (i + 1 == work->amount)
+			failed += !send_all(fd, &byte, 1) || !receive_all(fd, &byte, 1);
 		close(fd);
 	}
-	load_say_connects(work->amount, 0, load_now_ns() - start);
+	load_say_connects(work->amount, failed, load_now_ns() - start);
 }
 
 /* Connections in flight: each is connected, sends its byte if asked to, and is closed. */
 struct crowd {
 	const struct load_work *work;
 	int epoll;
+	int last; /* the last one that was started: it always has a byte, see run_dial() */
 	uint64_t started;
 	uint64_t finished;
 	uint64_t failed;
@@ -304,12 +314,15 @@ static void crowd_start(struct crowd *crowd)
 		load_fail("connect");
 	if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		load_fail("epoll_ctl");
+	if (crowd->started == crowd->work->amount)
+		crowd->last = fd;
 }
 
 /* Returns whether the connection is over. */
 static bool crowd_step(struct crowd *crowd, const struct epoll_event *event)
 {
 	struct epoll_event next = {.events = EPOLLIN, .data.fd = event->data.fd};
+	const bool talks = crowd->work->byte || event->data.fd == crowd->last;
 	const uint8_t byte = LOAD_BYTE;
 	uint8_t back = 0;
 	socklen_t size = sizeof(int);
@@ -320,16 +333,16 @@ static bool crowd_step(struct crowd *crowd, const struct epoll_event *event)
 		return true;
 	}
 	getsockopt(event->data.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	if (!error && crowd->work->byte && send(event->data.fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
+	if (!error && talks && send(event->data.fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
 	    epoll_ctl(crowd->epoll, EPOLL_CTL_MOD, event->data.fd, &next) == 0)
 		return false;
-	crowd->failed += error || crowd->work->byte;
+	crowd->failed += error || talks;
 	return true;
 }
 
 static void run_connect(const struct load_work *work)
 {
-	struct crowd crowd = {.work = work, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+	struct crowd crowd = {.work = work, .epoll = epoll_create1(EPOLL_CLOEXEC), .last = -1};
 	struct epoll_event events[EVENTS];
 	uint64_t start = load_now_ns();
 
