@@ -48,6 +48,7 @@ static void connected(struct flight *flight)
 	flight->view.local = socket->local;
 	flight->peer = socket->peer;
 	connection_start(socket->connection, socket, flight);
+	flight->engine->priority.traffic.connected += PRIORITY_CONNECT_BYTES;
 }
 
 void connect_abandon(struct flight *flight, int error)

@@ -403,6 +403,8 @@ static bool run(struct connection *connection)
 	if (connection->fresh)
 		settle(connection);
 	flags = stream_pump(&socket->stream, ENGINE_BYTES_PER_TURN, clock_monotonic_ns(), &wake_ns);
+	engine->priority.traffic.taken += socket->stream.bytes_in - before_in;
+	engine->priority.traffic.given += socket->stream.bytes_out - before_out;
 	engine->bytes_moved += socket->stream.bytes_in - before_in;
 	engine->bytes_moved += socket->stream.bytes_out - before_out;
 	engine->look.peers_told |= socket->stream.bytes_out != before_out;

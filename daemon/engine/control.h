@@ -54,10 +54,11 @@ struct control_start {
 	uint32_t uid;        /* what to become; also the gid. UINT32_MAX: stay */
 	uint32_t uids_first; /* the range that engines' uids come from; see host_view_open() */
 	uint32_t uids_count;
-	uint32_t low_ports; /* 1: keep CAP_NET_BIND_SERVICE */
-	uint32_t sync;      /* 1: responses wait for the commit */
-	uint32_t log_level; /* enum log_level */
-	uint32_t sockets;   /* most sockets of the guest */
+	uint32_t low_ports;      /* 1: keep CAP_NET_BIND_SERVICE */
+	uint32_t sync;           /* 1: responses wait for the commit */
+	uint32_t log_level;      /* enum log_level */
+	uint32_t sockets;        /* most sockets of the guest */
+	uint32_t adapt_priority; /* 1: see engine/priority.h */
 	char plugin_dir[CONTROL_PATH_MAX];
 };
 

@@ -25,6 +25,7 @@
 #include "engine/limits.h"
 #include "engine/look.h"
 #include "engine/parking.h"
+#include "engine/priority.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
 #include "policy/policy.h"
@@ -89,7 +90,8 @@ struct engine {
 	struct connection *spare;       /* freed connections, kept for the next */
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
 	struct engine_counters counters;
-	struct look look;     /* for work, before it sleeps */
+	struct look look; /* for work, before it sleeps */
+	struct priority priority;
 	cpu_set_t processors; /* where it may run */
 	uint64_t bytes_moved; /* since it last looked where its guest runs; a call counts too */
 };
@@ -106,10 +108,7 @@ bool engine_turn(struct engine *engine);
 /* Serves until the supervisor is gone or says so. Returns 0 or -errno. */
 int engine_run(struct engine *engine);
 
-/*
- * Closes a descriptor, or keeps it for the turn's end: the guest then gets its answers first, and a
- * burst of ends wakes the peers' host less often than each for itself.
- */
+/* Closes a descriptor at the turn's end, after the guest has its answers. */
 void engine_close_later(struct engine *engine, int fd);
 void engine_close_now(struct engine *engine);
 

@@ -170,10 +170,14 @@ static int add_rules(scmp_filter_ctx filter, const struct transport *transport)
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 					 SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
-	/* Of its own only, to run where the guest runs. */
+	/* Of its own only, to run where the guest runs, and before or after its peers. */
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), 1,
 					 SCMP_A0(SCMP_CMP_EQ, 0, 0));
+	if (!error)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
+					 SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0),
+					 SCMP_A1(SCMP_CMP_EQ, 0, 0));
 	/* Only memory that can't be executed. */
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

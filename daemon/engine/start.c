@@ -312,6 +312,9 @@ static int give_up_everything(struct engine *engine, struct fault *fault)
 	const struct control_start *start = &engine->start;
 	int error = sandbox_raise_limits(start->sockets, fault);
 
+	/* Transports that know where the guest runs are those of guests on this machine. */
+	priority_init(&engine->priority,
+		      start->adapt_priority && !engine->transport->ops->processor);
 	if (!error)
 		error = sandbox_drop_privileges(start->uid, start->low_ports, fault);
 	if (!error)

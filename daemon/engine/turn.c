@@ -96,6 +96,7 @@ bool engine_turn(struct engine *engine)
 	}
 	busy |= connections_run(engine);
 	follow_guest(engine);
+	priority_adjust(&engine->priority);
 	busy |= engine->run_first || engine->ring_due;
 	connections_settle(engine, busy ? ENGINE_SETTLE_TURNS : 0);
 	show_responses(engine);

@@ -182,12 +182,26 @@ static int read_sockets(struct reading *reading, const struct pvcalls_value *val
 	return error;
 }
 
+static int read_priority(struct reading *reading, const struct pvcalls_value *value)
+{
+	bool scalar = value->kind == PVCALLS_VALUE_SCALAR;
+
+	if (scalar && strcmp(value->text, "adaptive") == 0)
+		reading->config->adapt_priority = true;
+	else if (scalar && strcmp(value->text, "fixed") == 0)
+		reading->config->adapt_priority = false;
+	else
+		return refuse(reading, value, "adaptive or fixed was expected");
+	return 0;
+}
+
 static int read_engine(struct reading *reading, const struct pvcalls_value *value)
 {
 	static const struct field fields[] = {
 		{"uids", read_uid_range},
 		{"low_ports", read_low_ports},
 		{"sockets", read_sockets},
+		{"priority", read_priority},
 	};
 
 	return read_map(reading, value, fields, sizeof(fields) / sizeof(fields[0]));
@@ -354,6 +368,7 @@ static void set_defaults(struct config *config)
 		.uids_first = CONFIG_UIDS_FIRST,
 		.uids_count = CONFIG_UIDS_COUNT,
 		.sockets = CONFIG_SOCKETS,
+		.adapt_priority = true,
 		.audit_uid = CONFIG_AUDIT_UID,
 	};
 }

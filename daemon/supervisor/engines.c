@@ -194,6 +194,7 @@ static void fill_start(const struct engine *engine, struct control_start *start)
 		.sync = config->sync,
 		.log_level = engines->log->level,
 		.sockets = config->sockets,
+		.adapt_priority = config->adapt_priority,
 	};
 	snprintf(start->plugin_dir, sizeof(start->plugin_dir), "%s", engines->plugin_dir);
 }

@@ -144,6 +144,7 @@ static void config_has_defaults(void **state)
 		assert_int_equal(config.uids_first, CONFIG_UIDS_FIRST);
 		assert_int_equal(config.uids_count, CONFIG_UIDS_COUNT);
 		assert_int_equal(config.sockets, CONFIG_SOCKETS);
+		assert_true(config.adapt_priority);
 		config_clear(&config);
 	}
 }
@@ -151,7 +152,8 @@ static void config_has_defaults(void **state)
 static void config_reads_all(void **state)
 {
 	static const char text[] = "durability: sync\n"
-				   "engine: {uids: 5000-5009, low_ports: true, sockets: 77}\n"
+				   "engine: {uids: 5000-5009, low_ports: true, sockets: 77, "
+				   "priority: fixed}\n"
 				   "audit: {uid: 6000, segment_bytes: 64MiB, segment_age: 2h}\n"
 				   "local:\n"
 				   "  guests:\n"
@@ -167,6 +169,7 @@ static void config_reads_all(void **state)
 	assert_int_equal(config.uids_first, 5000);
 	assert_int_equal(config.uids_count, 10);
 	assert_int_equal(config.sockets, 77);
+	assert_false(config.adapt_priority);
 	assert_int_equal(config.audit_uid, 6000);
 	assert_int_equal(config.segment_bytes, 64 << 20);
 	assert_int_equal(config.segment_age_s, 7200);
@@ -190,6 +193,7 @@ static void config_says_where(void **state)
 		{"engine:\n  sockets: 0\n", "c.yaml:2:12: a number from 1 to"},
 		{"engine: {sockets: -1}\n", "c.yaml:1:19:"},
 		{"engine: {low_ports: yes}\n", "true or false"},
+		{"engine: {priority: -7}\n", "adaptive or fixed"},
 		{"engine: {uids: 5-4}\n", "a range of user ids"},
 		{"engine: {uids: 0-4}\n", "a range of user ids"},
 		{"engine: {uids: 5}\n", "a range of user ids"},

@@ -2,6 +2,7 @@
 """Unmodified programs in guests of both kinds, under a policy; the trail agrees with them."""
 import hashlib
 import json
+import os
 import time
 
 from clients import PEERS, connects, page, attempts
@@ -116,6 +117,21 @@ def whole_streams(lab, kind):
     moved = lab.daemon.wait_calls(2, since, guest.name, "release")
     assert max(row["bytes_in"] or 0 for row in moved) == SIZE
     assert max(row["bytes_out"] or 0 for row in moved) == SIZE + 8
+
+
+@case(kinds=BOTH, seconds=90)
+def priority(lab, kind):
+    """The engine runs ahead of those whom it gives bytes, and behind those who give it some."""
+    guest = lab.shared(kind)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def added_now():
+        return os.getpriority(os.PRIO_PROCESS, lab.daemon.engine_pid(guest.name)) - own
+
+    for added, arguments in ((-3, ("push", FAR, PORTS["sink"], 1 << 40)), (1, ("fetch", FAR, PORTS["flood"]))):
+        job = guest.popen_client([*PEERS, *arguments], 60)
+        wait_for(lambda added=added: added_now() == added, f"{added} is added to the nice value", 20, 0.1)
+        job.kill()
 
 
 @case(kinds=BOTH, seconds=90)
