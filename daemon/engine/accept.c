@@ -95,6 +95,8 @@ static void decide(struct flight *flight, int fd)
 	}
 	socket->engine = engine;
 	flight->view.socket = socket->number;
+	/* It has waited since it was taken. */
+	flight->view.monotonic_ns = clock_monotonic_ns();
 	flight_decide(flight);
 	if (!decision_permits(&flight->decision)) {
 		socket_table_remove(engine->sockets, socket);

@@ -106,8 +106,6 @@ void flight_decide(struct flight *flight)
 {
 	struct engine *engine = flight->engine;
 
-	/* A call that waited (accept) is decided at the time of its peer. */
-	flight->view.monotonic_ns = clock_monotonic_ns();
 	flight->view.requested = flight->call.requested;
 	flight->view.effective = flight->call.requested;
 	policy_decide(engine->policy, &flight->view, &flight->decision);

@@ -31,13 +31,16 @@ void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 	};
 	struct instance *instance;
 	uint64_t took_ns;
+	bool begun = false;
 	uint32_t i;
 
-	hooks_begin(&policy->watch);
 	for (i = 0; i < policy->count; i++) {
 		instance = &policy->instances[i];
 		if (!instance->plugin->observe || !(instance->plugin->ops >> view->op & 1))
 			continue;
+		if (!begun)
+			hooks_begin(&policy->watch);
+		begun = true;
 		instance->plugin->observe(instance->state, view, &outcome);
 		if (hooks_end(&policy->watch, &took_ns) != HOOK_FINE)
 			instance->stats.slow++;
