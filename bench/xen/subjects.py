@@ -42,10 +42,20 @@ def listens(port):
     return any(row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in rows)
 
 
+def bind(domain, processor):
+    """Keeps a domain on one of the two processors, if Dom0 does not want both.
+
+    Else the hypervisor moves all of them to and fro as soon as a third one is there, even an idle one.
+    """
+    if os.cpu_count() == 1:
+        check(run(["xl", "vcpu-pin", domain, "all", str(processor)]))
+
+
 class Servers:
     """What all of them talk to, in Dom0."""
 
     def __enter__(self):
+        bind("Domain-0", 0)
         self.log = open("/out/servers.log", "ab")
         self.started = [self._start(PLAIN, "serve", "0.0.0.0", PORT, 1), self._start("iperf3", "-s", "-p", IPERF)]
         wait_for(lambda: listens(PORT) and listens(IPERF), "the servers listen")
@@ -133,6 +143,7 @@ class InGuest(Subject):
     def begin(self):
         if not self.guest:
             self.guest = Guest(f"bench-{self.kind}", self.kind).start()
+            bind(self.guest.name, 1)
 
     def end(self):
         self.guest.destroy()
