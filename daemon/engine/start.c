@@ -307,14 +307,23 @@ static int open_everything(struct engine *engine, struct control_message *messag
 	return error;
 }
 
+static void choose_priority(struct engine *engine)
+{
+	/* Transports that know where the guest runs are those of guests on this machine. */
+	bool adapts = engine->start.adapt_priority && !engine->transport->ops->processor;
+
+	priority_init(&engine->priority, adapts);
+	if (adapts && !engine->priority.adapts)
+		log_info(&engine->log, "the priority stays as it is: that needs CAP_SYS_RESOURCE, "
+				       "or engine.priority: fixed in pvcallsd.yaml");
+}
+
 static int give_up_everything(struct engine *engine, struct fault *fault)
 {
 	const struct control_start *start = &engine->start;
 	int error = sandbox_raise_limits(start->sockets, fault);
 
-	/* Transports that know where the guest runs are those of guests on this machine. */
-	priority_init(&engine->priority,
-		      start->adapt_priority && !engine->transport->ops->processor);
+	choose_priority(engine);
 	if (!error)
 		error = sandbox_drop_privileges(start->uid, start->low_ports, fault);
 	if (!error)

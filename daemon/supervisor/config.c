@@ -121,17 +121,22 @@ static int read_scaled(const struct pvcalls_value *value, const char *const *uni
 	return -EINVAL;
 }
 
-static int read_durability(struct reading *reading, const struct pvcalls_value *value)
+/* One of two words; expected says which, for a message. */
+static int read_either(struct reading *reading, const struct pvcalls_value *value, const char *yes,
+		       const char *no, const char *expected, bool *chosen)
 {
 	bool scalar = value->kind == PVCALLS_VALUE_SCALAR;
 
-	if (scalar && strcmp(value->text, "sync") == 0)
-		reading->config->sync = true;
-	else if (scalar && strcmp(value->text, "crash") == 0)
-		reading->config->sync = false;
-	else
-		return refuse(reading, value, "crash or sync was expected");
+	if (!scalar || (strcmp(value->text, yes) != 0 && strcmp(value->text, no) != 0))
+		return refuse(reading, value, expected);
+	*chosen = strcmp(value->text, yes) == 0;
 	return 0;
+}
+
+static int read_durability(struct reading *reading, const struct pvcalls_value *value)
+{
+	return read_either(reading, value, "sync", "crash", "crash or sync was expected",
+			   &reading->config->sync);
 }
 
 static int read_uid_range(struct reading *reading, const struct pvcalls_value *value)
@@ -162,15 +167,8 @@ static int read_uid_range(struct reading *reading, const struct pvcalls_value *v
 
 static int read_low_ports(struct reading *reading, const struct pvcalls_value *value)
 {
-	bool scalar = value->kind == PVCALLS_VALUE_SCALAR;
-
-	if (scalar && strcmp(value->text, "true") == 0)
-		reading->config->low_ports = true;
-	else if (scalar && strcmp(value->text, "false") == 0)
-		reading->config->low_ports = false;
-	else
-		return refuse(reading, value, "true or false was expected");
-	return 0;
+	return read_either(reading, value, "true", "false", "true or false was expected",
+			   &reading->config->low_ports);
 }
 
 static int read_sockets(struct reading *reading, const struct pvcalls_value *value)
@@ -184,15 +182,8 @@ static int read_sockets(struct reading *reading, const struct pvcalls_value *val
 
 static int read_priority(struct reading *reading, const struct pvcalls_value *value)
 {
-	bool scalar = value->kind == PVCALLS_VALUE_SCALAR;
-
-	if (scalar && strcmp(value->text, "adaptive") == 0)
-		reading->config->adapt_priority = true;
-	else if (scalar && strcmp(value->text, "fixed") == 0)
-		reading->config->adapt_priority = false;
-	else
-		return refuse(reading, value, "adaptive or fixed was expected");
-	return 0;
+	return read_either(reading, value, "adaptive", "fixed", "adaptive or fixed was expected",
+			   &reading->config->adapt_priority);
 }
 
 static int read_engine(struct reading *reading, const struct pvcalls_value *value)

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "engine/call_steps.h"
 #include "engine/calls.h"
 #include "guest_calls.h"
 
@@ -125,6 +127,29 @@ static void test_accepts_in_flight(void **state)
 	close(fds[1]);
 	close(fds[2]);
 	close(fds[3]);
+}
+
+/* What a plugin takes for now, a limit by the second for one, is when the peer came. */
+static void test_accept_that_waited_is_decided_at_the_time_of_its_peer(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	struct wire_response response;
+	struct flight *flight;
+	uint64_t came_ns;
+	int fd;
+
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	flight = calls_waiting(socket_table_find(guest->engine->sockets, 1), FLIGHT_ACCEPT);
+	assert_non_null(flight);
+	came_ns = clock_monotonic_ns();
+	assert_true(flight->call.taken_ns < came_ns);
+	fd = host_connect(port, 1);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.ret, 0);
+	assert_true(flight->view.monotonic_ns >= came_ns);
+	close(fd);
 }
 
 static void test_accept_needs_a_new_name(void **state)
@@ -245,6 +270,7 @@ int main(void)
 		TEST(test_listen_tells_the_port),
 		LINUX(test_stock_frontends_see_no_extension),
 		TEST(test_accepts_in_flight),
+		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
 		TEST(test_accept_needs_a_new_name),
 		TEST(test_accept_with_a_bad_ring_is_answered),
 		TEST(test_poll_waits_for_a_connection),
