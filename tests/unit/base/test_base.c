@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,10 +10,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fd.h"
@@ -217,6 +220,41 @@ static void test_fault(void **state)
 	assert_int_equal(fault_set(NULL, EIO, "nobody reads it"), -EIO);
 }
 
+static void write_down(void *owner, const char *text)
+{
+	const int *fd = owner;
+
+	if (write(*fd, text, strlen(text)) < 0)
+		abort();
+}
+
+static void test_assertion_ends_the_process_with_its_reason(void **state)
+{
+	char text[256] = "";
+	int ends[2];
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	if (child == 0) {
+		close(STDERR_FILENO);
+		assert_tell(write_down, &ends[1]);
+		ASSERT(text[0] == '\0');
+		ASSERT(ends[0] == ends[1]);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+	assert_non_null(strstr(text, "test_base.c:"));
+	assert_non_null(strstr(text, __func__));
+	assert_non_null(strstr(text, "ends[0] == ends[1]"));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors_travel),
 		cmocka_unit_test(test_log_escapes),
 		cmocka_unit_test(test_fault),
+		cmocka_unit_test(test_assertion_ends_the_process_with_its_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
