@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "audit/link.h"
-#include "audit/message.h"
 #include "audit/queue.h"
 #include "audit/store.h"
 #include "base/clock.h"
 #include "call/call.h"
+#include "ipc/auditd_message.h"
 
 #define SINGLE_ROWS 3000u /* rows of the slow way: a second or less */
 #define TURN_ROWS   64u   /* records an engine makes between two flushes */
@@ -128,7 +128,7 @@ static pid_t start_writer(const struct bench *bench, struct audit_link *link, in
 		int fds[] = {fcntl(pair[1], F_DUPFD, 10), fcntl(doorbell, F_DUPFD, 10),
 			     fcntl(folder, F_DUPFD, 10)};
 		for (int i = 0; i < 3; i++)
-			dup2(fds[i], AUDIT_CONTROL_FD + i);
+			dup2(fds[i], AUDITD_SOCKET_FD + i);
 		execl(bench->auditd, bench->auditd, NULL);
 		_exit(127);
 	}

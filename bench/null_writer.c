@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "audit/drain.h"
-#include "audit/message.h"
 #include "base/fd.h"
+#include "ipc/auditd_message.h"
 
 #define QUEUES_MAX 64
 #define LINGER_MS  15 /* as the real writer */
@@ -23,17 +23,17 @@
 static struct drain *queues[QUEUES_MAX];
 static size_t queue_count;
 
-static void tell(enum audit_message_kind kind, const uint8_t id[16], uint64_t number)
+static void tell(enum auditd_message_kind kind, const uint8_t id[16], uint64_t number)
 {
-	struct audit_message message = {.kind = (uint32_t)kind, .number = number};
+	struct auditd_message message = {.kind = (uint32_t)kind, .number = number};
 
 	if (id)
 		memcpy(message.id, id, sizeof(message.id));
-	if (fd_send(AUDIT_CONTROL_FD, &message, sizeof(message), NULL, 0) < 0)
+	if (fd_send(AUDITD_SOCKET_FD, &message, sizeof(message), NULL, 0) < 0)
 		exit(0);
 }
 
-static void take_add(const struct audit_message *message, const int *fds)
+static void take_add(const struct auditd_message *message, const int *fds)
 {
 	struct audit_identity identity = message->body.identity;
 
@@ -43,10 +43,10 @@ static void take_add(const struct audit_message *message, const int *fds)
 		exit(1);
 	drain_resume(queues[queue_count], 0);
 	queue_count++;
-	tell(AUDIT_MESSAGE_ADDED, message->id, 0);
+	tell(AUDITD_MESSAGE_ADDED, message->id, 0);
 }
 
-static void take_finish(const struct audit_message *message)
+static void take_finish(const struct auditd_message *message)
 {
 	for (size_t i = 0; i < queue_count; i++) {
 		if (memcmp(drain_identity(queues[i])->queue_id, message->id, 16) != 0)
@@ -55,26 +55,26 @@ static void take_finish(const struct audit_message *message)
 		queues[i] = queues[--queue_count];
 		break;
 	}
-	tell(AUDIT_MESSAGE_FINISHED, message->id, 0);
+	tell(AUDITD_MESSAGE_FINISHED, message->id, 0);
 }
 
 /* What the supervisor says. Its end is ours. */
 static void listen_all(void)
 {
-	struct audit_message message;
+	struct auditd_message message;
 	int fds[FDS_PER_MESSAGE];
 	size_t count;
 	ssize_t size;
 
-	while ((size = fd_receive(AUDIT_CONTROL_FD, &message, sizeof(message), fds, &count)) > 0) {
-		if (message.kind == AUDIT_MESSAGE_HELLO)
-			tell(AUDIT_MESSAGE_READY, NULL, 0);
-		else if (message.kind == AUDIT_MESSAGE_ADD && count == 2)
+	while ((size = fd_receive(AUDITD_SOCKET_FD, &message, sizeof(message), fds, &count)) > 0) {
+		if (message.kind == AUDITD_MESSAGE_HELLO)
+			tell(AUDITD_MESSAGE_READY, NULL, 0);
+		else if (message.kind == AUDITD_MESSAGE_ADD && count == 2)
 			take_add(&message, fds);
-		else if (message.kind == AUDIT_MESSAGE_FINISH)
+		else if (message.kind == AUDITD_MESSAGE_FINISH)
 			take_finish(&message);
-		else if (message.kind == AUDIT_MESSAGE_EVENT)
-			tell(AUDIT_MESSAGE_STORED, NULL, message.number);
+		else if (message.kind == AUDITD_MESSAGE_EVENT)
+			tell(AUDITD_MESSAGE_STORED, NULL, message.number);
 	}
 	if (size != -EAGAIN)
 		exit(0);
@@ -96,8 +96,8 @@ static uint32_t give_back(void)
 
 static void rest(bool timed)
 {
-	struct pollfd watch[] = {{.fd = AUDIT_CONTROL_FD, .events = POLLIN},
-				 {.fd = AUDIT_DOORBELL_FD, .events = POLLIN}};
+	struct pollfd watch[] = {{.fd = AUDITD_SOCKET_FD, .events = POLLIN},
+				 {.fd = AUDITD_EVENTFD, .events = POLLIN}};
 	bool sleep = true;
 	eventfd_t rings;
 
@@ -108,7 +108,7 @@ static void rest(bool timed)
 	for (size_t i = 0; i < queue_count; i++)
 		drain_wake(queues[i]);
 	if (watch[1].revents & POLLIN)
-		(void)eventfd_read(AUDIT_DOORBELL_FD, &rings);
+		(void)eventfd_read(AUDITD_EVENTFD, &rings);
 }
 
 int main(void)

@@ -10,12 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "audit/message.h"
 #include "audit/sandbox.h"
 #include "audit/writer.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sanitize.h"
+#include "ipc/auditd_message.h"
 
 #define EXIT_USAGE 2
 
@@ -44,7 +44,7 @@ static int usage(FILE *out, int status)
 		"                      [--log-level 0..3]\n"
 		"Started by pvcallsd, with its control socket as descriptor %d, the doorbell\n"
 		"eventfd as %d and the trail's folder as %d. See pvcalls-auditd(8).\n",
-		AUDIT_CONTROL_FD, AUDIT_DOORBELL_FD, AUDIT_FOLDER_FD);
+		AUDITD_SOCKET_FD, AUDITD_EVENTFD, AUDITD_FOLDER_FD);
 	return status;
 }
 
@@ -103,7 +103,7 @@ static int take_option(struct arguments *arguments, int option)
 static void look_around(struct writer_options *writer, char *about, size_t size)
 {
 	char link[64];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", AUDIT_FOLDER_FD);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", AUDITD_FOLDER_FD);
 	ssize_t length = readlink(link, about, size - 1);
 	snprintf(about + (length > 0 ? length : 0), length > 0 ? 1 : size, "%s",
 		 length > 0 ? "" : "?");
@@ -135,15 +135,15 @@ static int serve(struct arguments *arguments)
 	umask(S_IRWXG | S_IRWXO);
 
 	/* A folder left open would be a way out of the chroot. */
-	close_range(AUDIT_FOLDER_FD + 1, UINT32_MAX, 0);
-	int error = sandbox_files(AUDIT_FOLDER_FD, arguments->uid, &fault);
+	close_range(AUDITD_FOLDER_FD + 1, UINT32_MAX, 0);
+	int error = sandbox_files(AUDITD_FOLDER_FD, arguments->uid, &fault);
 	if (error == 0)
 		error = sandbox_calls(&fault);
 	if (error < 0) {
 		log_error(&log, "%s", fault.text);
 		return EXIT_FAILURE;
 	}
-	close(AUDIT_FOLDER_FD);
+	close(AUDITD_FOLDER_FD);
 	return writer_run(&arguments->writer, &log) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -151,8 +151,8 @@ int main(int argc, char **argv)
 {
 	struct arguments arguments = {
 		.writer = {.store = {.dir = "."},
-			   .control = AUDIT_CONTROL_FD,
-			   .doorbell = AUDIT_DOORBELL_FD},
+			   .control = AUDITD_SOCKET_FD,
+			   .doorbell = AUDITD_EVENTFD},
 		.uid = SANDBOX_STAY,
 		.log_level = LOG_LEVEL_INFO,
 	};

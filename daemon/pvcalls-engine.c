@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pvcalls-engine: serves one guest. Started by pvcallsd with its control socket as CONTROL_FD. */
+/* pvcalls-engine: serves one guest. Started by pvcallsd with its control socket as
+ * ENGINE_SOCKET_FD. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "base/sanitize.h"
-#include "engine/control.h"
 #include "engine/engine.h"
 #include "engine/start.h"
+#include "ipc/engine_message.h"
 
 static int is_control_socket(int fd)
 {
@@ -23,16 +24,16 @@ int main(void)
 	struct engine *engine;
 	int error;
 
-	if (!is_control_socket(CONTROL_FD)) {
+	if (!is_control_socket(ENGINE_SOCKET_FD)) {
 		fprintf(stderr,
 			"pvcalls-engine: descriptor %d is not pvcallsd's socket: this "
 			"program is started by pvcallsd, not by hand\n",
-			CONTROL_FD);
+			ENGINE_SOCKET_FD);
 		return 2;
 	}
 	if (sodium_init() < 0)
 		return EXIT_FAILURE;
-	engine = engine_create(CONTROL_FD);
+	engine = engine_create(ENGINE_SOCKET_FD);
 	if (!engine)
 		return EXIT_FAILURE;
 	error = engine_start(engine);

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "audit/record.h"
+#include "ipc/audit_record.h"
 
 #define DECISIONS_CACHED 1024u /* a power of two */
 

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "audit/queue.h"
-#include "audit/record.h"
+#include "ipc/audit_record.h"
 
 struct drain;
 

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "audit/message.h"
 #include "audit/queue_memory.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "ipc/auditd_message.h"
 
 /* Events sent and not yet confirmed: less than what fits the socket, so that queues get through. */
 #define LINK_EVENTS_AHEAD 32u
@@ -31,7 +31,7 @@ struct link_event {
 	struct link_event *next;
 	uint64_t number;
 	bool told;
-	struct audit_message_event event;
+	struct auditd_message_event event;
 };
 
 struct audit_link {
@@ -88,7 +88,7 @@ void audit_link_destroy(struct audit_link *link)
 	free(link);
 }
 
-static int send_message(struct audit_link *link, struct audit_message *message, const int *fds,
+static int send_message(struct audit_link *link, struct auditd_message *message, const int *fds,
 			size_t count)
 {
 	return fd_send(link->socket, message, sizeof(*message), fds, count);
@@ -96,7 +96,7 @@ static int send_message(struct audit_link *link, struct audit_message *message, 
 
 static int send_hello(struct audit_link *link)
 {
-	struct audit_message message = {.kind = AUDIT_MESSAGE_HELLO};
+	struct auditd_message message = {.kind = AUDITD_MESSAGE_HELLO};
 	memcpy(message.id, link->id, sizeof(message.id));
 	int error = send_message(link, &message, NULL, 0);
 	link->hello_told = error == 0;
@@ -105,7 +105,7 @@ static int send_hello(struct audit_link *link)
 
 static int send_queue(struct audit_link *link, struct link_queue *queue)
 {
-	struct audit_message message = {.kind = AUDIT_MESSAGE_ADD};
+	struct auditd_message message = {.kind = AUDITD_MESSAGE_ADD};
 	memcpy(message.id, queue->identity.queue_id, sizeof(message.id));
 	int error = 0;
 	if (!queue->added) {
@@ -115,7 +115,7 @@ static int send_queue(struct audit_link *link, struct link_queue *queue)
 		queue->added = error == 0;
 	}
 	if (error == 0 && queue->finishing && !queue->finish_told) {
-		message.kind = AUDIT_MESSAGE_FINISH;
+		message.kind = AUDITD_MESSAGE_FINISH;
 		error = send_message(link, &message, NULL, 0);
 		queue->finish_told = error == 0;
 	}
@@ -124,7 +124,7 @@ static int send_queue(struct audit_link *link, struct link_queue *queue)
 
 static int send_event(struct audit_link *link, struct link_event *event)
 {
-	struct audit_message message = {.kind = AUDIT_MESSAGE_EVENT, .number = event->number};
+	struct auditd_message message = {.kind = AUDITD_MESSAGE_EVENT, .number = event->number};
 	message.body.event = event->event;
 	int error = send_message(link, &message, NULL, 0);
 	event->told = error == 0;
@@ -205,36 +205,36 @@ static void events_stored(struct audit_link *link, uint64_t number)
 		link->events_last = NULL;
 }
 
-static void dispatch_message(struct audit_link *link, struct audit_message *message)
+static void dispatch_message(struct audit_link *link, struct auditd_message *message)
 {
 	const struct audit_link_calls *calls = &link->calls;
 	char *text = message->body.text;
 	text[sizeof(message->body.text) - 1] = '\0';
 	switch (message->kind) {
-	case AUDIT_MESSAGE_READY:
+	case AUDITD_MESSAGE_READY:
 		if (calls->ready != NULL)
 			calls->ready(calls->owner);
 		break;
-	case AUDIT_MESSAGE_TROUBLE:
+	case AUDITD_MESSAGE_TROUBLE:
 		if (calls->trouble != NULL)
 			calls->trouble(calls->owner, text);
 		break;
-	case AUDIT_MESSAGE_RECOVERED:
+	case AUDITD_MESSAGE_RECOVERED:
 		if (calls->recovered != NULL)
 			calls->recovered(calls->owner);
 		break;
-	case AUDIT_MESSAGE_DAMAGED:
+	case AUDITD_MESSAGE_DAMAGED:
 		if (calls->damaged != NULL)
 			calls->damaged(calls->owner, message->id, text);
 		break;
-	case AUDIT_MESSAGE_ADDED:
+	case AUDITD_MESSAGE_ADDED:
 		if (text[0] != '\0' && calls->damaged != NULL)
 			calls->damaged(calls->owner, message->id, text);
 		break;
-	case AUDIT_MESSAGE_FINISHED:
+	case AUDITD_MESSAGE_FINISHED:
 		queue_finished(link, message->id);
 		break;
-	case AUDIT_MESSAGE_STORED:
+	case AUDITD_MESSAGE_STORED:
 		events_stored(link, message->number);
 		break;
 	default:
@@ -260,7 +260,7 @@ static void note_lost(struct audit_link *link)
 int audit_link_dispatch(struct audit_link *link)
 {
 	while (link->socket >= 0) {
-		struct audit_message message = {0};
+		struct auditd_message message = {0};
 		int fds[FDS_PER_MESSAGE];
 		size_t count = 0;
 		ssize_t size = fd_receive(link->socket, &message, sizeof(message), fds, &count);

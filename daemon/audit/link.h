@@ -12,27 +12,7 @@
 
 #include <stdint.h>
 
-#include "audit/record.h"
-#include "base/fault.h"
-
-enum audit_event {
-	AUDIT_EVENT_START, /* the daemon started */
-	AUDIT_EVENT_STOP,
-	AUDIT_EVENT_GUEST_ATTACHED,
-	AUDIT_EVENT_GUEST_DETACHED,
-	AUDIT_EVENT_GUEST_REFUSED,
-	AUDIT_EVENT_GUEST_CUT_OFF, /* broke the protocol; text says how */
-	AUDIT_EVENT_ENGINE_CRASHED,
-	AUDIT_EVENT_WRITER_CRASHED,
-	AUDIT_EVENT_RELOAD,
-	AUDIT_EVENT_POLICY_REFUSED,
-	AUDIT_EVENT_OPERATOR,  /* a command of pvcallsctl; uid is whose */
-	AUDIT_EVENT_DISK,      /* the disk failed, filled, or recovered */
-	AUDIT_EVENT_TRANSPORT, /* xenstored went away, or is back */
-	AUDIT_EVENT_KINDS,
-};
-
-#define AUDIT_EVENT_TEXT_MAX 512 /* bytes with the NUL; cut beyond */
+#include "ipc/auditd_message.h"
 
 #define AUDIT_LINK_EVENTS 8192u /* events that wait for the writer: about 6 MB */
 

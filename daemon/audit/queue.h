@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "audit/record.h"
+#include "ipc/audit_record.h"
 
 #define AUDIT_QUEUE_SLOTS 8192u /* a power of two */
 

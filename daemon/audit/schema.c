@@ -12,10 +12,10 @@
 #include <errno.h>
 
 #include "audit/link.h"
-#include "audit/record.h"
 #include "audit/sql.h"
 #include "call/call.h"
 #include "call/wire_errno.h"
+#include "ipc/audit_record.h"
 
 #define ERRNO_MAX 4095 /* the largest errno of Linux */
 

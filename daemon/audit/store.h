@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 #include "audit/link.h"
-#include "audit/record.h"
 #include "base/fault.h"
+#include "ipc/audit_record.h"
 
 #define STORE_SEGMENT_BYTES (256ull << 20) /* a segment is sealed at this size ... */
 #define STORE_SEGMENT_AGE_S 86400ull       /* ... or at this age, if it holds a row */

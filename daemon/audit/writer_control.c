@@ -8,10 +8,10 @@
 
 #include "base/fd.h"
 
-void writer_tell(struct writer *writer, enum audit_message_kind kind, const uint8_t id[16],
+void writer_tell(struct writer *writer, enum auditd_message_kind kind, const uint8_t id[16],
 		 uint64_t number, const char *text)
 {
-	struct audit_message message = {.kind = (uint32_t)kind, .number = number};
+	struct auditd_message message = {.kind = (uint32_t)kind, .number = number};
 	if (id != NULL)
 		memcpy(message.id, id, sizeof(message.id));
 	if (text != NULL)
@@ -58,7 +58,7 @@ static void append(struct writer *writer, struct writer_queue *queue)
 }
 
 /* Takes the two descriptors, whatever comes of it. */
-static int add_queue(struct writer *writer, const struct audit_message *message, int memfd,
+static int add_queue(struct writer *writer, const struct auditd_message *message, int memfd,
 		     int engine_doorbell)
 {
 	if (find_queue(writer, message->id) != NULL) {
@@ -85,7 +85,7 @@ static int add_queue(struct writer *writer, const struct audit_message *message,
 	return 0;
 }
 
-static void take_add(struct writer *writer, const struct audit_message *message, int fds[],
+static void take_add(struct writer *writer, const struct auditd_message *message, int fds[],
 		     size_t count)
 {
 	int error = -EINVAL;
@@ -97,42 +97,42 @@ static void take_add(struct writer *writer, const struct audit_message *message,
 	char text[FAULT_TEXT_MAX] = "";
 	if (error < 0)
 		snprintf(text, sizeof(text), "the audit queue can't be read: %s", strerror(-error));
-	writer_tell(writer, AUDIT_MESSAGE_ADDED, message->id, 0, text);
+	writer_tell(writer, AUDITD_MESSAGE_ADDED, message->id, 0, text);
 }
 
-static void take_finish(struct writer *writer, const struct audit_message *message)
+static void take_finish(struct writer *writer, const struct auditd_message *message)
 {
 	struct writer_queue *queue = find_queue(writer, message->id);
 	if (queue != NULL)
 		queue->finishing = true;
 	else
-		writer_tell(writer, AUDIT_MESSAGE_FINISHED, message->id, 0, NULL);
+		writer_tell(writer, AUDITD_MESSAGE_FINISHED, message->id, 0, NULL);
 }
 
-static void take_event(struct writer *writer, const struct audit_message *message)
+static void take_event(struct writer *writer, const struct auditd_message *message)
 {
-	struct audit_message *event = &writer->events[writer->event_count++];
+	struct auditd_message *event = &writer->events[writer->event_count++];
 	*event = *message;
 	event->body.event.guest[sizeof(event->body.event.guest) - 1] = '\0';
 	event->body.event.text[sizeof(event->body.event.text) - 1] = '\0';
 }
 
-static void take_message(struct writer *writer, const struct audit_message *message, int fds[],
+static void take_message(struct writer *writer, const struct auditd_message *message, int fds[],
 			 size_t count)
 {
 	switch (message->kind) {
-	case AUDIT_MESSAGE_HELLO:
+	case AUDITD_MESSAGE_HELLO:
 		memcpy(writer->link_id, message->id, sizeof(writer->link_id));
 		writer->has_link = true;
 		writer->link_entered = false;
 		break;
-	case AUDIT_MESSAGE_ADD:
+	case AUDITD_MESSAGE_ADD:
 		take_add(writer, message, fds, count);
 		break;
-	case AUDIT_MESSAGE_FINISH:
+	case AUDITD_MESSAGE_FINISH:
 		take_finish(writer, message);
 		break;
-	case AUDIT_MESSAGE_EVENT:
+	case AUDITD_MESSAGE_EVENT:
 		take_event(writer, message);
 		break;
 	default:
@@ -147,7 +147,7 @@ static void take_message(struct writer *writer, const struct audit_message *mess
 void writer_listen(struct writer *writer)
 {
 	while (writer->control_open && writer->event_count < WRITER_EVENTS) {
-		struct audit_message message;
+		struct auditd_message message;
 		int fds[FDS_PER_MESSAGE];
 		size_t count = 0;
 		ssize_t size = fd_receive(writer->options->control, &message, sizeof(message), fds,

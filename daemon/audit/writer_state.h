@@ -4,9 +4,9 @@
 #define AUDIT_WRITER_STATE_H
 
 #include "audit/drain.h"
-#include "audit/message.h"
 #include "audit/sealer.h"
 #include "audit/writer.h"
+#include "ipc/auditd_message.h"
 
 #define WRITER_EVENTS 64u /* events taken from the socket and not yet committed */
 
@@ -33,7 +33,7 @@ struct writer {
 	int64_t link;          /* id in the store */
 	uint64_t event_place;  /* number of the last event that is in the store */
 	uint64_t event_answer; /* and of the last that was confirmed to the supervisor */
-	struct audit_message events[WRITER_EVENTS];
+	struct auditd_message events[WRITER_EVENTS];
 	uint32_t event_count;
 	bool control_open;
 	bool was_ready;
@@ -48,7 +48,7 @@ struct writer {
 /* Reads what the supervisor says until there is no more, or no room for more events. */
 void writer_listen(struct writer *writer);
 /* Sends a message; id and text may be NULL. A supervisor that does not read gets none. */
-void writer_tell(struct writer *writer, enum audit_message_kind kind, const uint8_t id[16],
+void writer_tell(struct writer *writer, enum auditd_message_kind kind, const uint8_t id[16],
 		 uint64_t number, const char *text);
 /* Forgets a queue and frees its memory. */
 void writer_drop(struct writer *writer, struct writer_queue *queue);

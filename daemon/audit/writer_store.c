@@ -45,7 +45,7 @@ static void trouble(struct writer *writer, int error, const struct fault *fault)
 	struct fault told;
 	fault_set(&told, 0, "audit trail in %s: %s", writer->options->about, fault->text);
 	log_error(writer->log, "%s", told.text);
-	writer_tell(writer, AUDIT_MESSAGE_TROUBLE, NULL, 0, told.text);
+	writer_tell(writer, AUDITD_MESSAGE_TROUBLE, NULL, 0, told.text);
 }
 
 /* Whether a trail that another writer holds is no trouble yet. */
@@ -74,9 +74,9 @@ void writer_open(struct writer *writer, uint64_t now_ns)
 static void sound(struct writer *writer)
 {
 	if (!writer->was_ready)
-		writer_tell(writer, AUDIT_MESSAGE_READY, NULL, 0, NULL);
+		writer_tell(writer, AUDITD_MESSAGE_READY, NULL, 0, NULL);
 	else if (writer->in_trouble)
-		writer_tell(writer, AUDIT_MESSAGE_RECOVERED, NULL, 0, NULL);
+		writer_tell(writer, AUDITD_MESSAGE_RECOVERED, NULL, 0, NULL);
 	if (writer->in_trouble)
 		log_info(writer->log, "audit trail in %s: rows are stored again",
 			 writer->options->about);
@@ -117,8 +117,8 @@ static int store_events(struct writer *writer, uint32_t *rows, struct fault *fau
 	uint64_t last = writer->event_place;
 	int error = 0;
 	for (uint32_t i = 0; error == 0 && i < writer->event_count; i++) {
-		const struct audit_message *message = &writer->events[i];
-		const struct audit_message_event *event = &message->body.event;
+		const struct auditd_message *message = &writer->events[i];
+		const struct auditd_message_event *event = &message->body.event;
 		if (message->number <= last)
 			continue;
 		struct store_event row = {
@@ -199,7 +199,7 @@ static void answer_events(struct writer *writer)
 	}
 	if (writer->link_entered && writer->event_answer != writer->event_place) {
 		writer->event_answer = writer->event_place;
-		writer_tell(writer, AUDIT_MESSAGE_STORED, NULL, writer->event_place, NULL);
+		writer_tell(writer, AUDITD_MESSAGE_STORED, NULL, writer->event_place, NULL);
 	}
 }
 
@@ -212,11 +212,11 @@ static void answer_queue(struct writer *writer, struct writer_queue *queue)
 		queue->damage_told = true;
 		log_error(writer->log, "guest %s: its audit queue is damaged: %s", identity->name,
 			  damage);
-		writer_tell(writer, AUDIT_MESSAGE_DAMAGED, identity->queue_id, 0, damage);
+		writer_tell(writer, AUDITD_MESSAGE_DAMAGED, identity->queue_id, 0, damage);
 	}
 	queue->finished |= queue->wrapped_up;
 	if (queue->finished && queue->finishing) {
-		writer_tell(writer, AUDIT_MESSAGE_FINISHED, identity->queue_id, 0, NULL);
+		writer_tell(writer, AUDITD_MESSAGE_FINISHED, identity->queue_id, 0, NULL);
 		writer_drop(writer, queue);
 	}
 }

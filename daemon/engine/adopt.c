@@ -9,11 +9,11 @@
 #include "engine/engine.h"
 #include "ring/data_ring.h"
 
-/* What the former engine left, copied: the journal begins anew before anything is answered. */
+/* What the former engine left, copied: the recovery log begins anew before anything is answered. */
 struct legacy {
-	struct journal_request requests[COMMAND_SLOTS];
+	struct recovery_log_request requests[COMMAND_SLOTS];
 	uint32_t request_count;
-	struct journal_socket *sockets;
+	struct recovery_log_socket *sockets;
 	uint32_t socket_count;
 };
 
@@ -31,41 +31,43 @@ static int lost_result(uint32_t cmd)
 	}
 }
 
-static bool is_open(const struct journal_page *page, const struct journal_request *request)
+static bool is_open(const struct recovery_log_page *page,
+		    const struct recovery_log_request *request)
 {
 	switch (request->state) {
-	case JOURNAL_TAKEN: /* otherwise it is on the ring still */
+	case RECOVERY_LOG_TAKEN: /* otherwise it is on the ring still */
 		return (int32_t)(page->req_cons - request->index) > 0;
-	case JOURNAL_ANSWERED: /* otherwise the response was not counted: it is given again */
+	case RECOVERY_LOG_ANSWERED: /* otherwise the response was not counted: it is given again */
 		return (int32_t)(page->rsp_prod - request->index) <= 0;
 	default:
 		return false;
 	}
 }
 
-static bool is_of(const struct journal_page *page, const struct control_attach *attach)
+static bool is_of(const struct recovery_log_page *page, const struct engine_attach_args *attach)
 {
-	return page && page->version == JOURNAL_VERSION && page->ring_ref == attach->ring_ref &&
-	       page->port == attach->port && page->req_cons - page->rsp_prod <= COMMAND_SLOTS;
+	return page && page->version == RECOVERY_LOG_VERSION &&
+	       page->ring_ref == attach->ring_ref && page->port == attach->port &&
+	       page->req_cons - page->rsp_prod <= COMMAND_SLOTS;
 }
 
-static void read_legacy(const struct journal *journal, struct legacy *legacy)
+static void read_legacy(const struct recovery_log *log, struct legacy *legacy)
 {
-	const struct journal_page *page = journal->page;
+	const struct recovery_log_page *page = log->page;
 	uint32_t i;
 
 	for (i = 0; i < COMMAND_SLOTS; i++)
 		if (is_open(page, &page->requests[i]))
 			legacy->requests[legacy->request_count++] = page->requests[i];
-	legacy->sockets = calloc(journal->sockets, sizeof(*legacy->sockets));
+	legacy->sockets = calloc(log->sockets, sizeof(*legacy->sockets));
 	if (!legacy->sockets)
 		return;
-	for (i = 0; i < journal->sockets; i++)
+	for (i = 0; i < log->sockets; i++)
 		if (page->sockets[i].used)
 			legacy->sockets[legacy->socket_count++] = page->sockets[i];
 }
 
-static void answer(struct engine *engine, const struct journal_request *request)
+static void answer(struct engine *engine, const struct recovery_log_request *request)
 {
 	struct wire_response response = {
 		.req_id = request->req_id,
@@ -79,7 +81,7 @@ static void answer(struct engine *engine, const struct journal_request *request)
 }
 
 /* Whoever reads from the socket or writes to it in the guest learns that it is gone. */
-static void reset(struct engine *engine, const struct journal_socket *socket)
+static void reset(struct engine *engine, const struct recovery_log_socket *socket)
 {
 	const struct transport_ops *ops = engine->transport->ops;
 	void *page;
@@ -95,18 +97,18 @@ static void reset(struct engine *engine, const struct journal_socket *socket)
 	ops->unmap(engine->transport, page, 1);
 }
 
-void engine_adopt(struct engine *engine, const struct control_attach *attach)
+void engine_adopt(struct engine *engine, const struct engine_attach_args *attach)
 {
-	struct journal *journal = &engine->journal;
+	struct recovery_log *log = &engine->recovery_log;
 	struct command_ring *ring = &engine->ring;
 	struct legacy legacy = {.request_count = 0};
 	uint32_t i;
 
 	command_ring_adopt(ring);
-	if (is_of(journal->page, attach)) {
-		ring->req_cons = journal->page->req_cons;
-		ring->rsp_prod = journal->page->rsp_prod;
-		read_legacy(journal, &legacy);
+	if (is_of(log->page, attach)) {
+		ring->req_cons = log->page->req_cons;
+		ring->rsp_prod = log->page->rsp_prod;
+		read_legacy(log, &legacy);
 	}
 	for (i = 0; i < legacy.request_count; i++)
 		answer(engine, &legacy.requests[i]);
@@ -114,7 +116,7 @@ void engine_adopt(struct engine *engine, const struct control_attach *attach)
 		reset(engine, &legacy.sockets[i]);
 	command_ring_publish(ring);
 	engine->transport->ops->notify(engine->transport, engine->command_port);
-	journal_begin(journal, attach->ring_ref, attach->port, ring->req_cons, ring->rsp_prod);
+	recovery_log_begin(log, attach->ring_ref, attach->port, ring->req_cons, ring->rsp_prod);
 	log_info(&engine->log,
 		 "took over from an engine that ended: %u calls answered with an error, %u "
 		 "connections reset",

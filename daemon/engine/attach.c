@@ -13,7 +13,8 @@
 #include "engine/calls.h"
 #include "engine/engine.h"
 
-int engine_attach(struct engine *engine, const struct control_attach *attach, struct fault *fault)
+int engine_attach(struct engine *engine, const struct engine_attach_args *attach,
+		  struct fault *fault)
 {
 	const struct transport_ops *ops = engine->transport->ops;
 	void *page;
@@ -32,10 +33,10 @@ int engine_attach(struct engine *engine, const struct control_attach *attach, st
 				 strerror(-error));
 	}
 	command_ring_attach(&engine->ring, page);
-	if (attach->adopt)
+	if (attach->take_over)
 		engine_adopt(engine, attach);
 	else
-		journal_begin(&engine->journal, attach->ring_ref, attach->port, 0, 0);
+		recovery_log_begin(&engine->recovery_log, attach->ring_ref, attach->port, 0, 0);
 	engine->names = attach->names;
 	engine->cancel = attach->cancel;
 	engine->reuse = attach->reuse;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/fault.h"
-#include "engine/control.h"
 #include "engine/flight.h"
+#include "ipc/engine_message.h"
 #include "sock/socket.h"
 
 #define CALL_LATER 1 /* execute(): the flight waits and will be finished elsewhere */
@@ -50,7 +50,8 @@ void socket_close(struct engine *engine, struct guest_socket *socket, uint32_t r
 void releases_record(struct engine *engine, const struct flight_release *about, size_t count);
 
 /* Maps the command ring and starts to serve it. Returns 0 or -errno with *fault. */
-int engine_attach(struct engine *engine, const struct control_attach *attach, struct fault *fault);
+int engine_attach(struct engine *engine, const struct engine_attach_args *attach,
+		  struct fault *fault);
 /* Closes every socket, with records, and unmaps the command ring. Fine when not attached. */
 void engine_detach(struct engine *engine, uint32_t reason);
 

@@ -92,7 +92,7 @@ static int map_anew(struct engine *engine, uint32_t ref, uint32_t evtchn,
 	connection->engine = engine;
 	connection->ref = ref;
 	connection->evtchn = evtchn;
-	connection->journal_place = JOURNAL_NONE;
+	connection->recovery_place = RECOVERY_LOG_NONE;
 	policy_slept(engine->policy); /* the kernel may wait for others to map and to bind */
 	error = map_pages(connection);
 	if (!error)
@@ -115,7 +115,8 @@ int connection_map(struct engine *engine, uint32_t ref, uint32_t evtchn, struct 
 	if (!*mapped)
 		error = map_anew(engine, ref, evtchn, mapped);
 	if (!error)
-		(*mapped)->journal_place = journal_add_socket(&engine->journal, ref, evtchn);
+		(*mapped)->recovery_place =
+			recovery_log_add_socket(&engine->recovery_log, ref, evtchn);
 	return error;
 }
 
@@ -242,8 +243,8 @@ static void part(struct connection *connection)
 	unfresh(connection);
 	leave_warm(connection);
 	loop_disarm(engine->loop, &connection->wake);
-	journal_remove_socket(&engine->journal, connection->journal_place);
-	connection->journal_place = JOURNAL_NONE;
+	recovery_log_remove_socket(&engine->recovery_log, connection->recovery_place);
+	connection->recovery_place = RECOVERY_LOG_NONE;
 	connection->socket = NULL;
 }
 

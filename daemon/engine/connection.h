@@ -36,7 +36,7 @@ struct connection {
 	uint32_t evtchn; /* the guest's end of port */
 	uint32_t *refs;  /* of data, if it may be parked */
 	uint64_t parked_ns;
-	uint32_t journal_place;
+	uint32_t recovery_place;
 	bool queued;
 	bool masked;
 	uint32_t warm;       /* 1 + place among the warm ones; 0: it is none */

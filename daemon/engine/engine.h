@@ -19,13 +19,13 @@
 #include "audit/queue.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "engine/control.h"
 #include "engine/flight.h"
-#include "engine/journal.h"
 #include "engine/limits.h"
 #include "engine/look.h"
 #include "engine/parking.h"
 #include "engine/priority.h"
+#include "ipc/engine_message.h"
+#include "ipc/recovery_log.h"
 #include "policy/host.h"
 #include "policy/plugin.h"
 #include "policy/policy.h"
@@ -40,7 +40,7 @@ struct engine {
 	struct log log;
 	struct loop *loop;
 	struct pvcalls_guest guest;
-	struct control_start start;
+	struct engine_start_args start;
 
 	int control; /* socket to the supervisor */
 	struct loop_source control_source;
@@ -65,12 +65,12 @@ struct engine {
 	bool half_close; /* it may set out_end of struct indexes_page */
 	struct command_ring ring;
 	uint32_t command_port;
-	struct journal journal;
-	int journal_fd;   /* -1: none */
-	bool ring_due;    /* the command ring may hold requests */
-	bool ring_masked; /* its event is masked */
-	bool respond_due; /* responses were pushed */
-	char broken[160]; /* why the guest must be cut off; empty: it need not */
+	struct recovery_log recovery_log;
+	int recovery_log_fd; /* -1: none */
+	bool ring_due;       /* the command ring may hold requests */
+	bool ring_masked;    /* its event is masked */
+	bool respond_due;    /* responses were pushed */
+	char broken[160];    /* why the guest must be cut off; empty: it need not */
 	uint64_t serial;
 	struct flight flights[COMMAND_SLOTS];
 	struct flight *free_flights;

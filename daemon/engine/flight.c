@@ -62,8 +62,8 @@ struct flight *flight_begin(struct engine *engine, const struct wire_request *re
 	flight->extra = 0;
 	flight->close_reason = AUDIT_CLOSE_NONE;
 	memset(&flight->peer, 0, sizeof(flight->peer));
-	journal_taken(&engine->journal, (uint32_t)(flight - engine->flights), request,
-		      engine->ring.req_cons);
+	recovery_log_taken(&engine->recovery_log, (uint32_t)(flight - engine->flights), request,
+			   engine->ring.req_cons);
 	call_decode(&flight->call, request);
 	flight->call.slot = slot;
 	stamp(flight);
@@ -182,9 +182,9 @@ static void answer(struct flight *flight, int result)
 		uint32_t number = (uint32_t)(flight - engine->flights);
 		uint32_t rsp_prod = engine->ring.rsp_prod;
 
-		journal_answering(&engine->journal, number, rsp_prod);
+		recovery_log_answering(&engine->recovery_log, number, rsp_prod);
 		command_ring_push(&engine->ring, &response);
-		journal_answered(&engine->journal, number, rsp_prod);
+		recovery_log_answered(&engine->recovery_log, number, rsp_prod);
 		engine->respond_due = true;
 	}
 	release_flight(flight);
@@ -213,7 +213,8 @@ void flight_finish_silently(struct flight *flight, int result)
 	loop_disarm(engine->loop, &flight->timer);
 	complete(flight, wire_errno(result));
 	if (engine->attached)
-		journal_unanswered(&engine->journal, (uint32_t)(flight - engine->flights));
+		recovery_log_unanswered(&engine->recovery_log,
+					(uint32_t)(flight - engine->flights));
 	release_flight(flight);
 	if (!engine->attached)
 		return;

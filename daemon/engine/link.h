@@ -5,19 +5,19 @@
 
 #include <stdint.h>
 
-#include "engine/control.h"
+#include "ipc/engine_message.h"
 
 struct engine;
 
 /* Tells the supervisor something; text may be NULL. A supervisor that does not read is as good as
  * gone. */
-void link_send(struct engine *engine, enum control_kind kind, uint32_t value, uint64_t number,
-	       const char *text);
+void link_send(struct engine *engine, enum engine_message_kind kind, uint32_t value,
+	       uint64_t number, const char *text);
 
 /* Begins to take the supervisor's messages. Returns 0 or -errno. */
 int link_open(struct engine *engine);
 
-/* Answers CONTROL_STATUS: sums, and with detail every socket. */
+/* Answers ENGINE_MESSAGE_STATUS: sums, and with detail every socket. */
 void report_send(struct engine *engine, uint32_t detail, uint64_t number);
 
 #endif

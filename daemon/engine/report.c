@@ -21,13 +21,13 @@ struct report {
 	struct engine *engine;
 	uint64_t number; /* of the question */
 	size_t used;
-	char text[CONTROL_TEXT_MAX];
+	char text[ENGINE_MESSAGE_TEXT_MAX];
 };
 
 static void flush(struct report *report, uint32_t more)
 {
 	report->text[report->used] = '\0';
-	link_send(report->engine, CONTROL_REPORT, more, report->number, report->text);
+	link_send(report->engine, ENGINE_MESSAGE_REPORT, more, report->number, report->text);
 	report->used = 0;
 }
 

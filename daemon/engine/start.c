@@ -29,7 +29,7 @@ struct engine *engine_create(int control)
 	engine->control = control;
 	engine->supervised = true;
 	engine->doorbell = -1;
-	engine->journal_fd = -1;
+	engine->recovery_log_fd = -1;
 	engine->loop = loop_create();
 	engine->lingers = engine->loop ? linger_list_create(engine->loop) : NULL;
 	if (!engine->lingers) {
@@ -63,15 +63,15 @@ void engine_destroy(struct engine *engine)
 	if (engine->plugins)
 		plugin_registry_free(engine->plugins);
 	fd_close(&engine->doorbell);
-	journal_close(&engine->journal);
-	fd_close(&engine->journal_fd);
+	recovery_log_close(&engine->recovery_log);
+	fd_close(&engine->recovery_log_fd);
 	loop_destroy(engine->loop);
 	free(engine);
 }
 
 /* Waits for the next message, which must be of this kind. Returns its bytes or -errno. */
-static ssize_t expect(struct engine *engine, enum control_kind kind,
-		      struct control_message *message, int fds[FDS_PER_MESSAGE], size_t *count)
+static ssize_t expect(struct engine *engine, enum engine_message_kind kind,
+		      struct engine_message *message, int fds[FDS_PER_MESSAGE], size_t *count)
 {
 	struct pollfd ready = {.fd = engine->control, .events = POLLIN};
 	ssize_t size;
@@ -87,7 +87,7 @@ static ssize_t expect(struct engine *engine, enum control_kind kind,
 		return -EPROTO;
 	if ((size_t)size < sizeof(*message))
 		((char *)message)[size] = '\0';
-	message->body.text[CONTROL_TEXT_MAX - 1] = '\0';
+	message->body.text[ENGINE_MESSAGE_TEXT_MAX - 1] = '\0';
 	return size;
 }
 
@@ -119,22 +119,22 @@ static int open_queue(struct engine *engine, const int *fds, size_t count, struc
 }
 
 /* The descriptor is kept: its lock says that an engine of this guest lives. */
-static int open_journal(struct engine *engine, int fd, struct fault *fault)
+static int open_recovery_log(struct engine *engine, int fd, struct fault *fault)
 {
-	int error = journal_open(&engine->journal, fd, engine->start.sockets);
+	int error = recovery_log_open(&engine->recovery_log, fd, engine->start.sockets);
 
-	engine->journal_fd = fd;
+	engine->recovery_log_fd = fd;
 	if (error)
-		return fault_set(fault, -error, "the journal can't be mapped: %s",
+		return fault_set(fault, -error, "the recovery log can't be mapped: %s",
 				 strerror(-error));
 	return 0;
 }
 
-static int take_start(struct engine *engine, struct control_message *message, struct fault *fault)
+static int take_start(struct engine *engine, struct engine_message *message, struct fault *fault)
 {
 	int fds[FDS_PER_MESSAGE] = {-1};
 	size_t count = 0;
-	ssize_t size = expect(engine, CONTROL_START, message, fds, &count);
+	ssize_t size = expect(engine, ENGINE_MESSAGE_START, message, fds, &count);
 	int error;
 
 	if (size < 0)
@@ -150,7 +150,7 @@ static int take_start(struct engine *engine, struct control_message *message, st
 				 engine->start.sockets);
 	error = open_queue(engine, fds, count, fault);
 	if (!error && count == 4)
-		error = open_journal(engine, fds[3], fault);
+		error = open_recovery_log(engine, fds[3], fault);
 	return error;
 }
 
@@ -168,7 +168,7 @@ static int open_transport(struct engine *engine, const int *fds, size_t count, s
 {
 	int error;
 
-	if (engine->start.transport == CONTROL_TRANSPORT_XEN)
+	if (engine->start.transport == ENGINE_TRANSPORT_XEN)
 		return transport_xen_open(&engine->transport, engine->guest.domid, fault);
 	error = transport_local_open(&engine->transport, fds, count);
 	if (error)
@@ -177,12 +177,12 @@ static int open_transport(struct engine *engine, const int *fds, size_t count, s
 	return 0;
 }
 
-static int take_transport(struct engine *engine, struct control_message *message,
+static int take_transport(struct engine *engine, struct engine_message *message,
 			  struct fault *fault)
 {
 	int fds[FDS_PER_MESSAGE] = {-1};
 	size_t count = 0;
-	ssize_t size = expect(engine, CONTROL_TRANSPORT, message, fds, &count);
+	ssize_t size = expect(engine, ENGINE_MESSAGE_TRANSPORT, message, fds, &count);
 	int error;
 
 	if (size < 0)
@@ -254,11 +254,11 @@ int start_policy(struct engine *engine, const char *path, int fd, struct fault *
 	return 0;
 }
 
-static int take_policy(struct engine *engine, struct control_message *message, struct fault *fault)
+static int take_policy(struct engine *engine, struct engine_message *message, struct fault *fault)
 {
 	int fds[FDS_PER_MESSAGE] = {-1};
 	size_t count = 0;
-	ssize_t size = expect(engine, CONTROL_POLICY, message, fds, &count);
+	ssize_t size = expect(engine, ENGINE_MESSAGE_POLICY, message, fds, &count);
 	int error;
 
 	if (size < 0)
@@ -290,10 +290,10 @@ static int handle_orphaned(struct fault *fault)
 	return 0;
 }
 
-static int open_everything(struct engine *engine, struct control_message *message,
+static int open_everything(struct engine *engine, struct engine_message *message,
 			   struct fault *fault)
 {
-	const struct control_start *start = &engine->start;
+	const struct engine_start_args *start = &engine->start;
 	int error = take_start(engine, message, fault);
 
 	if (!error)
@@ -320,7 +320,7 @@ static void choose_priority(struct engine *engine)
 
 static int give_up_everything(struct engine *engine, struct fault *fault)
 {
-	const struct control_start *start = &engine->start;
+	const struct engine_start_args *start = &engine->start;
 	int error = sandbox_raise_limits(start->sockets, fault);
 
 	choose_priority(engine);
@@ -335,7 +335,7 @@ static int give_up_everything(struct engine *engine, struct fault *fault)
 
 int engine_start(struct engine *engine)
 {
-	struct control_message *message = malloc(sizeof(*message));
+	struct engine_message *message = malloc(sizeof(*message));
 	struct fault fault = {.text = "no memory"};
 	int error = -ENOMEM;
 
@@ -347,9 +347,9 @@ int engine_start(struct engine *engine)
 	if (!error)
 		error = link_open(engine);
 	if (error) {
-		link_send(engine, CONTROL_FAILED, (uint32_t)-error, 0, fault.text);
+		link_send(engine, ENGINE_MESSAGE_FAILED, (uint32_t)-error, 0, fault.text);
 		return error;
 	}
-	link_send(engine, CONTROL_READY, 0, 0, NULL);
+	link_send(engine, ENGINE_MESSAGE_READY, 0, 0, NULL);
 	return 0;
 }

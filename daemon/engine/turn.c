@@ -64,7 +64,7 @@ static void cut_off(struct engine *engine)
 {
 	log_warning(&engine->log, "the guest is cut off: %s", engine->broken);
 	engine_detach(engine, AUDIT_CLOSE_CUT_OFF);
-	link_send(engine, CONTROL_BROKEN, 0, 0, engine->broken);
+	link_send(engine, ENGINE_MESSAGE_BROKEN, 0, 0, engine->broken);
 }
 
 void engine_close_now(struct engine *engine)

@@ -54,8 +54,8 @@ static void gather(struct gathering *gathering, struct guest *guest, json_t *abo
 
 	if (part && guest->engine) {
 		*part = (struct part){.gathering = gathering, .about = about};
-		error = engine_ask(guest->engine, CONTROL_STATUS, value, 0, REQUEST_ANSWER_NS,
-				   part_answered, part);
+		error = engine_ask(guest->engine, ENGINE_MESSAGE_STATUS, value, 0,
+				   REQUEST_ANSWER_NS, part_answered, part);
 	}
 	if (!error) {
 		gathering->waiting++;
@@ -254,9 +254,10 @@ static void socket_killed(void *owner, int error, const char *text)
 
 static void kill_socket(struct guest *guest, struct control_client *client, uint64_t socket)
 {
-	int error = guest->engine ? engine_ask(guest->engine, CONTROL_KILL, AUDIT_CLOSE_OPERATOR,
-					       socket, REQUEST_ANSWER_NS, socket_killed, client)
-				  : -EPIPE;
+	int error = guest->engine
+			    ? engine_ask(guest->engine, ENGINE_MESSAGE_KILL, AUDIT_CLOSE_OPERATOR,
+					 socket, REQUEST_ANSWER_NS, socket_killed, client)
+			    : -EPIPE;
 
 	if (error)
 		socket_killed(client, error, "");

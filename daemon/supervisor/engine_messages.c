@@ -18,7 +18,7 @@
 
 #define MESSAGES_PER_TURN 64u
 #define ANSWER_MAX        (4u << 20) /* bytes of all reports to one question */
-#define HEAD_BYTES        offsetof(struct control_message, body)
+#define HEAD_BYTES        offsetof(struct engine_message, body)
 
 /* Returns a memfd of the text that nobody can change any more, or -errno. */
 static int seal_text(const struct policy_source *policy)
@@ -50,11 +50,13 @@ int engine_send_policy(struct engine *engine, const struct policy_source *policy
 	autoclose int memfd = -1;
 
 	if (!policy)
-		return control_send(engine->socket, CONTROL_POLICY, 0, 0, NULL, NULL, 0);
+		return engine_message_send(engine->socket, ENGINE_MESSAGE_POLICY, 0, 0, NULL, NULL,
+					   0);
 	memfd = seal_text(policy);
 	if (memfd < 0)
 		return memfd;
-	return control_send(engine->socket, CONTROL_POLICY, 0, 0, policy->path, &memfd, 1);
+	return engine_message_send(engine->socket, ENGINE_MESSAGE_POLICY, 0, 0, policy->path,
+				   &memfd, 1);
 }
 
 int engine_policy(struct engine *engine, const struct policy_source *policy)
@@ -72,14 +74,14 @@ int engine_policy(struct engine *engine, const struct policy_source *policy)
 	return 0;
 }
 
-int engine_serve(struct engine *engine, const struct control_attach *attach)
+int engine_serve(struct engine *engine, const struct engine_attach_args *attach)
 {
 	struct {
 		uint32_t kind;
 		uint32_t value;
 		uint64_t number;
-		struct control_attach attach;
-	} message = {.kind = CONTROL_ATTACH, .attach = *attach};
+		struct engine_attach_args attach;
+	} message = {.kind = ENGINE_MESSAGE_ATTACH, .attach = *attach};
 	int error = fd_send(engine->socket, &message, sizeof(message), NULL, 0);
 
 	if (!error)
@@ -135,9 +137,9 @@ static void answer_late(struct loop_timer *timer)
 	arm_answers(engine);
 }
 
-int engine_ask(struct engine *engine, enum control_kind kind, uint32_t value, uint64_t number,
-	       uint64_t timeout_ns, void (*answered)(void *owner, int error, const char *text),
-	       void *owner)
+int engine_ask(struct engine *engine, enum engine_message_kind kind, uint32_t value,
+	       uint64_t number, uint64_t timeout_ns,
+	       void (*answered)(void *owner, int error, const char *text), void *owner)
 {
 	int error;
 
@@ -145,9 +147,9 @@ int engine_ask(struct engine *engine, enum control_kind kind, uint32_t value, ui
 		return -EPIPE;
 	if (engine->question_count == ENGINE_QUESTIONS)
 		return -EBUSY;
-	if (kind == CONTROL_STATUS)
+	if (kind == ENGINE_MESSAGE_STATUS)
 		number = ++engine->asked;
-	error = control_send(engine->socket, kind, value, number, NULL, NULL, 0);
+	error = engine_message_send(engine->socket, kind, value, number, NULL, NULL, 0);
 	if (error)
 		return error;
 	engine->questions[engine->question_count++] = (struct engine_question){
@@ -162,7 +164,8 @@ int engine_ask(struct engine *engine, enum control_kind kind, uint32_t value, ui
 }
 
 /* The index of an open question, or question_count. */
-static uint32_t find_question(const struct engine *engine, enum control_kind kind, uint64_t number)
+static uint32_t find_question(const struct engine *engine, enum engine_message_kind kind,
+			      uint64_t number)
 {
 	uint32_t i = 0;
 
@@ -172,17 +175,17 @@ static uint32_t find_question(const struct engine *engine, enum control_kind kin
 	return i;
 }
 
-static void take_killed(struct engine *engine, const struct control_message *message)
+static void take_killed(struct engine *engine, const struct engine_message *message)
 {
-	uint32_t index = find_question(engine, CONTROL_KILL, message->number);
+	uint32_t index = find_question(engine, ENGINE_MESSAGE_KILL, message->number);
 
 	if (index < engine->question_count)
 		answer(engine, index, -(int)(message->value & 0xfff));
 }
 
-static void take_report(struct engine *engine, const struct control_message *message)
+static void take_report(struct engine *engine, const struct engine_message *message)
 {
-	uint32_t index = find_question(engine, CONTROL_STATUS, message->number);
+	uint32_t index = find_question(engine, ENGINE_MESSAGE_STATUS, message->number);
 	struct engine_question *question = &engine->questions[index];
 	size_t length = strlen(message->body.text);
 	char *text;
@@ -232,7 +235,7 @@ static void take_detached(struct engine *engine, bool has_tails)
 		engine->calls->detached(engine->owner);
 }
 
-static void take_policy_taken(struct engine *engine, const struct control_message *message)
+static void take_policy_taken(struct engine *engine, const struct engine_message *message)
 {
 	engine->policy_pending = false;
 	if (engine->phase >= ENGINE_READY && engine->phase <= ENGINE_ATTACHED)
@@ -243,39 +246,39 @@ static void take_policy_taken(struct engine *engine, const struct control_messag
 					    message->body.text);
 }
 
-static void take_message(struct engine *engine, const struct control_message *message)
+static void take_message(struct engine *engine, const struct engine_message *message)
 {
 	void *owner = engine->owner;
 
 	switch (message->kind) {
-	case CONTROL_READY:
+	case ENGINE_MESSAGE_READY:
 		take_ready(engine);
 		return;
-	case CONTROL_ATTACHED:
+	case ENGINE_MESSAGE_ATTACHED:
 		take_attached(engine);
 		return;
-	case CONTROL_FAILED:
+	case ENGINE_MESSAGE_FAILED:
 		if (owner)
 			engine->calls->failed(owner, -(int)(message->value & 0xfff),
 					      message->body.text);
 		return;
-	case CONTROL_BROKEN:
+	case ENGINE_MESSAGE_BROKEN:
 		if (owner)
 			engine->calls->broken(owner, message->body.text);
 		return;
-	case CONTROL_DETACHED:
+	case ENGINE_MESSAGE_DETACHED:
 		take_detached(engine, message->value != 0);
 		return;
-	case CONTROL_PONG:
+	case ENGINE_MESSAGE_PONG:
 		watchdog_pong(engine, message->number);
 		return;
-	case CONTROL_POLICY_TAKEN:
+	case ENGINE_MESSAGE_POLICY_TAKEN:
 		take_policy_taken(engine, message);
 		return;
-	case CONTROL_REPORT:
+	case ENGINE_MESSAGE_REPORT:
 		take_report(engine, message);
 		return;
-	case CONTROL_KILLED:
+	case ENGINE_MESSAGE_KILLED:
 		take_killed(engine, message);
 		return;
 	default:
@@ -287,7 +290,7 @@ static void take_message(struct engine *engine, const struct control_message *me
 static int receive_one(struct engine *engine)
 {
 	struct {
-		struct control_message message;
+		struct engine_message message;
 		char end; /* room for a NUL after the longest */
 	} buffer;
 	int fds[FDS_PER_MESSAGE];
@@ -301,7 +304,7 @@ static int receive_one(struct engine *engine)
 	if (size < (ssize_t)HEAD_BYTES)
 		return -EPIPE;
 	((char *)&buffer)[size] = '\0';
-	buffer.message.body.text[CONTROL_TEXT_MAX - 1] = '\0';
+	buffer.message.body.text[ENGINE_MESSAGE_TEXT_MAX - 1] = '\0';
 	take_message(engine, &buffer.message);
 	return 1;
 }

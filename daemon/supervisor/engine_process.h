@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
-#include "engine/control.h"
+#include "ipc/engine_message.h"
 #include "supervisor/child.h"
 
 struct engines;
@@ -48,12 +48,12 @@ struct engine_calls {
 	void (*ended)(void *owner, const char *text);
 };
 
-/* A question (CONTROL_STATUS or CONTROL_KILL) and who waits for its answer. */
+/* A question (ENGINE_MESSAGE_STATUS or ENGINE_MESSAGE_KILL) and who waits for its answer. */
 struct engine_question {
 	/* error: 0, -ETIMEDOUT or -EPIPE (the engine ended), or the engine's; text: all reports. */
 	void (*answered)(void *owner, int error, const char *text);
 	void *owner;
-	enum control_kind kind;
+	enum engine_message_kind kind;
 	uint64_t number; /* the engine's answer bears it too */
 	uint64_t deadline_ns;
 	char *text;

@@ -179,12 +179,12 @@ static int spawn(struct engine *engine, int socket)
 	return child_start(&engine->child, engine->engines->loop, &program, exited, engine);
 }
 
-static void fill_start(const struct engine *engine, struct control_start *start)
+static void fill_start(const struct engine *engine, struct engine_start_args *start)
 {
 	const struct engines *engines = engine->engines;
 	const struct config *config = engines->config;
 
-	*start = (struct control_start){
+	*start = (struct engine_start_args){
 		.guest = engine->guest,
 		.transport = engines->transport,
 		.uid = engines->privileged ? config->uids_first + engine->slot : ENGINE_STAY,
@@ -199,21 +199,21 @@ static void fill_start(const struct engine *engine, struct control_start *start)
 	snprintf(start->plugin_dir, sizeof(start->plugin_dir), "%s", engines->plugin_dir);
 }
 
-static int send_start(struct engine *engine, int memfd, int doorbell, int journal)
+static int send_start(struct engine *engine, int memfd, int doorbell, int recovery_log)
 {
-	const int fds[] = {memfd, writer_doorbell(engine->engines->writer), doorbell, journal};
+	const int fds[] = {memfd, writer_doorbell(engine->engines->writer), doorbell, recovery_log};
 	struct {
 		uint32_t kind;
 		uint32_t value;
 		uint64_t number;
-		struct control_start start;
-	} message = {.kind = CONTROL_START};
+		struct engine_start_args start;
+	} message = {.kind = ENGINE_MESSAGE_START};
 
-	_Static_assert(offsetof(struct control_message, body) ==
+	_Static_assert(offsetof(struct engine_message, body) ==
 			       offsetof(__typeof__(message), start),
 		       "the same layout, without the room for texts");
 	fill_start(engine, &message.start);
-	return fd_send(engine->socket, &message, sizeof(message), fds, journal < 0 ? 3 : 4);
+	return fd_send(engine->socket, &message, sizeof(message), fds, recovery_log < 0 ? 3 : 4);
 }
 
 static int send_transport(struct engine *engine, struct device *device)
@@ -221,13 +221,13 @@ static int send_transport(struct engine *engine, struct device *device)
 	int fds[TRANSPORT_DESCRIPTORS_MAX];
 	size_t count = device->host->ops->descriptors(device, fds);
 
-	return control_send(engine->socket, CONTROL_TRANSPORT, (uint32_t)count, 0, NULL, fds,
-			    (uint32_t)count);
+	return engine_message_send(engine->socket, ENGINE_MESSAGE_TRANSPORT, (uint32_t)count, 0,
+				   NULL, fds, (uint32_t)count);
 }
 
 /* Makes the queue, tells the writer of it, and sends everything that an engine needs to begin. */
 static int equip(struct engine *engine, struct device *device, const struct policy_source *policy,
-		 int journal)
+		 int recovery_log)
 {
 	struct audit_identity identity = {.domid = engine->guest.domid};
 	autoclose int memfd = -1;
@@ -240,7 +240,7 @@ static int equip(struct engine *engine, struct device *device, const struct poli
 	memfd = audit_queue_create(&identity);
 	if (memfd < 0 || doorbell < 0)
 		return memfd < 0 ? memfd : -EMFILE;
-	error = send_start(engine, memfd, doorbell, journal);
+	error = send_start(engine, memfd, doorbell, recovery_log);
 	if (!error)
 		error = send_transport(engine, device);
 	if (!error)
@@ -265,7 +265,7 @@ static int open_socket(struct engine *engine, int *other)
 }
 
 static int launch(struct engine *engine, struct device *device, const struct policy_source *policy,
-		  int journal)
+		  int recovery_log)
 {
 	autoclose int other = -1;
 	int error = open_socket(engine, &other);
@@ -276,7 +276,7 @@ static int launch(struct engine *engine, struct device *device, const struct pol
 	    (ssize_t)sizeof(engine->queue_id))
 		return -EIO;
 	/* Everything lies in the socket before the process is there to read it. */
-	error = equip(engine, device, policy, journal);
+	error = equip(engine, device, policy, recovery_log);
 	if (error)
 		return error;
 	error = spawn(engine, other);
@@ -286,8 +286,8 @@ static int launch(struct engine *engine, struct device *device, const struct pol
 }
 
 int engine_begin(struct engines *engines, struct engine **made, struct device *device,
-		 const struct policy_source *policy, int journal, const struct engine_calls *calls,
-		 void *owner, struct fault *fault)
+		 const struct policy_source *policy, int recovery_log,
+		 const struct engine_calls *calls, void *owner, struct fault *fault)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
 	int error;
@@ -313,7 +313,7 @@ int engine_begin(struct engines *engines, struct engine **made, struct device *d
 	engine->next = engines->list;
 	engines->list = engine;
 	engines->count++;
-	error = launch(engine, device, policy, journal);
+	error = launch(engine, device, policy, recovery_log);
 	if (error) {
 		free_engine(engine);
 		return fault_set(fault, -error, "cannot start an engine: %s", strerror(-error));
@@ -331,7 +331,8 @@ void engine_release(struct engine *engine, enum audit_close reason)
 		return;
 	engine->phase = ENGINE_DETACHING;
 	engine_deadline(engine, ENGINE_END_NS);
-	error = control_send(engine->socket, CONTROL_DETACH, reason, 0, NULL, NULL, 0);
+	error = engine_message_send(engine->socket, ENGINE_MESSAGE_DETACH, reason, 0, NULL, NULL,
+				    0);
 	if (error == -EPIPE || error == -ECONNRESET)
 		engine_finish(engine,
 			      ENGINE_END_NS); /* it is ending by itself, having told us why */

@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "audit/record.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "engine/control.h"
+#include "ipc/audit_record.h"
+#include "ipc/engine_message.h"
 #include "policy/source.h"
 #include "supervisor/config.h"
 #include "supervisor/engine_process.h"
@@ -33,7 +33,7 @@ struct engines {
 	const char *plugin_dir;
 	int log_fd;
 	bool privileged; /* engines change to uids of the range */
-	enum control_transport transport;
+	enum engine_transport transport;
 	/* its own */
 	struct engine *list;
 	uint32_t count;
@@ -49,14 +49,14 @@ void engines_kill_all(struct engines *engines);
 void engines_close(struct engines *engines);
 
 /*
- * Starts an engine for device with its policy (NULL: deny all) and its journal (-1: none;
+ * Starts an engine for device with its policy (NULL: deny all) and its recovery log (-1: none;
  * borrowed). The first call is ready() or failed(). Returns 0 and *made, or -errno with *fault.
  */
 int engine_begin(struct engines *engines, struct engine **made, struct device *device,
-		 const struct policy_source *policy, int journal, const struct engine_calls *calls,
-		 void *owner, struct fault *fault);
+		 const struct policy_source *policy, int recovery_log,
+		 const struct engine_calls *calls, void *owner, struct fault *fault);
 /* To an engine that is READY. */
-int engine_serve(struct engine *engine, const struct control_attach *attach);
+int engine_serve(struct engine *engine, const struct engine_attach_args *attach);
 /* Gives it another policy; policy_taken() follows. */
 int engine_policy(struct engine *engine, const struct policy_source *policy);
 /* Ends it in order: detached() follows within ENGINE_END_NS, unless the owner has left. */
@@ -64,12 +64,12 @@ void engine_release(struct engine *engine, enum audit_close reason);
 /* The owner goes; the engine is ended if it was not. */
 void engine_leave(struct engine *engine, enum audit_close reason);
 /*
- * Asks CONTROL_STATUS, or CONTROL_KILL with a socket's number. Returns 0, then answered() follows
- * within timeout_ns, or -errno.
+ * Asks ENGINE_MESSAGE_STATUS, or ENGINE_MESSAGE_KILL with a socket's number. Returns 0, then
+ * answered() follows within timeout_ns, or -errno.
  */
-int engine_ask(struct engine *engine, enum control_kind kind, uint32_t value, uint64_t number,
-	       uint64_t timeout_ns, void (*answered)(void *owner, int error, const char *text),
-	       void *owner);
+int engine_ask(struct engine *engine, enum engine_message_kind kind, uint32_t value,
+	       uint64_t number, uint64_t timeout_ns,
+	       void (*answered)(void *owner, int error, const char *text), void *owner);
 
 /* Reads what engine has sent; for the watchdog, before it judges. */
 void engine_receive(struct engine *engine);

@@ -14,8 +14,8 @@
 #include "base/fd.h"
 #include "supervisor/admission.h"
 #include "supervisor/device_states.h"
-#include "supervisor/journals.h"
 #include "supervisor/names.h"
+#include "supervisor/recovery_logs.h"
 
 #define STEPS_MAX 8u /* more than any way through the table */
 
@@ -114,34 +114,35 @@ static const struct policy_source *match_policy(struct guest *guest)
 	return source;
 }
 
-static void begin(struct guest *guest, int journal)
+static void begin(struct guest *guest, int recovery_log)
 {
 	struct fault fault = {.text = ""};
 
 	if (engine_begin(guest->guests->engines, &guest->engine, guest->device, match_policy(guest),
-			 journal, &engine_calls, guest, &fault))
+			 recovery_log, &engine_calls, guest, &fault))
 		give_up(guest, fault.text);
 }
 
-/* Opens the journal of a guest that needs one, -1 otherwise. Returns whether it can go on. */
-static bool take_journal(struct guest *guest, bool fresh, int *journal)
+/* Opens the recovery log of a guest that needs one, -1 otherwise. Returns whether it can go on. */
+static bool take_recovery_log(struct guest *guest, bool fresh, int *recovery_log)
 {
 	const struct guests *guests = guest->guests;
 
-	*journal = -1;
+	*recovery_log = -1;
 	if (!guest->device->lasting)
 		return true;
-	*journal = journals_open(guests->runtime_dir, guest->device->guest.domid,
-				 guests->config->sockets, fresh);
-	if (*journal == -EWOULDBLOCK) {
+	*recovery_log = recovery_logs_open(guests->runtime_dir, guest->device->guest.domid,
+					   guests->config->sockets, fresh);
+	if (*recovery_log == -EWOULDBLOCK) {
 		try_later(guest, GUEST_ADOPT_NS);
 		return false;
 	}
-	if (*journal < 0)
-		log_warning(guests->log,
-			    "guest %s: no journal in %s: %s; if its engine is killed, its calls "
-			    "are not answered",
-			    guest->device->guest.name, guests->runtime_dir, strerror(-*journal));
+	if (*recovery_log < 0)
+		log_warning(
+			guests->log,
+			"guest %s: no recovery log in %s: %s; if its engine is killed, its calls "
+			"are not answered",
+			guest->device->guest.name, guests->runtime_dir, strerror(-*recovery_log));
 	return true;
 }
 
@@ -158,10 +159,10 @@ static void publish(struct guest *guest)
 		{"state", "2"},
 	};
 	struct device *device = guest->device;
-	autoclose int journal = -1;
+	autoclose int recovery_log = -1;
 	int error;
 
-	if (!take_journal(guest, true, &journal))
+	if (!take_recovery_log(guest, true, &recovery_log))
 		return;
 	error = device->host->ops->write(device, nodes, sizeof(nodes) / sizeof(nodes[0]));
 	if (error) {
@@ -170,7 +171,7 @@ static void publish(struct guest *guest)
 	}
 	device->backend = XENBUS_INIT_WAIT;
 	/* The engine starts now, while the frontend sets up its ring. */
-	begin(guest, journal);
+	begin(guest, recovery_log);
 }
 
 static enum device_action action_for(const struct guest *guest)
@@ -231,7 +232,7 @@ static int read_node(struct device *device, const char *key, uint64_t absent, ui
 }
 
 /* Reads what the frontend wrote about its ring. Returns NULL, or what is wrong with it. */
-static const char *read_ring(struct device *device, struct control_attach *attach)
+static const char *read_ring(struct device *device, struct engine_attach_args *attach)
 {
 	uint64_t ref;
 	uint64_t port;
@@ -255,7 +256,7 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 		return "its node feature-reuse is no number";
 	if (read_node(device, "feature-shutdown", 0, &half_close))
 		return "its node feature-shutdown is no number";
-	*attach = (struct control_attach){
+	*attach = (struct engine_attach_args){
 		.ring_ref = (uint32_t)ref,
 		.port = (uint32_t)port,
 		.names = names == 1,
@@ -268,7 +269,7 @@ static const char *read_ring(struct device *device, struct control_attach *attac
 
 static void attach(struct guest *guest)
 {
-	struct control_attach where;
+	struct engine_attach_args where;
 	const char *wrong;
 
 	if (!guest->engine || guest->engine->phase >= ENGINE_ATTACHING)
@@ -281,7 +282,7 @@ static void attach(struct guest *guest)
 		cut_off(guest, wrong);
 		return;
 	}
-	where.adopt = guest->adopting;
+	where.take_over = guest->adopting;
 	if (engine_serve(guest->engine, &where))
 		engine_kill(guest->engine, "did not read its orders and was killed");
 }
@@ -289,11 +290,12 @@ static void attach(struct guest *guest)
 /* Starts an engine for rings that another one served, and attaches it when it is ready. */
 static void adopt(struct guest *guest)
 {
-	autoclose int journal = -1;
+	autoclose int recovery_log = -1;
 
-	if (!guest->engine && !guest->hold.heap_slot && take_journal(guest, false, &journal)) {
+	if (!guest->engine && !guest->hold.heap_slot &&
+	    take_recovery_log(guest, false, &recovery_log)) {
 		guest->adopting = true;
-		begin(guest, journal);
+		begin(guest, recovery_log);
 	}
 	attach(guest);
 }
@@ -495,7 +497,7 @@ static void removed(void *context, struct device *device)
 	note_detached(guest, guest->dropped ? "its device was taken away" : "the guest is gone");
 	leave_engine(guest, AUDIT_CLOSE_GUEST_GONE);
 	if (device->lasting)
-		journals_remove(guest->guests->runtime_dir, device->guest.domid);
+		recovery_logs_remove(guest->guests->runtime_dir, device->guest.domid);
 	device->owner = NULL;
 	free_guest(guest);
 }

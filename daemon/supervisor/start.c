@@ -235,9 +235,8 @@ static enum exit_status prepare_engines(struct supervisor *supervisor)
 		.plugin_dir = supervisor->directories.plugins,
 		.log_fd = supervisor->log_fd,
 		.privileged = privileged(),
-		.transport = supervisor->options->transport == OPTIONS_XEN
-				     ? CONTROL_TRANSPORT_XEN
-				     : CONTROL_TRANSPORT_LOCAL,
+		.transport = supervisor->options->transport == OPTIONS_XEN ? ENGINE_TRANSPORT_XEN
+									   : ENGINE_TRANSPORT_LOCAL,
 	};
 	error = engines_open(&supervisor->engines);
 	if (error)

@@ -27,7 +27,8 @@ static bool is_watched(const struct engine *engine)
 static void ping(struct engine *engine, uint64_t now_ns)
 {
 	/* A PING that can't be sent, because the socket is full, is not answered either. */
-	(void)control_send(engine->socket, CONTROL_PING, 0, ++engine->pings, NULL, NULL, 0);
+	(void)engine_message_send(engine->socket, ENGINE_MESSAGE_PING, 0, ++engine->pings, NULL,
+				  NULL, 0);
 	engine->ping_ns = now_ns;
 }
 

@@ -112,12 +112,12 @@ void engine_guest_close(struct engine_guest *guest)
 
 void engine_guest_attach(struct engine_guest *guest, bool names)
 {
-	struct control_attach attach = {.ring_ref = 0,
-					.port = GUEST_COMMAND_PORT,
-					.names = names,
-					.cancel = names,
-					.reuse = names,
-					.half_close = names};
+	struct engine_attach_args attach = {.ring_ref = 0,
+					    .port = GUEST_COMMAND_PORT,
+					    .names = names,
+					    .cancel = names,
+					    .reuse = names,
+					    .half_close = names};
 	struct fault fault;
 
 	memset(guest->memory, 0, (size_t)GUEST_PAGES * RING_PAGE_SIZE);

@@ -23,11 +23,11 @@
 /* cmocka.h wants the four headers above it. */
 #include <cmocka.h>
 
-#include "audit/message.h"
 #include "audit/segment.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "call/call.h"
+#include "ipc/auditd_message.h"
 
 void folder_make(struct folder *folder)
 {
@@ -159,7 +159,7 @@ static void become_writer(int control, int doorbell, const char *path, char *con
 		argv[3 + i] = arguments[i];
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 0; i < 3; i++)
-		dup2(fds[i], AUDIT_CONTROL_FD + i);
+		dup2(fds[i], AUDITD_SOCKET_FD + i);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 	execv(PVCALLS_AUDITD, argv);

@@ -17,22 +17,22 @@
 #define DATA(n)   (24u + 2 * (n)) /* its data pages, order 1 */
 #define ALL_BYTES ((size_t)GUEST_PAGES * RING_PAGE_SIZE)
 
-/* What a kill leaves: the guest's pages and the journal, as they were at that moment. */
+/* What a kill leaves: the guest's pages and the recovery log, as they were at that moment. */
 struct remains {
 	uint8_t *memory;
-	uint8_t *journal;
+	uint8_t *recovery_log;
 };
 
 static int setup(void **state)
 {
 	struct engine_guest *guest = engine_guest_open(OPEN_POLICY, GUEST_SOCKETS);
-	int fd = memfd_create("journal", MFD_CLOEXEC);
+	int fd = memfd_create("recovery-log", MFD_CLOEXEC);
 	uint32_t n;
 
-	if (fd < 0 || ftruncate(fd, (off_t)journal_bytes(GUEST_SOCKETS)) < 0 ||
-	    journal_open(&guest->engine->journal, fd, GUEST_SOCKETS) < 0)
+	if (fd < 0 || ftruncate(fd, (off_t)recovery_log_bytes(GUEST_SOCKETS)) < 0 ||
+	    recovery_log_open(&guest->engine->recovery_log, fd, GUEST_SOCKETS) < 0)
 		return -1;
-	guest->engine->journal_fd = fd;
+	guest->engine->recovery_log_fd = fd;
 	engine_guest_attach(guest, true);
 	for (n = 0; n < 8; n++)
 		guest_make_ring(guest, RING(n), 1, DATA(n));
@@ -48,22 +48,23 @@ static int teardown(void **state)
 
 static struct remains remains_of(const struct engine_guest *guest)
 {
-	struct remains remains = {malloc(ALL_BYTES), malloc(journal_bytes(GUEST_SOCKETS))};
+	struct remains remains = {malloc(ALL_BYTES), malloc(recovery_log_bytes(GUEST_SOCKETS))};
 
 	memcpy(remains.memory, guest->memory, ALL_BYTES);
-	memcpy(remains.journal, guest->engine->journal.page, journal_bytes(GUEST_SOCKETS));
+	memcpy(remains.recovery_log, guest->engine->recovery_log.page,
+	       recovery_log_bytes(GUEST_SOCKETS));
 	return remains;
 }
 
 static void adopt(struct engine_guest *guest)
 {
-	struct control_attach attach = {.ring_ref = 0,
-					.port = GUEST_COMMAND_PORT,
-					.names = 1,
-					.cancel = 1,
-					.reuse = 1,
-					.half_close = 1,
-					.adopt = 1};
+	struct engine_attach_args attach = {.ring_ref = 0,
+					    .port = GUEST_COMMAND_PORT,
+					    .names = 1,
+					    .cancel = 1,
+					    .reuse = 1,
+					    .half_close = 1,
+					    .take_over = 1};
 	struct fault fault;
 
 	assert_int_equal(engine_attach(guest->engine, &attach, &fault), 0);
@@ -74,9 +75,10 @@ static void succeed(struct engine_guest *guest, struct remains remains)
 {
 	engine_detach(guest->engine, AUDIT_CLOSE_SHUTDOWN);
 	memcpy(guest->memory, remains.memory, ALL_BYTES);
-	memcpy(guest->engine->journal.page, remains.journal, journal_bytes(GUEST_SOCKETS));
+	memcpy(guest->engine->recovery_log.page, remains.recovery_log,
+	       recovery_log_bytes(GUEST_SOCKETS));
 	free(remains.memory);
-	free(remains.journal);
+	free(remains.recovery_log);
 	adopt(guest);
 	engine_guest_turn(guest);
 }
@@ -150,16 +152,19 @@ static void test_killed_between_two_stores(void **state)
 	struct engine_guest *guest = *state;
 	struct wire_response response;
 	struct remains remains;
-	struct journal_page *page;
+	struct recovery_log_page *page;
 
 	assert_int_equal(ask_socket(guest, 1), 0);
 	assert_int_equal(ask_socket(guest, 2), 0);
 	remains = remains_of(guest);
-	page = (struct journal_page *)remains.journal;
-	page->requests[3] = (struct journal_request){
-		.state = JOURNAL_ANSWERED, .index = 1, .req_id = 40, .cmd = WIRE_SOCKET, .id = 2};
-	page->requests[4] = (struct journal_request){
-		.state = JOURNAL_TAKEN, .index = 2, .req_id = 41, .cmd = WIRE_SOCKET, .id = 3};
+	page = (struct recovery_log_page *)remains.recovery_log;
+	page->requests[3] = (struct recovery_log_request){.state = RECOVERY_LOG_ANSWERED,
+							  .index = 1,
+							  .req_id = 40,
+							  .cmd = WIRE_SOCKET,
+							  .id = 2};
+	page->requests[4] = (struct recovery_log_request){
+		.state = RECOVERY_LOG_TAKEN, .index = 2, .req_id = 41, .cmd = WIRE_SOCKET, .id = 3};
 	page->req_cons = 3; /* a third was taken ... */
 	guest_command_page(guest)->req_prod = 3;
 	((struct command_page *)remains.memory)->req_prod = 3;
@@ -170,15 +175,15 @@ static void test_killed_between_two_stores(void **state)
 	assert_false(guest_collect(guest, &response));
 }
 
-/* A journal of another ring says nothing of this one. */
-static void test_a_foreign_journal(void **state)
+/* A recovery log of another ring says nothing of this one. */
+static void test_a_foreign_recovery_log(void **state)
 {
 	struct engine_guest *guest = *state;
 	struct remains remains;
 
 	assert_int_equal(ask_socket(guest, 1), 0);
 	remains = remains_of(guest);
-	((struct journal_page *)remains.journal)->ring_ref = 99;
+	((struct recovery_log_page *)remains.recovery_log)->ring_ref = 99;
 	succeed(guest, remains);
 	assert_int_equal(ask_socket(guest, 2), 0);
 }
@@ -191,7 +196,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_requests_on_the_ring_are_served, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_killed_between_two_stores, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_foreign_journal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_foreign_recovery_log, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

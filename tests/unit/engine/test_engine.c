@@ -418,7 +418,7 @@ static void test_full_trail_stops_the_ring(void **state)
 /* What the supervisor was told; the kind of the last message, or 0. */
 static uint32_t told(struct engine_guest *guest)
 {
-	struct control_message message;
+	struct engine_message message;
 	uint32_t kind = 0;
 
 	while (recv(guest->supervisor, &message, sizeof(message), MSG_DONTWAIT) > 0)
@@ -438,7 +438,7 @@ static void test_impossible_index_cuts_off(void **state)
 	guest_ring(guest, 1 + RING_REF);
 	engine_guest_turn(guest);
 	assert_false(guest->engine->attached);
-	assert_int_equal(told(guest), CONTROL_BROKEN);
+	assert_int_equal(told(guest), ENGINE_MESSAGE_BROKEN);
 	assert_int_equal(recv(fd, &byte, 1, 0), 0);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason, AUDIT_CLOSE_CUT_OFF);
 	assert_int_equal(engine_guest_store(guest), 0);
@@ -454,7 +454,7 @@ static void test_impossible_producer_cuts_off(void **state)
 	guest_ring(guest, GUEST_COMMAND_PORT);
 	engine_guest_turn(guest);
 	assert_false(guest->engine->attached);
-	assert_int_equal(told(guest), CONTROL_BROKEN);
+	assert_int_equal(told(guest), ENGINE_MESSAGE_BROKEN);
 }
 
 static void test_detach_records_every_socket(void **state)

@@ -7,59 +7,60 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "engine/control.h"
 #include "fakes.h"
+#include "ipc/engine_message.h"
 
 static bool is(const char *guest, const char *kind)
 {
 	return strncmp(guest, kind, strlen(kind)) == 0;
 }
 
-static void say(enum control_kind kind, uint32_t value, uint64_t number, const char *text)
+static void say(enum engine_message_kind kind, uint32_t value, uint64_t number, const char *text)
 {
-	control_send(CONTROL_FD, kind, value, number, text, NULL, 0);
+	engine_message_send(ENGINE_SOCKET_FD, kind, value, number, text, NULL, 0);
 }
 
-static void attach(const char *guest, const struct control_message *message)
+static void attach(const char *guest, const struct engine_message *message)
 {
 	if (is(guest, "crash"))
 		raise(SIGKILL);
 	if (is(guest, "fails") || message->body.attach.ring_ref != 8) {
-		say(CONTROL_FAILED, EINVAL, 0, "no such ring");
+		say(ENGINE_MESSAGE_FAILED, EINVAL, 0, "no such ring");
 		return;
 	}
-	say(CONTROL_ATTACHED, 0, 0, NULL);
+	say(ENGINE_MESSAGE_ATTACHED, 0, 0, NULL);
 	if (is(guest, "broken"))
-		say(CONTROL_BROKEN, 0, 0, "index out of range");
+		say(ENGINE_MESSAGE_BROKEN, 0, 0, "index out of range");
 	if (is(guest, "hang"))
 		pause();
 }
 
-static void answer(const char *guest, const struct control_message *message, bool *ready)
+static void answer(const char *guest, const struct engine_message *message, bool *ready)
 {
 	switch (message->kind) {
-	case CONTROL_POLICY:
-		say(*ready ? CONTROL_POLICY_TAKEN : CONTROL_READY, 0, 0, NULL);
+	case ENGINE_MESSAGE_POLICY:
+		say(*ready ? ENGINE_MESSAGE_POLICY_TAKEN : ENGINE_MESSAGE_READY, 0, 0, NULL);
 		*ready = true;
 		return;
-	case CONTROL_ATTACH:
+	case ENGINE_MESSAGE_ATTACH:
 		attach(guest, message);
 		return;
-	case CONTROL_DETACH:
+	case ENGINE_MESSAGE_DETACH:
 		if (!is(guest, "stuck"))
-			say(CONTROL_DETACHED, 0, 0, NULL);
+			say(ENGINE_MESSAGE_DETACHED, 0, 0, NULL);
 		return;
-	case CONTROL_PING:
-		say(CONTROL_PONG, 0, message->number, NULL);
+	case ENGINE_MESSAGE_PING:
+		say(ENGINE_MESSAGE_PONG, 0, message->number, NULL);
 		return;
-	case CONTROL_STATUS:
+	case ENGINE_MESSAGE_STATUS:
 		if (!is(guest, "mute")) {
-			say(CONTROL_REPORT, 1, message->number, "calls 1\n");
-			say(CONTROL_REPORT, 0, message->number, "denied 2\n");
+			say(ENGINE_MESSAGE_REPORT, 1, message->number, "calls 1\n");
+			say(ENGINE_MESSAGE_REPORT, 0, message->number, "denied 2\n");
 		}
 		return;
-	case CONTROL_KILL:
-		say(CONTROL_KILLED, message->number == 1 ? 0 : ENOENT, message->number, NULL);
+	case ENGINE_MESSAGE_KILL:
+		say(ENGINE_MESSAGE_KILLED, message->number == 1 ? 0 : ENOENT, message->number,
+		    NULL);
 		return;
 	default:
 		return;
@@ -68,8 +69,8 @@ static void answer(const char *guest, const struct control_message *message, boo
 
 int fake_engine_main(const char *guest)
 {
-	struct pollfd ready_fd = {.fd = CONTROL_FD, .events = POLLIN};
-	static struct control_message message;
+	struct pollfd ready_fd = {.fd = ENGINE_SOCKET_FD, .events = POLLIN};
+	static struct engine_message message;
 	bool ready = false;
 
 	alarm(60); /* whatever becomes of the test */
@@ -80,7 +81,7 @@ int fake_engine_main(const char *guest)
 
 		if (poll(&ready_fd, 1, -1) < 0)
 			return 1;
-		size = fd_receive(CONTROL_FD, &message, sizeof(message), fds, &count);
+		size = fd_receive(ENGINE_SOCKET_FD, &message, sizeof(message), fds, &count);
 		if (size == -EAGAIN)
 			continue;
 		for (size_t i = 0; size > 0 && i < count; i++)

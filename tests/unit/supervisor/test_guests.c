@@ -415,8 +415,8 @@ static void answered(void *owner, int error, const char *text)
 	snprintf(heard->text, sizeof(heard->text), "%s", text);
 }
 
-static struct heard ask(struct world *world, struct fake_device *fake, enum control_kind kind,
-			uint64_t number)
+static struct heard ask(struct world *world, struct fake_device *fake,
+			enum engine_message_kind kind, uint64_t number)
 {
 	struct guest *guest = fake->device.owner;
 	struct heard heard = {0};
@@ -441,13 +441,13 @@ static void questions_are_answered(void **state)
 	frontend(world, &mute, XENBUS_INITIALISED);
 	await(world, fake, "nnnnnnn24");
 	await(world, &mute, "nnnnnnn24");
-	heard = ask(world, fake, CONTROL_STATUS, 0);
+	heard = ask(world, fake, ENGINE_MESSAGE_STATUS, 0);
 	assert_int_equal(heard.error, 0);
 	assert_string_equal(heard.text, "calls 1\ndenied 2\n");
-	assert_int_equal(ask(world, fake, CONTROL_KILL, 1).error, 0);
-	assert_int_equal(ask(world, fake, CONTROL_KILL, 2).error, -ENOENT);
-	assert_int_equal(ask(world, &mute, CONTROL_STATUS, 0).error, -ETIMEDOUT);
-	assert_int_equal(ask(world, &mute, CONTROL_KILL, 1).error, 0);
+	assert_int_equal(ask(world, fake, ENGINE_MESSAGE_KILL, 1).error, 0);
+	assert_int_equal(ask(world, fake, ENGINE_MESSAGE_KILL, 2).error, -ENOENT);
+	assert_int_equal(ask(world, &mute, ENGINE_MESSAGE_STATUS, 0).error, -ETIMEDOUT);
+	assert_int_equal(ask(world, &mute, ENGINE_MESSAGE_KILL, 1).error, 0);
 	remove_device(world, fake);
 	remove_device(world, &mute);
 	await_no_engines(world);
@@ -465,12 +465,12 @@ static void questions_end_with_the_engine(void **state)
 	await(world, fake, "nnnnnnn24");
 	guest = fake->device.owner;
 	for (unsigned int i = 0; i < ENGINE_QUESTIONS; i++)
-		assert_int_equal(engine_ask(guest->engine, CONTROL_STATUS, 0, 0, 10 * NS_PER_S,
-					    answered, &heard),
+		assert_int_equal(engine_ask(guest->engine, ENGINE_MESSAGE_STATUS, 0, 0,
+					    10 * NS_PER_S, answered, &heard),
 				 0);
-	assert_int_equal(
-		engine_ask(guest->engine, CONTROL_STATUS, 0, 0, 10 * NS_PER_S, answered, &heard),
-		-EBUSY);
+	assert_int_equal(engine_ask(guest->engine, ENGINE_MESSAGE_STATUS, 0, 0, 10 * NS_PER_S,
+				    answered, &heard),
+			 -EBUSY);
 	guest_drop(guest, AUDIT_CLOSE_OPERATOR, "told so");
 	assert_true(fake->dropped);
 	await_no_engines(world);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "supervisor/journals.h"
+#include "supervisor/recovery_logs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,16 +9,16 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "engine/journal.h"
+#include "ipc/recovery_log.h"
 
 static int name_of(char path[PATH_MAX], const char *runtime_dir, uint32_t domid)
 {
-	int length = snprintf(path, PATH_MAX, "%s/%u.journal", runtime_dir, domid);
+	int length = snprintf(path, PATH_MAX, "%s/%u.recovery", runtime_dir, domid);
 
 	return length < 0 || length >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int journals_open(const char *runtime_dir, uint32_t domid, uint32_t sockets, bool fresh)
+int recovery_logs_open(const char *runtime_dir, uint32_t domid, uint32_t sockets, bool fresh)
 {
 	char path[PATH_MAX];
 	int error = name_of(path, runtime_dir, domid);
@@ -30,7 +30,7 @@ int journals_open(const char *runtime_dir, uint32_t domid, uint32_t sockets, boo
 	if (fd < 0)
 		return -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || (fresh && ftruncate(fd, 0) < 0) ||
-	    ftruncate(fd, (off_t)journal_bytes(sockets)) < 0) {
+	    ftruncate(fd, (off_t)recovery_log_bytes(sockets)) < 0) {
 		error = -errno;
 		close(fd);
 		return error;
@@ -38,7 +38,7 @@ int journals_open(const char *runtime_dir, uint32_t domid, uint32_t sockets, boo
 	return fd;
 }
 
-void journals_remove(const char *runtime_dir, uint32_t domid)
+void recovery_logs_remove(const char *runtime_dir, uint32_t domid)
 {
 	char path[PATH_MAX];
 

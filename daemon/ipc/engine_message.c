@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "engine/control.h"
+#include "ipc/engine_message.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,13 +7,13 @@
 
 #include "base/fd.h"
 
-int control_send(int socket, enum control_kind kind, uint32_t value, uint64_t number,
-		 const char *text, const int *fds, uint32_t count)
+int engine_message_send(int socket, enum engine_message_kind kind, uint32_t value, uint64_t number,
+			const char *text, const int *fds, uint32_t count)
 {
-	struct control_message message;
-	size_t length = offsetof(struct control_message, body);
+	struct engine_message message;
+	size_t length = offsetof(struct engine_message, body);
 
-	memset(&message, 0, offsetof(struct control_message, body));
+	memset(&message, 0, offsetof(struct engine_message, body));
 	message.kind = kind;
 	message.value = value;
 	message.number = number;
