@@ -2,10 +2,11 @@
 /*
  * The engine's end of the queue.
  *
- * Theory of operation. Which slots are free is known here only (a private stack; the slot used last
- * is taken first, while it is in the cache), so nothing that another process writes can make us use
- * a slot twice. The two sides agree on who wakes whom as in Dekker's algorithm: each publishes its
- * own step, then a full fence, then looks at the other's.
+ * Theory of operation. Which slots are free (a private stack; the slot used last is taken first,
+ * while it is in the cache) and which state each is in is known here only, so nothing that another
+ * process writes can make us use a slot twice. The states in the shared memory are for the writer,
+ * and are read by no one but it. The two sides agree on who wakes whom as in Dekker's algorithm:
+ * each publishes its own step, then a full fence, then looks at the other's.
  */
 #include "audit/queue.h"
 
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "audit/queue_memory.h"
+#include "base/assert.h"
 #include "base/fd.h"
 
 #define QUEUE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
@@ -32,6 +34,7 @@ struct audit_queue {
 	uint64_t reaped;  /* places whose slots came back */
 	uint32_t free_count;
 	uint32_t free[AUDIT_QUEUE_SLOTS];
+	uint8_t state[AUDIT_QUEUE_SLOTS]; /* enum audit_slot_state; never read from the memory */
 };
 
 int queue_memory_map(struct queue_memory **memory, int memfd)
@@ -129,14 +132,18 @@ void audit_queue_close(struct audit_queue *queue)
 
 struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot)
 {
-	return &queue->memory->record[slot & QUEUE_MASK];
+	ASSERT(slot < AUDIT_QUEUE_SLOTS);
+	return &queue->memory->record[slot];
 }
 
-static void set_state(struct audit_queue *queue, uint32_t slot, enum audit_slot_state state)
+static void queue_set_state(struct audit_queue *queue, uint32_t slot, enum audit_slot_state from,
+			    enum audit_slot_state state)
 {
+	ASSERT(slot < AUDIT_QUEUE_SLOTS);
+	ASSERT(queue->state[slot] == from);
+	queue->state[slot] = (uint8_t)state;
 	/* Release: whoever sees the state sees what was written to the slot before it. */
-	__atomic_store_n(&audit_queue_record(queue, slot)->state, (uint32_t)state,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&queue->memory->record[slot].state, (uint32_t)state, __ATOMIC_RELEASE);
 }
 
 struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot)
@@ -146,30 +153,38 @@ struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot)
 	*slot = queue->free[--queue->free_count];
 	struct audit_record *record = audit_queue_record(queue, *slot);
 	memset(record, 0, sizeof(*record));
-	set_state(queue, *slot, AUDIT_SLOT_TAKEN);
+	queue_set_state(queue, *slot, AUDIT_SLOT_FREE, AUDIT_SLOT_TAKEN);
 	return record;
 }
 
-static void give_back(struct audit_queue *queue, uint32_t slot)
+static void queue_give_back(struct audit_queue *queue, uint32_t slot)
 {
-	if (queue->free_count < AUDIT_QUEUE_SLOTS)
-		queue->free[queue->free_count++] = slot & QUEUE_MASK;
+	ASSERT(queue->free_count < AUDIT_QUEUE_SLOTS);
+	queue->free[queue->free_count++] = slot;
 }
 
 void audit_queue_untake(struct audit_queue *queue, uint32_t slot)
 {
-	set_state(queue, slot, AUDIT_SLOT_FREE);
-	give_back(queue, slot);
+	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_FREE);
+	queue_give_back(queue, slot);
 }
 
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot)
 {
-	set_state(queue, slot, AUDIT_SLOT_DECIDED);
+	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_DECIDED);
+}
+
+void audit_queue_undecided(struct audit_queue *queue, uint32_t slot)
+{
+	queue_set_state(queue, slot, AUDIT_SLOT_DECIDED, AUDIT_SLOT_TAKEN);
+	/* As the first half of a seqlock: nothing written to the slot after this may be seen before
+	 * the state is. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
 void audit_queue_done(struct audit_queue *queue, uint32_t slot)
 {
-	set_state(queue, slot, AUDIT_SLOT_DONE);
+	queue_set_state(queue, slot, AUDIT_SLOT_DECIDED, AUDIT_SLOT_DONE);
 	queue->memory->ring[queue->done & QUEUE_MASK] = slot;
 	queue->done++;
 	__atomic_store_n(&queue->memory->done, queue->done, __ATOMIC_RELEASE);
@@ -209,9 +224,13 @@ uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner,
 	while (queue->reaped < end) {
 		uint32_t slot = queue->memory->ring[queue->reaped & QUEUE_MASK] & QUEUE_MASK;
 		queue->reaped++;
-		if (stored != NULL)
+		/* The ring could have been changed: a slot that we did not hand over stays ours. */
+		if (queue->state[slot] != AUDIT_SLOT_DONE)
+			continue;
+		queue->state[slot] = AUDIT_SLOT_FREE;
+		if (stored)
 			stored(owner, slot);
-		give_back(queue, slot);
+		queue_give_back(queue, slot);
 	}
 	return count;
 }

@@ -48,6 +48,13 @@ struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot
 void audit_queue_untake(struct audit_queue *queue, uint32_t slot);
 /* The decision is in the slot: from here on it will be stored, whatever happens to the engine. */
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
+/*
+ * The decision of a slot that is DECIDED no longer holds (a wait has changed it): takes the slot
+ * back to TAKEN, so that the record may be written anew and then be decided again. An engine that
+ * dies in between leaves no record of the call, which was not executed, and never one that is half
+ * old and half new.
+ */
+void audit_queue_undecided(struct audit_queue *queue, uint32_t slot);
 /* The slot is complete: hands it to the writer. audit_queue_flush() makes the writer look. */
 void audit_queue_done(struct audit_queue *queue, uint32_t slot);
 /* Rings the writer's doorbell if it sleeps and (now, or enough slots are done). Once per turn. */

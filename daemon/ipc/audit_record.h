@@ -9,12 +9,19 @@
 
 #define AUDIT_DIGEST_BYTES 32
 
+/*
+ * A slot of the queue goes round: FREE, TAKEN, DECIDED, DONE, FREE. Back it goes from TAKEN to FREE
+ * (the call waits on), and from DECIDED to TAKEN (it is decided anew).
+ */
 enum audit_slot_state {
-	AUDIT_SLOT_FREE,    /* the engine may take it */
-	AUDIT_SLOT_TAKEN,   /* being filled; nothing was executed: dropped if the engine dies */
-	AUDIT_SLOT_DECIDED, /* the decision is in it; stored as outcome "unknown" if the engine dies
-			     */
-	AUDIT_SLOT_DONE,    /* complete: the writer may take it */
+	/* The engine may take it. */
+	AUDIT_SLOT_FREE,
+	/* Being filled. Nothing was executed: dropped if the engine dies. */
+	AUDIT_SLOT_TAKEN,
+	/* The decision is in it. Stored as outcome "unknown" if the engine dies. */
+	AUDIT_SLOT_DECIDED,
+	/* Complete: the writer may take it. */
+	AUDIT_SLOT_DONE,
 };
 
 /* Why a socket was closed: in the record of its release. */
@@ -28,28 +35,43 @@ enum audit_close {
 	AUDIT_CLOSE_REASONS,
 };
 
-/* Fixed size; strings end with NUL within their array. Written by one engine, checked by the
- * writer. */
+/*
+ * Fixed size; strings end with NUL within their array. Written by one engine, checked by the
+ * writer. Times are in nanoseconds. wall_ns is the moment at which the engine took the call from
+ * the guest's ring; decision_ns and total_ns are counted from that moment on CLOCK_MONOTONIC.
+ */
 struct audit_record {
-	uint32_t state; /* enum audit_slot_state; accessed atomically */
-	uint32_t op;    /* PVCALLS_OP_..., PVCALLS_OP_COUNT for an unknown command */
-	uint64_t serial;
-	uint64_t wall_ns;
-	uint64_t socket; /* engine's number of the socket; 0: none */
-	uint64_t parent; /* number of the listener it came from; 0: none */
-	struct pvcalls_endpoint requested;
-	struct pvcalls_endpoint effective;
-	struct pvcalls_endpoint local;
-	struct pvcalls_endpoint peer;
-	uint32_t verdict; /* enum decision_verdict */
-	uint32_t rewritten;
-	int32_t result; /* 0 or a negative wire errno */
-	uint32_t close_reason;
-	uint64_t decision_ns; /* time floor and chain took */
-	uint64_t total_ns;    /* from the ring to the outcome */
-	uint64_t bytes_in;    /* release: to the guest */
-	uint64_t bytes_out;   /* release: from the guest */
-	uint64_t duration_ns; /* release: age of the socket */
+	/* Which call. */
+	uint32_t state;   /* enum audit_slot_state; accessed atomically */
+	uint32_t op;      /* PVCALLS_OP_..., PVCALLS_OP_COUNT for an unknown command */
+	uint64_t serial;  /* of the call, counted by the engine from 1 */
+	uint64_t wall_ns; /* when the engine took it: UTC, since 1970, so not always rising */
+	uint64_t socket;  /* engine's number of the socket; 0: none */
+	uint64_t parent;  /* number of the listener it came from; 0: none */
+
+	/* What it was about; family 0: none. */
+	struct pvcalls_endpoint requested; /* asked for by the guest; of accept: the peer */
+	struct pvcalls_endpoint effective; /* used, after rewriting */
+	struct pvcalls_endpoint local;     /* the socket's own end */
+	struct pvcalls_endpoint peer;      /* the other end */
+
+	/* What came of it. */
+	uint32_t verdict;      /* enum decision_verdict */
+	uint32_t rewritten;    /* 1: effective is not what was requested */
+	int32_t result;        /* 0 or a negative wire errno */
+	uint32_t close_reason; /* enum audit_close; of a release only */
+
+	/* How long it took. */
+	uint64_t decision_ns; /* until the decision was in the record: host rules and chain, and of
+				 an accept the wait for a connection; a delay comes after it */
+	uint64_t total_ns;    /* until the outcome was: with delays, retries and the system calls */
+
+	/* Of a release only: the whole life of its socket. */
+	uint64_t bytes_in;    /* to the guest */
+	uint64_t bytes_out;   /* from the guest */
+	uint64_t duration_ns; /* from the making of the socket to its release */
+
+	/* Who decided: see decisions.c, which compares all of it as bytes. */
 	uint8_t policy_digest[AUDIT_DIGEST_BYTES];
 	char policy[PVCALLS_NAME_MAX];
 	char decider[PVCALLS_NAME_MAX];

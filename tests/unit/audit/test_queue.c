@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -273,6 +275,69 @@ static void test_leftovers_are_decided_and_done(void **state)
 	assert_true(drain_busy(ends->drain));
 }
 
+static void test_a_decision_can_be_taken_back(void **state)
+{
+	struct ends *ends = *state;
+	struct audit_record record;
+	uint32_t slot = 0;
+	uint32_t cursor = 0;
+	struct audit_record *written = audit_queue_take(ends->queue, &slot);
+	record_fill(written, 40);
+	audit_queue_decided(ends->queue, slot);
+	assert_int_equal(ends->memory->record[slot].state, AUDIT_SLOT_DECIDED);
+
+	/* An engine that dies here, half way through the new decision, leaves no record. */
+	audit_queue_undecided(ends->queue, slot);
+	written->serial = 41;
+	assert_int_equal(ends->memory->record[slot].state, AUDIT_SLOT_TAKEN);
+	assert_false(drain_leftover(ends->drain, &cursor, &record));
+	assert_true(drain_busy(ends->drain));
+	assert_int_equal(audit_queue_used(ends->queue), 1);
+
+	audit_queue_decided(ends->queue, slot);
+	cursor = 0;
+	assert_true(drain_leftover(ends->drain, &cursor, &record));
+	assert_int_equal(record.state, AUDIT_SLOT_DECIDED);
+	assert_int_equal(record.serial, 41);
+	audit_queue_done(ends->queue, slot);
+	assert_true(drain_take(ends->drain, &record));
+	assert_int_equal(record.serial, 41);
+	assert_null(drain_damage(ends->drain));
+}
+
+/* Whether a step on a slot ends the process, as it does where our own code is wrong. */
+static void assert_aborts(struct ends *ends, void (*step)(struct audit_queue *, uint32_t),
+			  uint32_t slot)
+{
+	int status = 0;
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		close(STDERR_FILENO);
+		step(ends->queue, slot);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void test_states_follow_in_order(void **state)
+{
+	struct ends *ends = *state;
+	uint32_t slot = 0;
+	audit_queue_take(ends->queue, &slot);
+	assert_aborts(ends, audit_queue_undecided, slot);
+	assert_aborts(ends, audit_queue_done, slot);
+	assert_aborts(ends, audit_queue_decided, AUDIT_QUEUE_SLOTS);
+	audit_queue_decided(ends->queue, slot);
+	assert_aborts(ends, audit_queue_decided, slot);
+	assert_aborts(ends, audit_queue_untake, slot);
+	audit_queue_done(ends->queue, slot);
+	assert_aborts(ends, audit_queue_undecided, slot);
+	assert_aborts(ends, audit_queue_done, slot);
+}
+
 static void test_a_count_out_of_range_breaks_the_ring(void **state)
 {
 	struct ends *ends = *state;
@@ -379,6 +444,26 @@ static void test_an_engine_survives_wild_counts(void **state)
 	assert_int_equal(audit_queue_reap(ends->queue, NULL, NULL), 0);
 }
 
+/* Another process may write what it likes: that ends no engine, and no slot is used twice. */
+static void test_an_engine_survives_a_changed_ring(void **state)
+{
+	struct ends *ends = *state;
+	uint32_t seen = 0;
+	uint32_t slot = 0;
+	uint32_t other = 0;
+	produce(ends, 1);
+	produce(ends, 2);
+	ends->memory->ring[1] = ends->memory->ring[0];
+	memset(&ends->memory->record[ends->memory->ring[0]].state, 0xff, sizeof(uint32_t));
+	ends->memory->stored = 2;
+	assert_int_equal(audit_queue_reap(ends->queue, count_stored, &seen), 2);
+	assert_int_equal(seen, 1);
+	assert_int_equal(audit_queue_used(ends->queue), 1);
+	assert_non_null(audit_queue_take(ends->queue, &slot));
+	assert_non_null(audit_queue_take(ends->queue, &other));
+	assert_int_not_equal(slot, other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -396,6 +481,8 @@ int main(void)
 		TEST(test_resume_frees_what_was_committed),
 		TEST(test_undo_takes_again),
 		TEST(test_leftovers_are_decided_and_done),
+		TEST(test_a_decision_can_be_taken_back),
+		TEST(test_states_follow_in_order),
 		TEST(test_a_count_out_of_range_breaks_the_ring),
 		TEST(test_a_slot_out_of_range_breaks_the_ring),
 		TEST(test_a_place_the_memory_denies_breaks_the_ring),
@@ -403,6 +490,7 @@ int main(void)
 		TEST(test_results_out_of_range_are_errors),
 		TEST(test_a_slot_not_done_is_damage),
 		TEST(test_an_engine_survives_wild_counts),
+		TEST(test_an_engine_survives_a_changed_ring),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
