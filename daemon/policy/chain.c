@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "policy/instance.h"
 
 #define FAMILY_INET 2u
@@ -341,34 +342,35 @@ static void judge_rewritten(struct trial *trial)
 	check_again(trial);
 }
 
-/* The floor's word on the address asked for. *final: a rewrite does not help. */
-static struct floor_verdict judge_requested(struct policy *policy, const struct pvcalls_call *view,
-					    bool *final)
+/* The floor's word on the effective address, the host's view refreshed. *unknown: it can't be. */
+static struct floor_verdict judge_refreshed(struct policy *policy, const struct pvcalls_call *view,
+					    bool *unknown)
 {
-	struct floor_verdict unknown = {"host-unknown", "the host's own addresses can not be read"};
-	struct floor_verdict none = {NULL, NULL};
+	static const struct floor_verdict host_unknown = {
+		"host-unknown", "the host's own addresses can not be read"};
+	static const struct floor_verdict none;
 
-	*final = false;
+	*unknown = false;
 	if (!floor_concerns(view->op))
 		return none;
-	*final = floor_refresh(&policy->floor) != 0;
-	return *final ? unknown : floor_judge(&policy->floor, view);
+	*unknown = floor_refresh(&policy->floor) != 0;
+	return *unknown ? host_unknown : floor_judge(&policy->floor, view);
 }
 
 void policy_decide(struct policy *policy, struct pvcalls_call *view, struct decision *decision)
 {
 	struct trial trial = {.policy = policy, .view = view, .decision = decision};
 	struct floor_verdict requested;
-	bool final;
+	bool unknown; /* then no rewrite helps */
 
 	memset(decision, 0, sizeof(*decision));
 	view->effective = view->requested;
-	requested = judge_requested(policy, view, &final);
+	requested = judge_refreshed(policy, view, &unknown);
 	hooks_begin(&policy->watch);
 	run_chain(&trial);
 	if (call_operations[view->op].names_endpoint)
 		judge_rewritten(&trial);
-	if (requested.rule && (final || !decision->rewritten)) {
+	if (requested.rule && (unknown || !decision->rewritten)) {
 		trial.weight = WEIGHT_NOTHING;
 		if (take(&trial, WEIGHT_DENY, "floor", requested.rule, requested.reason))
 			decision->error = -EACCES;
@@ -376,4 +378,22 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
 	take_default(&trial);
 	settle(&trial);
 	decision->effective = view->effective;
+}
+
+bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
+			 struct decision *decision)
+{
+	struct trial trial = {.policy = policy, .view = view, .decision = decision};
+	struct floor_verdict verdict;
+	bool unknown;
+
+	ASSERT(decision_permits(decision));
+	view->effective = decision->effective;
+	verdict = judge_refreshed(policy, view, &unknown);
+	if (!verdict.rule)
+		return false;
+	take(&trial, WEIGHT_DENY, "floor", verdict.rule, verdict.reason);
+	decision->error = -EACCES;
+	settle(&trial);
+	return true;
 }

@@ -54,6 +54,18 @@ const uint8_t *policy_digest(const struct policy *policy); /* POLICY_DIGEST_BYTE
  */
 void policy_decide(struct policy *policy, struct pvcalls_call *view, struct decision *decision);
 
+/*
+ * For a call that policy_decide() permitted, that has waited since (for a delay), and that is about
+ * to be executed: the host may be another now. Refreshes what is known of it and lets the floor
+ * judge anew the effective address of connect and bind, and the local one of listen; plugins are
+ * not asked again. If it denies, or the host can't be read, *decision becomes that denial: decider
+ * "floor", no delay, no meters, the effective address and rewritten as they were. Returns whether
+ * it does; if not, *decision is as it was. The view is the one that was decided on: its local
+ * address must be the socket's of now, its effective one is set from *decision.
+ */
+bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
+			 struct decision *decision);
+
 /* The thread that decides sleeps now, or may: see policy/hooks.h. */
 void policy_slept(struct policy *policy);
 
