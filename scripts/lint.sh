@@ -37,6 +37,11 @@ for file in "${sources[@]}"; do
 done
 
 git grep -nE '#include "\.\.?/' -- '*.c' '*.h' && say "the includes above go around the layers"
+# The compiler also looks beside the including file, where no layer is asked.
+while IFS=: read -r file line include; do
+	include=${include#*\"}
+	[ -e "daemon/${include%\"*}" ] || say "$file:$line: an include is named by its path from daemon/"
+done < <(git grep -nE '^#include "' -- 'daemon/*.c' 'daemon/*.h')
 git grep -nE '#include [<"]' -- include/pvcalls/plugin.h | grep -vE '<std(def|int)\.h>' &&
 	say "include/pvcalls/plugin.h may include <stdint.h> and <stddef.h> only"
 
