@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "audit/schema.h"
+#include "base/decimal.h"
 #include "call/call.h"
 #include "call/wire_errno.h"
 #include "pvcalls-audit.h"
@@ -114,16 +115,14 @@ static int parse_verdict(struct filter_term *term, struct fault *fault)
 			 term->text);
 }
 
-/* A decimal number at *text, which moves past it. Returns -EINVAL if it is none or over max. */
+/* Moves *text behind a number of at most max. Returns 0, or -EINVAL if there is none. */
 static int read_number(const char **text, int64_t max, int64_t *number)
 {
-	char *end = NULL;
-	if (**text < '0' || **text > '9')
+	uint64_t value;
+	if (decimal_read_head(*text, text, (uint64_t)max, &value) < 0)
 		return -EINVAL;
-	errno = 0;
-	*number = strtoll(*text, &end, 10);
-	*text = end;
-	return errno == 0 && *number <= max ? 0 : -EINVAL;
+	*number = (int64_t)value;
+	return 0;
 }
 
 static int parse_network(struct filter_term *term, struct fault *fault)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "pvcalls-audit.h"
 
 #define DEFAULT_COUNT 20
@@ -105,11 +106,8 @@ static enum taken take_time(struct arguments *arguments, int64_t *time_ns)
 
 static enum taken take_count(struct arguments *arguments, bool first)
 {
-	char *end = NULL;
-	errno = 0;
-	arguments->query.count = strtoull(optarg, &end, 10);
 	arguments->query.first = first;
-	if (optarg[0] >= '0' && optarg[0] <= '9' && *end == '\0' && errno == 0)
+	if (decimal_read(optarg, UINT64_MAX, &arguments->query.count) == 0)
 		return TAKEN;
 	fault_set(&arguments->fault, EINVAL, "'%s' is no number of records", optarg);
 	return TAKEN_INVALID;

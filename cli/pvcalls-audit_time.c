@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "pvcalls-audit.h"
 
 #define DAY_S  86400
@@ -32,18 +33,16 @@ static int parse_ago(const char *text, int64_t now_ns, int64_t *time_ns)
 		char unit;
 		int64_t seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', DAY_S}, {'w', WEEK_S}};
-	char *end = NULL;
-	if (!isdigit((unsigned char)text[1]))
-		return -EINVAL;
-	errno = 0;
-	int64_t count = strtoll(text + 1, &end, 10);
-	if (errno != 0 || end[0] == '\0' || end[1] != '\0')
+	const char *end = NULL;
+	uint64_t count = 0;
+	int error = decimal_read_head(text + 1, &end, INT64_MAX, &count);
+	if (error < 0 || end[0] == '\0' || end[1] != '\0')
 		return -EINVAL;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		int64_t most = now_ns / (int64_t)NS_PER_S / units[i].seconds;
-		if (*end != units[i].unit || count > most)
+		if (*end != units[i].unit || (int64_t)count > most)
 			continue;
-		*time_ns = now_ns - count * units[i].seconds * (int64_t)NS_PER_S;
+		*time_ns = now_ns - (int64_t)count * units[i].seconds * (int64_t)NS_PER_S;
 		return 0;
 	}
 	return -EINVAL;

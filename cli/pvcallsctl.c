@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
+
 #define SOCKET_NAME "control.sock"
 #define WAIT_S      30 /* a reload checks all policies and waits for the engines */
 
@@ -139,15 +141,15 @@ static json_t *make_request(const struct arguments *arguments)
 	const char *name =
 		strcmp(arguments->command, "plugins") == 0 ? "status" : arguments->command;
 	json_t *request = json_pack("{s:s}", "command", name);
-	char *end = NULL;
-	long long number;
+	uint64_t number = 0;
 
 	if (arguments->guest)
 		json_object_set_new(request, "guest", json_string(arguments->guest));
 	if (!arguments->socket)
 		return request;
-	number = strtoll(arguments->socket, &end, 10);
-	json_object_set_new(request, "socket", json_integer(*end ? 0 : number));
+	/* What is no number becomes 0, which no socket has: the daemon says so. */
+	(void)decimal_read(arguments->socket, INT64_MAX, &number);
+	json_object_set_new(request, "socket", json_integer((json_int_t)number));
 	return request;
 }
 

@@ -5,7 +5,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/glob.h"
 #include "policy/plugin.h"
 #include "pvcallsctl.h"
 
@@ -99,7 +99,7 @@ static enum ctl_status show_one(const char *path, json_t *array)
 
 static int is_plugin(const struct dirent *entry)
 {
-	return fnmatch("*.so", entry->d_name, FNM_PERIOD) == 0;
+	return entry->d_name[0] != '.' && glob_matches("*.so", entry->d_name);
 }
 
 static enum ctl_status show_directory(const char *directory, json_t *array)

@@ -12,6 +12,7 @@
 
 #include "audit/sandbox.h"
 #include "audit/writer.h"
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sanitize.h"
@@ -24,18 +25,6 @@ struct arguments {
 	uint32_t uid;
 	enum log_level log_level;
 };
-
-/* A whole number of at most max. Returns 0, or -EINVAL. */
-static int parse_number(const char *text, uint64_t max, uint64_t *number)
-{
-	char *end = NULL;
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > max)
-		return -EINVAL;
-	*number = value;
-	return 0;
-}
 
 static int usage(FILE *out, int status)
 {
@@ -75,20 +64,20 @@ static int take_option(struct arguments *arguments, int option)
 	int error = 0;
 	switch (option) {
 	case OPTION_UID:
-		error = parse_number(optarg, UINT32_MAX - 1, &number);
+		error = decimal_read(optarg, UINT32_MAX - 1, &number);
 		arguments->uid = (uint32_t)number;
 		break;
 	case OPTION_SYNC:
 		arguments->writer.sync = true;
 		break;
 	case OPTION_SEGMENT_BYTES:
-		error = parse_number(optarg, INT64_MAX, &arguments->writer.store.segment_bytes);
+		error = decimal_read(optarg, INT64_MAX, &arguments->writer.store.segment_bytes);
 		break;
 	case OPTION_SEGMENT_AGE:
-		error = parse_number(optarg, INT32_MAX, &arguments->writer.store.segment_age_s);
+		error = decimal_read(optarg, INT32_MAX, &arguments->writer.store.segment_age_s);
 		break;
 	case OPTION_LOG_LEVEL:
-		error = parse_number(optarg, LOG_LEVEL_DEBUG, &number);
+		error = decimal_read(optarg, LOG_LEVEL_DEBUG, &number);
 		arguments->log_level = (enum log_level)number;
 		break;
 	default:

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "calls.h"
 #include "choose.h"
 #include "front.h"
@@ -43,15 +44,18 @@ static uint64_t now_ns(void)
 static int read_number(struct pvcalls_front *front, const char *key, int max)
 {
 	char value[FRONT_VALUE_MAX];
-	char *end;
-	long number;
+	uint64_t number;
 
 	if (front->transport->ops->read(front->transport, key, value))
 		return -ENOENT;
-	number = strtol(value, &end, 10);
-	if (end == value || *end || number < 0)
+	switch (decimal_read(value, (uint64_t)max, &number)) {
+	case 0:
+		return (int)number;
+	case -ERANGE:
+		return max;
+	default:
 		return -EPROTO;
-	return number > max ? max : (int)number;
+	}
 }
 
 static enum front_state backend_state(struct pvcalls_front *front)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/decimal.h"
+
 bool node_next(const char **lines, char key[NODE_KEY_MAX], char value[FRONT_VALUE_MAX])
 {
 	const char *line = *lines;
@@ -24,18 +26,11 @@ bool node_next(const char **lines, char key[NODE_KEY_MAX], char value[FRONT_VALU
 
 int node_number(const char *text, uint32_t max, uint32_t *number)
 {
-	uint64_t sum = 0;
+	uint64_t value;
 
-	if (!*text)
+	if (decimal_read(text, max, &value))
 		return -EINVAL;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		sum = sum * 10 + (uint64_t)(*text - '0');
-		if (sum > max)
-			return -EINVAL;
-	}
-	*number = (uint32_t)sum;
+	*number = (uint32_t)value;
 	return 0;
 }
 

@@ -12,9 +12,11 @@
 
 #include "audit/schema.h"
 #include "audit/sql.h"
+#include "base/decimal.h"
 #include "base/fd.h"
 
-#define SEGMENT_DIGITS 8
+#define SEGMENT_DIGITS     8
+#define SEGMENT_NUMBER_MAX 999999999999999999u
 
 static int make_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number,
 		     const char *suffix)
@@ -37,10 +39,12 @@ static uint64_t parse_name(const char *name)
 	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
 		return 0;
 	const char *digits = name + sizeof(prefix) - 1;
-	size_t length = strspn(digits, "0123456789");
-	if (length < SEGMENT_DIGITS || length > 18 || strcmp(digits + length, ".db") != 0)
+	const char *end;
+	uint64_t number;
+	if (decimal_read_head(digits, &end, SEGMENT_NUMBER_MAX, &number) < 0 ||
+	    end - digits < SEGMENT_DIGITS || strcmp(end, ".db") != 0)
 		return 0;
-	return strtoull(digits, NULL, 10);
+	return number;
 }
 
 static int by_number(const void *a, const void *b)

@@ -2,34 +2,12 @@
 #include "policy/header.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
+#include "base/glob.h"
+
 #define DOMID_MAX 32752u /* DOMID_FIRST_RESERVED - 1, and some */
-
-bool glob_matches(const char *pattern, const char *text)
-{
-	const char *star = NULL;
-	const char *again = NULL;
-
-	while (*text) {
-		if (*pattern == '*') {
-			star = pattern++;
-			again = text;
-		} else if (*pattern == '?' || *pattern == *text) {
-			pattern++;
-			text++;
-		} else if (star) {
-			pattern = star + 1;
-			text = ++again;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
-}
 
 static int read_version(const struct pvcalls_value *root, struct errors *errors)
 {
@@ -63,24 +41,21 @@ static int read_name(struct header *header, const struct pvcalls_value *root, st
 
 static int check_glob(const struct pvcalls_value *value, struct errors *errors)
 {
-	if (value->kind == PVCALLS_VALUE_SCALAR && *value->text && !strpbrk(value->text, "[]\\{}"))
+	if (value->kind == PVCALLS_VALUE_SCALAR && *value->text && glob_is_valid(value->text))
 		return 0;
-	return errors_add(
-		errors, value->at,
-		"not a pattern; expected text in which \"*\" and \"?\" stand for anything");
+	return errors_add(errors, value->at,
+			  "not a pattern; expected text in which \"*\" and \"?\" stand for "
+			  "anything and \"[...]\" for one of a set");
 }
 
 static int read_domid(const struct pvcalls_value *value, uint32_t *domid)
 {
-	unsigned long number;
-	char *end;
+	uint64_t number;
 
-	if (value->kind != PVCALLS_VALUE_SCALAR || value->text[0] < '0' || value->text[0] > '9' ||
-	    strlen(value->text) > 5)
+	if (value->kind != PVCALLS_VALUE_SCALAR || decimal_read(value->text, DOMID_MAX, &number))
 		return -EINVAL;
-	number = strtoul(value->text, &end, 10);
 	*domid = (uint32_t)number;
-	return *end || number > DOMID_MAX ? -EINVAL : 0;
+	return 0;
 }
 
 static int check_domid(const struct pvcalls_value *value, struct errors *errors)

@@ -20,7 +20,5 @@ struct header {
 int header_read(struct header *header, const struct pvcalls_value *root, struct errors *errors);
 /* Whether a `match` that was read without error fits the guest. */
 bool header_matches(const struct header *header, const struct pvcalls_guest *guest);
-/* Whether text fits a pattern of letters, "*" (any number of them) and "?" (one). */
-bool glob_matches(const char *pattern, const char *text);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "call/call.h"
 #include "call/wire_errno.h"
 #include "policy/instance.h"
@@ -51,25 +52,6 @@ static const char *text_of(const struct pvcalls_value *value)
 	return value && value->kind == PVCALLS_VALUE_SCALAR ? value->text : NULL;
 }
 
-/* Digits at the beginning of text; *rest is what follows. */
-static int read_digits(const char *text, uint64_t *number, const char **rest)
-{
-	uint64_t sum = 0;
-	uint64_t digit;
-
-	if (!text || *text < '0' || *text > '9')
-		return -EINVAL;
-	for (; *text >= '0' && *text <= '9'; text++) {
-		digit = (uint64_t)(*text - '0');
-		if (sum > (UINT64_MAX - digit) / 10)
-			return -ERANGE;
-		sum = sum * 10 + digit;
-	}
-	*number = sum;
-	*rest = text;
-	return 0;
-}
-
 /* A number and one of the units behind it, multiplied. */
 static int read_with_unit(const char *text, const struct unit *units, size_t count,
 			  uint64_t *number)
@@ -77,7 +59,7 @@ static int read_with_unit(const char *text, const struct unit *units, size_t cou
 	const char *rest;
 	size_t i;
 
-	if (read_digits(text, number, &rest))
+	if (!text || decimal_read_head(text, &rest, UINT64_MAX, number))
 		return -EINVAL;
 	for (i = 0; i < count; i++)
 		if (strcmp(units[i].name, rest) == 0)
@@ -90,9 +72,9 @@ static int32_t read_u64(const struct pvcalls_host *host, const struct pvcalls_va
 			uint64_t min, uint64_t max, uint64_t *out)
 {
 	char expected[64];
-	const char *rest;
+	const char *text = text_of(value);
 
-	if (!read_digits(text_of(value), out, &rest) && !*rest && *out >= min && *out <= max)
+	if (text && !decimal_read(text, max, out) && *out >= min)
 		return 0;
 	snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64, min, max);
 	return fail(host, value, expected);
@@ -128,7 +110,7 @@ static int32_t read_rate(const struct pvcalls_host *host, const struct pvcalls_v
 	uint64_t events;
 	size_t i;
 
-	if (!read_digits(text, &events, &rest))
+	if (text && !decimal_read_head(text, &rest, UINT64_MAX, &events))
 		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 			if (strcmp(units[i].name, rest) == 0 && events >= 1 &&
 			    events <= units[i].factor) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
+
 int ranges_add(struct ranges *ranges, struct range range)
 {
 	size_t capacity = ranges->capacity ? ranges->capacity * 2 : 4;
@@ -99,21 +101,19 @@ int ranges_complement(struct ranges *out, const struct ranges *ranges)
 	return result ? result : ranges_add(out, gap);
 }
 
-/* Reads a decimal number without sign or leading zeros, and moves *text behind it. */
+/* Moves *text behind a number. Leading zeros are refused: to many programs they mean octal. */
 static int number_read(const char **text, uint32_t max, uint32_t *out)
 {
-	const char *at = *text;
-	uint32_t number = 0;
+	const char *end;
+	uint64_t number;
+	int error = decimal_read_head(*text, &end, max, &number);
 
-	if (*at < '0' || *at > '9' || (*at == '0' && at[1] >= '0' && at[1] <= '9'))
+	if (error)
+		return error;
+	if (**text == '0' && end != *text + 1)
 		return -EINVAL;
-	for (; *at >= '0' && *at <= '9'; at++) {
-		number = number * 10 + (uint32_t)(*at - '0');
-		if (number > max)
-			return -ERANGE;
-	}
-	*text = at;
-	*out = number;
+	*text = end;
+	*out = (uint32_t)number;
 	return 0;
 }
 

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
+#include "base/glob.h"
 #include "policy/arena.h"
 #include "policy/errors.h"
 #include "policy/tree.h"
-#include "supervisor/names.h"
 
 #define UID_LARGEST     (UINT32_MAX - 1) /* the largest number means "no user" */
 #define UIDS_MAX        65536u
@@ -89,7 +89,7 @@ static int read_map(struct reading *reading, const struct pvcalls_value *map,
 static int read_number(struct reading *reading, const struct pvcalls_value *value, uint64_t min,
 		       uint64_t max, uint64_t *number)
 {
-	if (value->kind == PVCALLS_VALUE_SCALAR && number_read(value->text, max, number) == 0 &&
+	if (value->kind == PVCALLS_VALUE_SCALAR && decimal_read(value->text, max, number) == 0 &&
 	    *number >= min)
 		return 0;
 	return errors_add(reading->errors, value->at, "a number from %llu to %llu was expected",
@@ -100,20 +100,15 @@ static int read_number(struct reading *reading, const struct pvcalls_value *valu
 static int read_scaled(const struct pvcalls_value *value, const char *const *units,
 		       const uint64_t *factors, uint64_t max, uint64_t *number)
 {
-	char digits[24];
-	size_t length;
+	const char *unit;
 
-	if (value->kind != PVCALLS_VALUE_SCALAR)
+	if (value->kind != PVCALLS_VALUE_SCALAR ||
+	    decimal_read_head(value->text, &unit, max, number))
 		return -EINVAL;
-	length = strspn(value->text, "0123456789");
-	if (length == 0 || length >= sizeof(digits))
-		return -EINVAL;
-	memcpy(digits, value->text, length);
-	digits[length] = '\0';
 	for (size_t i = 0; units[i]; i++) {
-		if (strcmp(units[i], value->text + length) != 0)
+		if (strcmp(units[i], unit) != 0)
 			continue;
-		if (number_read(digits, max / factors[i], number))
+		if (*number > max / factors[i])
 			return -EINVAL;
 		*number *= factors[i];
 		return 0;
@@ -145,18 +140,11 @@ static int read_uid_range(struct reading *reading, const struct pvcalls_value *v
 			       "of at most 65536, without 0";
 	uint64_t first;
 	uint64_t last;
-	char text[16];
-	size_t length;
+	const char *end;
 
-	if (value->kind != PVCALLS_VALUE_SCALAR)
-		return refuse(reading, value, expected);
-	length = strcspn(value->text, "-");
-	if (length >= sizeof(text) || value->text[length] != '-')
-		return refuse(reading, value, expected);
-	memcpy(text, value->text, length);
-	text[length] = '\0';
-	if (number_read(text, UID_LARGEST, &first) ||
-	    number_read(value->text + length + 1, UID_LARGEST, &last))
+	if (value->kind != PVCALLS_VALUE_SCALAR ||
+	    decimal_read_head(value->text, &end, UID_LARGEST, &first) || *end != '-' ||
+	    decimal_read(end + 1, UID_LARGEST, &last))
 		return refuse(reading, value, expected);
 	if (first == 0 || last < first || last - first >= UIDS_MAX)
 		return refuse(reading, value, expected);
@@ -249,7 +237,7 @@ static int find_user(struct reading *reading, const struct pvcalls_value *value,
 
 	if (value->kind != PVCALLS_VALUE_SCALAR)
 		return refuse(reading, value, "a user's name or number was expected");
-	if (number_read(value->text, UID_LARGEST, &number) == 0) {
+	if (decimal_read(value->text, UID_LARGEST, &number) == 0) {
 		*uid = (uint32_t)number;
 		return 0;
 	}
@@ -282,7 +270,8 @@ static int read_users(struct reading *reading, const struct pvcalls_value *value
 
 static int read_grant_name(struct reading *reading, const struct pvcalls_value *value)
 {
-	if (value->kind != PVCALLS_VALUE_SCALAR || value->text[0] == '\0')
+	if (value->kind != PVCALLS_VALUE_SCALAR || value->text[0] == '\0' ||
+	    !glob_is_valid(value->text))
 		return refuse(reading, value, "a guest's name or a glob was expected");
 	reading->grant->glob = strdup(value->text);
 	return reading->grant->glob ? 0 : no_memory(reading, value);
@@ -476,7 +465,7 @@ bool config_permits_guest(const struct config *config, uint32_t uid, const char 
 	for (size_t i = 0; i < config->grant_count; i++) {
 		const struct guest_grant *grant = &config->grants[i];
 
-		if (fnmatch(grant->glob, name, 0) == 0 && uid_list_has(&grant->users, uid))
+		if (glob_matches(grant->glob, name) && uid_list_has(&grant->users, uid))
 			return true;
 	}
 	fault_set(fault, EACCES,

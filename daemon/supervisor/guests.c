@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "supervisor/admission.h"
 #include "supervisor/device_states.h"
-#include "supervisor/names.h"
 #include "supervisor/recovery_logs.h"
 
 #define STEPS_MAX 8u /* more than any way through the table */
@@ -228,7 +228,7 @@ static int read_node(struct device *device, const char *key, uint64_t absent, ui
 		*value = absent;
 		return 0;
 	}
-	return error ? error : number_read(text, UINT32_MAX, value);
+	return error ? error : decimal_read(text, UINT32_MAX, value);
 }
 
 /* Reads what the frontend wrote about its ring. Returns NULL, or what is wrong with it. */
@@ -530,7 +530,7 @@ struct guest *guests_find(const struct guests *guests, const char *text)
 {
 	uint64_t domid = UINT64_MAX;
 
-	(void)number_read(text, UINT32_MAX, &domid);
+	(void)decimal_read(text, UINT32_MAX, &domid);
 	for (struct guest *guest = guests->list; guest; guest = guest->next) {
 		if (strcmp(guest->device->guest.name, text) == 0)
 			return guest;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/names.h"
+#include "base/decimal.h"
 
 enum need { NO, MAY, MUST };
 
@@ -115,7 +115,7 @@ static json_t *make_value(const char *text)
 	json_t *value;
 	char *copy;
 
-	if (number_read(text, INT64_MAX, &number) == 0)
+	if (decimal_read(text, INT64_MAX, &number) == 0)
 		return json_integer((json_int_t)number);
 	value = json_string(text);
 	if (value)

@@ -11,6 +11,7 @@
 
 #include <xenstore.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 
 #define STATE_INITIALISING "1" /* enum xenbus_state, as xenstore has it */
@@ -70,12 +71,9 @@ int xen_nodes_text(struct xs_handle *xs, const char *dir, const char *key, char 
 
 int xen_nodes_parse(const char *text, uint32_t max, uint32_t *number)
 {
-	uint64_t value = 0;
-	const char *digit;
+	uint64_t value;
 
-	for (digit = text; *digit >= '0' && *digit <= '9' && value <= max; digit++)
-		value = value * 10 + (uint64_t)(*digit - '0');
-	if (digit == text || *digit || value > max)
+	if (decimal_read(text, max, &value))
 		return -EINVAL;
 	*number = (uint32_t)value;
 	return 0;

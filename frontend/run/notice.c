@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
+
 /* Of Linux 6.6 and 6.9; older kernels refuse them, and we do without. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -114,17 +116,18 @@ static pid_t process_of(pid_t tid)
 	char path[48];
 	char line[128];
 	FILE *file;
-	pid_t process = -1;
+	const char *end;
+	uint64_t process = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
 	file = fopen(path, "re");
 	if (!file)
 		return -1;
-	while (process < 0 && fgets(line, sizeof(line), file))
-		if (strncmp(line, "Tgid:", 5) == 0)
-			process = (pid_t)strtol(line + 5, NULL, 10);
+	while (!process && fgets(line, sizeof(line), file))
+		if (strncmp(line, "Tgid:\t", 6) == 0)
+			(void)decimal_read_head(line + 6, &end, INT32_MAX, &process);
 	fclose(file);
-	return process;
+	return process ? (pid_t)process : -1;
 }
 
 /* Threads have had pidfds of their own only lately; before that, any of their process will do. */

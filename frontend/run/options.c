@@ -10,6 +10,8 @@
 
 #include <pvcalls/frontend.h>
 
+#include "base/decimal.h"
+
 static const char usage[] =
 	"usage: pvcalls-run [--transport auto|local|xen] [--name GUEST] [--runtime-dir DIR]\n"
 	"                   [--ring-order N] -- COMMAND [ARGUMENT...]\n";
@@ -40,11 +42,10 @@ static const struct option long_options[] = {
 
 static int parse_order(struct run_options *options, const char *text)
 {
-	char *end;
-	long order = strtol(text, &end, 10);
+	uint64_t order;
 
-	if (end == text || *end || order < (long)PVCALLS_FRONT_ORDER_MIN ||
-	    order > (long)PVCALLS_FRONT_ORDER_MAX) {
+	if (decimal_read(text, PVCALLS_FRONT_ORDER_MAX, &order) ||
+	    order < PVCALLS_FRONT_ORDER_MIN) {
 		fprintf(stderr, "pvcalls-run: --ring-order %s: a number from 1 to 9 is needed\n",
 			text);
 		return RUN_USAGE;

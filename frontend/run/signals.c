@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
+
 static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGUSR1, SIGUSR2};
 
 int signals_open(void)
@@ -75,11 +77,13 @@ static bool kill_children(void)
 	if (!file)
 		return false;
 	while (getdelim(&word, &room, ' ', file) > 0) {
-		pid_t pid = (pid_t)strtol(word, NULL, 10);
+		const char *end;
+		uint64_t pid;
 
-		any = any || pid > 0;
-		if (pid > 0)
-			kill(pid, SIGKILL);
+		if (decimal_read_head(word, &end, INT32_MAX, &pid) || !pid)
+			continue;
+		any = true;
+		kill((pid_t)pid, SIGKILL);
 	}
 	free(word);
 	fclose(file);
