@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "audit/link.h"
-#include "audit/queue.h"
-#include "audit/store.h"
+#include "audit/link/audit_link.h"
+#include "audit/queue/audit_queue.h"
+#include "audit/store/store.h"
 #include "base/clock.h"
 #include "call/call.h"
 #include "ipc/auditd_message.h"

@@ -13,7 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "audit/drain.h"
+#include "audit/queue/drain.h"
 #include "base/fd.h"
 #include "ipc/auditd_message.h"
 

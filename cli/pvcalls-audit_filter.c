@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/schema.h"
+#include "audit/store/schema.h"
 #include "base/decimal.h"
 #include "call/call.h"
 #include "call/wire_errno.h"

@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "audit/schema.h"
-#include "audit/segment.h"
-#include "audit/sql.h"
+#include "audit/store/schema.h"
+#include "audit/store/segment.h"
+#include "audit/store/sql.h"
 #include "base/clock.h"
 #include "pvcalls-audit.h"
 

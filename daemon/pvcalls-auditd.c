@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "audit/sandbox.h"
-#include "audit/writer.h"
+#include "audit/auditd/auditd_sandbox.h"
+#include "audit/auditd/writer.h"
 #include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -125,9 +125,9 @@ static int serve(struct arguments *arguments)
 
 	/* A folder left open would be a way out of the chroot. */
 	close_range(AUDITD_FOLDER_FD + 1, UINT32_MAX, 0);
-	int error = sandbox_files(AUDITD_FOLDER_FD, arguments->uid, &fault);
+	int error = auditd_sandbox_files(AUDITD_FOLDER_FD, arguments->uid, &fault);
 	if (error == 0)
-		error = sandbox_calls(&fault);
+		error = auditd_sandbox_calls(&fault);
 	if (error < 0) {
 		log_error(&log, "%s", fault.text);
 		return EXIT_FAILURE;
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
 		.writer = {.store = {.dir = "."},
 			   .control = AUDITD_SOCKET_FD,
 			   .doorbell = AUDITD_EVENTFD},
-		.uid = SANDBOX_STAY,
+		.uid = AUDITD_SANDBOX_STAY,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	int option = 0;

@@ -16,7 +16,7 @@
 
 #include <sched.h>
 
-#include "audit/queue.h"
+#include "audit/queue/audit_queue.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "engine/flight.h"

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "audit/queue.h"
+#include "audit/queue/audit_queue.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/engine_messages.h"

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "audit/link.h"
+#include "audit/link/audit_link.h"
 #include "base/log.h"
 #include "base/loop.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "audit/drain.h"
+#include "audit/queue/drain.h"
 #include "engine/engine.h"
 #include "transport/local_wire.h"
 

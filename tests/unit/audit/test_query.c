@@ -18,10 +18,10 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "audit/segment.h"
+#include "audit/store/segment.h"
 #include "base/clock.h"
 #include "call/call.h"
-#include "harness.h"
+#include "trail_harness.h"
 
 #define ROWS 60u /* 30 of each guest, over three segments */
 

@@ -14,11 +14,11 @@
 
 #include <cmocka.h>
 
-#include "audit/decisions.h"
-#include "audit/segment.h"
+#include "audit/store/decisions.h"
+#include "audit/store/segment.h"
 #include "base/clock.h"
 #include "call/call.h"
-#include "harness.h"
+#include "trail_harness.h"
 
 struct scene {
 	struct folder folder;

@@ -19,11 +19,11 @@
 
 #include <cmocka.h>
 
-#include "audit/drain.h"
-#include "audit/queue_memory.h"
-#include "audit/segment.h"
+#include "audit/queue/drain.h"
+#include "audit/queue/queue_memory.h"
+#include "audit/store/segment.h"
 #include "base/clock.h"
-#include "harness.h"
+#include "trail_harness.h"
 
 #define KILLS 30
 

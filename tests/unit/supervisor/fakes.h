@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "audit/link.h"
+#include "audit/link/audit_link.h"
 #include "transport/device.h"
 
 /*

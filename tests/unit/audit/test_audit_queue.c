@@ -15,10 +15,10 @@
 
 #include <cmocka.h>
 
-#include "audit/drain.h"
-#include "audit/queue_memory.h"
+#include "audit/queue/drain.h"
+#include "audit/queue/queue_memory.h"
 #include "call/call.h"
-#include "harness.h"
+#include "trail_harness.h"
 
 /* Both ends, and the memory between them as a captured engine sees it. */
 struct ends {
@@ -182,12 +182,12 @@ static void test_a_lazy_writer_is_rung_for_many_or_now(void **state)
 {
 	struct ends *ends = *state;
 	assert_true(drain_sleep(ends->drain, true));
-	for (uint32_t i = 1; i < QUEUE_WAKE_AT; i++) {
+	for (uint32_t i = 1; i < AUDIT_QUEUE_WAKE_AT; i++) {
 		produce(ends, i);
 		audit_queue_flush(ends->queue, false);
 	}
 	assert_int_equal(rings(ends->writer_bell), 0);
-	produce(ends, QUEUE_WAKE_AT);
+	produce(ends, AUDIT_QUEUE_WAKE_AT);
 	audit_queue_flush(ends->queue, false);
 	assert_int_equal(rings(ends->writer_bell), 1);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/segment.h"
+#include "audit/store/segment.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "audit/schema.h"
-#include "audit/sql.h"
+#include "audit/store/schema.h"
+#include "audit/store/sql.h"
 #include "base/decimal.h"
 #include "base/fd.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/decisions.h"
+#include "audit/store/decisions.h"
 
 #include <stddef.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/drain.h"
+#include "audit/queue/drain.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "audit/queue_memory.h"
+#include "audit/queue/queue_memory.h"
 #include "base/fd.h"
 #include "call/call.h"
 
@@ -268,7 +268,7 @@ bool drain_sleep(struct drain *drain, bool timed)
 	__atomic_store_n(&drain->memory->writer_sleeps, state, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	uint32_t ready = drain_ready(drain);
-	return timed ? ready < QUEUE_WAKE_AT : ready == 0;
+	return timed ? ready < AUDIT_QUEUE_WAKE_AT : ready == 0;
 }
 
 void drain_wake(struct drain *drain)

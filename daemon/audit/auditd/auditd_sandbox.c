@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/sandbox.h"
+#include "audit/auditd/auditd_sandbox.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -34,12 +34,12 @@ static int become(uint32_t uid, struct fault *fault)
 	return 0;
 }
 
-int sandbox_files(int folder, uint32_t uid, struct fault *fault)
+int auditd_sandbox_files(int folder, uint32_t uid, struct fault *fault)
 {
 	if (fchdir(folder) < 0)
 		return fault_set(fault, errno, "descriptor %d is not the audit folder: %s", folder,
 				 strerror(errno));
-	int error = uid != SANDBOX_STAY && geteuid() == 0 ? become(uid, fault) : 0;
+	int error = uid != AUDITD_SANDBOX_STAY && geteuid() == 0 ? become(uid, fault) : 0;
 	if (error == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		error = fault_set(fault, errno, "no_new_privs: %s", strerror(errno));
 	return error;
@@ -143,7 +143,7 @@ static int allow_bounded(scmp_filter_ctx filter)
 	return error;
 }
 
-int sandbox_calls(struct fault *fault)
+int auditd_sandbox_calls(struct fault *fault)
 {
 	if (SANITIZED)
 		return 0;

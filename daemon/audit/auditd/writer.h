@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pvcalls-auditd: drains the queues of all engines into the store. */
-#ifndef AUDIT_WRITER_H
-#define AUDIT_WRITER_H
+#ifndef AUDITD_WRITER_H
+#define AUDITD_WRITER_H
 
 #include <stdbool.h>
 
-#include "audit/store.h"
+#include "audit/store/store.h"
 #include "base/log.h"
 
 struct writer_options {

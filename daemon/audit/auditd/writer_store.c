@@ -7,13 +7,13 @@
  * store and sets every queue back to its last commit; opening it again reads the places from the
  * database, so that it does not matter whether the failed commit has reached the disk after all.
  */
-#include "audit/writer_state.h"
+#include "audit/auditd/writer_state.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "audit/queue_memory.h"
+#include "audit/queue/audit_queue.h"
 #include "base/clock.h"
 
 #define WRITER_ROWS_MAX  16384u /* rows of one transaction, shared by the queues */
@@ -248,7 +248,7 @@ static int store_share(struct writer *writer, uint32_t *rows, struct fault *faul
 /* Whether another transaction should follow at once. */
 static bool more(struct writer *writer)
 {
-	uint32_t enough = writer->options->sync ? 1 : QUEUE_WAKE_AT;
+	uint32_t enough = writer->options->sync ? 1 : AUDIT_QUEUE_WAKE_AT;
 	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next) {
 		if (queue->finishing || drain_ready(queue->drain) >= enough)
 			return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SQLite's errors as ours, and the settings that every connection of this project has. */
-#ifndef AUDIT_SQL_H
-#define AUDIT_SQL_H
+#ifndef AUDIT_STORE_SQL_H
+#define AUDIT_STORE_SQL_H
 
 #include <sqlite3.h>
 #include <stdint.h>

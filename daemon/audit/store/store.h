@@ -15,9 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "audit/link.h"
 #include "base/fault.h"
 #include "ipc/audit_record.h"
+#include "ipc/auditd_message.h"
 
 #define STORE_SEGMENT_BYTES (256ull << 20) /* a segment is sealed at this size ... */
 #define STORE_SEGMENT_AGE_S 86400ull       /* ... or at this age, if it holds a row */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "harness.h"
+#include "trail_harness.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 /* cmocka.h wants the four headers above it. */
 #include <cmocka.h>
 
-#include "audit/segment.h"
+#include "audit/store/segment.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "call/call.h"

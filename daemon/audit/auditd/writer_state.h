@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The writer's state: private to writer.c, writer_control.c and writer_store.c. */
-#ifndef AUDIT_WRITER_STATE_H
-#define AUDIT_WRITER_STATE_H
+#ifndef AUDITD_WRITER_STATE_H
+#define AUDITD_WRITER_STATE_H
 
-#include "audit/drain.h"
-#include "audit/sealer.h"
-#include "audit/writer.h"
+#include "audit/auditd/sealer.h"
+#include "audit/auditd/writer.h"
+#include "audit/queue/drain.h"
 #include "ipc/auditd_message.h"
 
 #define WRITER_EVENTS 64u /* events taken from the socket and not yet committed */

@@ -11,13 +11,13 @@
  * one transaction, then slots are marked free, then `stored` is raised. drain_resume() repeats the
  * last two steps for whatever lies between `stored` and the committed place.
  */
-#ifndef AUDIT_DRAIN_H
-#define AUDIT_DRAIN_H
+#ifndef AUDIT_QUEUE_DRAIN_H
+#define AUDIT_QUEUE_DRAIN_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "audit/queue.h"
+#include "audit/queue/audit_queue.h"
 #include "ipc/audit_record.h"
 
 struct drain;

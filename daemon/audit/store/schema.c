@@ -7,15 +7,15 @@
  * call is one number into `queues` or `decisions`. The views `calls` and `events` put the plain
  * names back for people with sqlite3 in hand. Indices come when the segment is sealed.
  */
-#include "audit/schema.h"
+#include "audit/store/schema.h"
 
 #include <errno.h>
 
-#include "audit/link.h"
-#include "audit/sql.h"
+#include "audit/store/sql.h"
 #include "call/call.h"
 #include "call/wire_errno.h"
 #include "ipc/audit_record.h"
+#include "ipc/auditd_message.h"
 
 #define ERRNO_MAX 4095 /* the largest errno of Linux */
 

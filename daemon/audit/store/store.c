@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/store.h"
+#include "audit/store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,10 +9,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "audit/decisions.h"
-#include "audit/schema.h"
-#include "audit/segment.h"
-#include "audit/sql.h"
+#include "audit/store/decisions.h"
+#include "audit/store/schema.h"
+#include "audit/store/segment.h"
+#include "audit/store/sql.h"
 #include "base/clock.h"
 #include "base/fd.h"
 

@@ -8,7 +8,7 @@
  * their pool is done. A timed sleep that brought nothing ends in a sleep without a timer, so an
  * idle system has no wake-ups. With sync durability there is no timed sleep.
  */
-#include "audit/writer.h"
+#include "audit/auditd/writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "audit/writer_state.h"
+#include "audit/auditd/writer_state.h"
 #include "base/clock.h"
 
 #define WRITER_LINGER_NS  (50 * NS_PER_MS)

@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The queue's shared memory, byte by byte: private to queue.c and drain.c. */
+/* The queue's shared memory, byte by byte: private to audit_queue.c and drain.c. */
 #ifndef AUDIT_QUEUE_MEMORY_H
 #define AUDIT_QUEUE_MEMORY_H
 
+#include <fcntl.h>
 #include <stdint.h>
 
-#include "audit/queue.h"
+#include "audit/queue/audit_queue.h"
 
 #define QUEUE_MAGIC   0x7571612d6c637670ull /* "pvcl-aqu" */
 #define QUEUE_VERSION 1u
+#define QUEUE_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW) /* of the memfd, while it is in use */
 #define QUEUE_LINE    64 /* bytes of a cache line: each side writes lines of its own */
-
-/*
- * Done slots at which a lazy writer is woken before its timer: an eighth of the pool, so that the
- * engine never waits for a slot while the writer commits, and a commit pays for many rows.
- */
-#define QUEUE_WAKE_AT (AUDIT_QUEUE_SLOTS / 8u)
 
 /* What the writer is doing; the engine rings its doorbell accordingly. */
 enum queue_writer {
 	QUEUE_WRITER_AWAKE,  /* looks by itself before it sleeps: never ring */
-	QUEUE_WRITER_TIMED,  /* looks within milliseconds: ring at QUEUE_WAKE_AT, or if asked */
+	QUEUE_WRITER_TIMED,  /* looks within milliseconds: ring at AUDIT_QUEUE_WAKE_AT, or if asked
+			      */
 	QUEUE_WRITER_ASLEEP, /* ring */
 };
 

@@ -5,8 +5,8 @@
  * A cache and no more: a decision that falls out of it is entered once again under another id,
  * which readers don't notice. So its size is fixed, whatever a guest provokes.
  */
-#ifndef AUDIT_DECISIONS_H
-#define AUDIT_DECISIONS_H
+#ifndef AUDIT_STORE_DECISIONS_H
+#define AUDIT_STORE_DECISIONS_H
 
 #include <stdint.h>
 

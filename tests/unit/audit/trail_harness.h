@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "audit/link.h"
-#include "audit/queue.h"
-#include "audit/store.h"
+#include "audit/link/audit_link.h"
+#include "audit/queue/audit_queue.h"
+#include "audit/store/store.h"
 
 /* A folder for one test, removed with what is in it by folder_remove(). */
 struct folder {

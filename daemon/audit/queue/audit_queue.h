@@ -28,10 +28,19 @@
 
 #define AUDIT_QUEUE_SLOTS 8192u /* a power of two */
 
+/*
+ * Done slots at which a lazy writer is woken before its timer: an eighth of the pool, so that the
+ * engine never waits for a slot while the writer commits, and a commit pays for many rows.
+ */
+#define AUDIT_QUEUE_WAKE_AT (AUDIT_QUEUE_SLOTS / 8u)
+
 struct audit_queue;
 
 /* Makes the memory of an empty queue for a guest. Returns a sealed memfd, or -errno. */
 int audit_queue_create(const struct audit_identity *identity);
+/* Whom the queue in memfd was made for; to be asked before an engine has the memory. 0 or -errno.
+ */
+int audit_queue_identity(int memfd, struct audit_identity *identity);
 
 /*
  * The engine's end. Maps memfd; writer_doorbell and engine_doorbell are eventfds, borrowed. Returns

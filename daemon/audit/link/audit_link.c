@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/link.h"
+#include "audit/link/audit_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "audit/queue_memory.h"
+#include "audit/queue/audit_queue.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ipc/auditd_message.h"
@@ -282,17 +282,14 @@ int audit_link_dispatch(struct audit_link *link)
 int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memfd,
 		   int engine_doorbell)
 {
-	struct queue_memory *memory = NULL;
-	int error = queue_memory_map(&memory, memfd);
+	struct audit_identity identity;
+	int error = audit_queue_identity(memfd, &identity);
 	if (error < 0)
 		return error;
 	struct link_queue *queue = calloc(1, sizeof(*queue));
-	if (queue == NULL) {
-		queue_memory_unmap(memory);
+	if (!queue)
 		return -ENOMEM;
-	}
-	queue->identity = memory->identity;
-	queue_memory_unmap(memory);
+	queue->identity = identity;
 	memcpy(queue->identity.queue_id, queue_id, sizeof(queue->identity.queue_id));
 	queue->memfd = fcntl(memfd, F_DUPFD_CLOEXEC, 0);
 	queue->engine_doorbell = fcntl(engine_doorbell, F_DUPFD_CLOEXEC, 0);

@@ -8,7 +8,7 @@
  * and are read by no one but it. The two sides agree on who wakes whom as in Dekker's algorithm:
  * each publishes its own step, then a full fence, then looks at the other's.
  */
-#include "audit/queue.h"
+#include "audit/queue/audit_queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +16,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "audit/queue_memory.h"
+#include "audit/queue/queue_memory.h"
 #include "base/assert.h"
 #include "base/fd.h"
-
-#define QUEUE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
 struct audit_queue {
 	struct queue_memory *memory;
@@ -36,31 +33,6 @@ struct audit_queue {
 	uint32_t free[AUDIT_QUEUE_SLOTS];
 	uint8_t state[AUDIT_QUEUE_SLOTS]; /* enum audit_slot_state; never read from the memory */
 };
-
-int queue_memory_map(struct queue_memory **memory, int memfd)
-{
-	struct stat status;
-	if (fstat(memfd, &status) < 0)
-		return -errno;
-	if (status.st_size != (off_t)sizeof(struct queue_memory))
-		return -EINVAL;
-	/* Unsealed memory could be cut away under us: reading it would be SIGBUS. */
-	int seals = fcntl(memfd, F_GET_SEALS);
-	if (seals < 0 || (seals & QUEUE_SEALS) != QUEUE_SEALS)
-		return -EINVAL;
-	void *map = mmap(NULL, sizeof(struct queue_memory), PROT_READ | PROT_WRITE, MAP_SHARED,
-			 memfd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	*memory = map;
-	return 0;
-}
-
-void queue_memory_unmap(struct queue_memory *memory)
-{
-	if (memory != NULL)
-		munmap(memory, sizeof(*memory));
-}
 
 static int fill_memory(int memfd, const struct audit_identity *identity)
 {
@@ -90,6 +62,17 @@ int audit_queue_create(const struct audit_identity *identity)
 		return memfd;
 	fd_close(&memfd);
 	return error;
+}
+
+int audit_queue_identity(int memfd, struct audit_identity *identity)
+{
+	struct queue_memory *memory = NULL;
+	int error = queue_memory_map(&memory, memfd);
+	if (error < 0)
+		return error;
+	*identity = memory->identity;
+	queue_memory_unmap(memory);
+	return 0;
 }
 
 static bool is_new(const struct queue_memory *memory)
@@ -209,7 +192,7 @@ void audit_queue_flush(struct audit_queue *queue, bool now)
 	if (writer == QUEUE_WRITER_AWAKE)
 		return;
 	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_RELAXED);
-	if (writer == QUEUE_WRITER_ASLEEP || now || queue->done - stored >= QUEUE_WAKE_AT)
+	if (writer == QUEUE_WRITER_ASLEEP || now || queue->done - stored >= AUDIT_QUEUE_WAKE_AT)
 		ring_writer(queue);
 }
 

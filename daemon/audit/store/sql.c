@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/sql.h"
+#include "audit/store/sql.h"
 
 #include <errno.h>
 #include <string.h>

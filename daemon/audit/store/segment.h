@@ -8,8 +8,8 @@
  * the next segment has begun and in a process of its own, because completing the indices takes
  * seconds; until then the segment is read like the live one.
  */
-#ifndef AUDIT_SEGMENT_H
-#define AUDIT_SEGMENT_H
+#ifndef AUDIT_STORE_SEGMENT_H
+#define AUDIT_STORE_SEGMENT_H
 
 #include <sqlite3.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/writer_state.h"
+#include "audit/auditd/writer_state.h"
 
 #include <errno.h>
 #include <stdio.h>

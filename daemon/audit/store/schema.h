@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The tables of a segment; described for readers in pvcalls-audit-schema(7). */
-#ifndef AUDIT_SCHEMA_H
-#define AUDIT_SCHEMA_H
+#ifndef AUDIT_STORE_SCHEMA_H
+#define AUDIT_STORE_SCHEMA_H
 
 #include <sqlite3.h>
 #include <stdbool.h>

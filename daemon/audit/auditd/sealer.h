@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Seals segments in the background: one child process at a time, of low priority. */
-#ifndef AUDIT_SEALER_H
-#define AUDIT_SEALER_H
+#ifndef AUDITD_SEALER_H
+#define AUDITD_SEALER_H
 
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "audit/store.h"
+#include "audit/store/store.h"
 #include "base/log.h"
 
 /* Zeroed but for pidfd = -1 it is at rest. */

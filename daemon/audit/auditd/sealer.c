@@ -5,7 +5,7 @@
  * before, so the child's connection is its only writing one; the child touches none of the
  * connections it inherited. It dies with its parent and can be cut short at any point.
  */
-#include "audit/sealer.h"
+#include "audit/auditd/sealer.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "audit/segment.h"
+#include "audit/store/segment.h"
 #include "base/clock.h"
 #include "base/fd.h"
 
