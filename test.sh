@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what the tests need, builds everything and runs every test.
 #
-# usage: ./test.sh [STAGE...]     stages: lint gcc clang tidy cppcheck fuzz plugins e2e xenlab;
-#                                 without any: all of them
+# usage: ./test.sh [STAGE...]     stages: lint gcc structure clang tidy cppcheck fuzz plugins
+#                                 e2e xenlab; without any: all of them
 #
 # Each stage prints what it does and ends with one line. The last line sums up; exit status 0 means
 # that everything passed.
@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")" || exit 2
 
 stages=("$@")
-[ "${#stages[@]}" -gt 0 ] || stages=(lint gcc clang tidy cppcheck fuzz plugins e2e xenlab)
+[ "${#stages[@]}" -gt 0 ] || stages=(lint gcc structure clang tidy cppcheck fuzz plugins e2e xenlab)
 logs=build/logs
 passed=0
 failed=0
@@ -48,6 +48,13 @@ unit_tests() { # STAGE PRESET
 }
 
 stage_gcc() { unit_tests gcc dev; }
+
+stage_structure() {
+	{ tests/scripts/test_structure.py && build dev && scripts/structure.py build/dev; } \
+		>"$logs/structure.log" 2>&1
+	result structure $?
+}
+
 stage_clang() { unit_tests clang dev-clang; }
 
 stage_tidy() {
