@@ -125,6 +125,7 @@ static inline int host_listen(uint16_t *port)
 	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	*port = 0;
 	if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 64) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
 		return -1;

@@ -257,3 +257,17 @@ struct fake_counts fake_counts(struct fake *fake)
 	pthread_mutex_unlock(&fake->lock);
 	return counts;
 }
+
+struct fake_counts fake_counts_at_end(struct fake *fake)
+{
+	bool gone = false;
+
+	for (int tries = 0; !gone && tries < 10000; tries++) {
+		pthread_mutex_lock(&fake->lock);
+		gone = fake->fd < 0;
+		pthread_mutex_unlock(&fake->lock);
+		if (!gone)
+			usleep(1000);
+	}
+	return fake_counts(fake);
+}

@@ -55,5 +55,8 @@ struct fake_counts {
 	unsigned state; /* the guest's xenbus state */
 };
 struct fake_counts fake_counts(struct fake *fake);
+/* What was seen of a guest that has ended, once all that it had said is taken; waits at most 10 s.
+ */
+struct fake_counts fake_counts_at_end(struct fake *fake);
 
 #endif

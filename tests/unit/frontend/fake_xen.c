@@ -105,7 +105,7 @@ static void answer(const char *state)
 	static const char *const answers[] = {NULL, "2", NULL, "4", NULL, "5", "6"};
 	const char *now = answers[(*state - '0') % 7];
 
-	snprintf(fake_xen.said + strlen(fake_xen.said), 2, "%s", state);
+	snprintf(fake_xen.said + strlen(fake_xen.said), 2, "%.1s", state);
 	if (*state == '3' && fake_xen.refuse)
 		now = "5";
 	if (now && !fake_xen.mute)

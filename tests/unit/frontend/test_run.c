@@ -77,7 +77,7 @@ static struct fake_counts probe_with(const char *name, const struct fake_options
 	struct fake_counts counts;
 	int status = finish(start_probe(name));
 
-	counts = fake_counts(fake);
+	counts = fake_counts_at_end(fake);
 	fake_stop(fake);
 	assert_int_equal(status, 0);
 	assert_int_equal(counts.open, 0);
@@ -137,7 +137,7 @@ static void test_everything_written_arrives(void **state)
 
 	(void)state;
 	assert_int_equal(finish(start_probe("write-and-close")), 0);
-	counts = fake_counts(fake);
+	counts = fake_counts_at_end(fake);
 	fake_stop(fake);
 	assert_int_equal(counts.bytes, 3000000);
 }
