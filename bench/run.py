@@ -58,7 +58,7 @@ class Bench:
 
     def __init__(self, options):
         self.options = options
-        self.build = pathlib.Path(os.environ.get("PVCALLS_BUILD", ROOT / "build/release")).resolve()
+        self.build = pathlib.Path(os.environ.get("PVCALLS_BUILD", ROOT / "build/bench")).resolve()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pvcalls-bench-"))
         self.folder.chmod(0o755)
         self.processes = subjects.Processes()
@@ -74,8 +74,8 @@ class Bench:
 
     def prepare(self):
         if not pathlib.Path(self.program("ring")).exists():
-            raise SystemExit(f"{self.build} holds no build: cmake --preset release && "
-                             "cmake --build --preset release")
+            raise SystemExit(f"{self.build} holds no build: cmake --preset bench && "
+                             "cmake --build --preset bench")
         for command in ("mount --make-rprivate /", "ip link set lo up",
                         "ip tuntap add bench0 mode tap", "ip addr add 192.0.2.1/24 dev bench0",
                         "ip link set bench0 up",
