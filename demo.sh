@@ -7,17 +7,18 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-scripts/need.sh scripts/packages/build.txt scripts/packages/demo.txt
-if [ "$(id -u)" -ne 0 ]; then
-	exec sudo "$0" "$@"
+if [ "${1-}" != --built ]; then
+	scripts/need.sh scripts/packages/build.txt scripts/packages/demo.txt
+	echo "-- building (build/release)"
+	mkdir -p build
+	if ! { cmake --preset release && cmake --build --preset release; } >build/demo.log 2>&1; then
+		tail -n 40 build/demo.log
+		echo "demo.sh: the build failed, see build/demo.log" >&2
+		exit 1
+	fi
 fi
-
-echo "-- building (build/release)"
-mkdir -p build
-if ! { cmake --preset release && cmake --build --preset release; } >build/demo.log 2>&1; then
-	tail -n 40 build/demo.log
-	echo "demo.sh: the build failed, see build/demo.log" >&2
-	exit 1
+if [ "$(id -u)" -ne 0 ]; then
+	exec sudo "$0" --built
 fi
 
 bin=$PWD/build/release/bin
