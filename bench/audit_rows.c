@@ -38,7 +38,7 @@ struct bench {
 	unsigned finished;
 };
 
-static void check(int result, const char *what)
+static void rows_check(int result, const char *what)
 {
 	if (result >= 0)
 		return;
@@ -46,7 +46,7 @@ static void check(int result, const char *what)
 	exit(1);
 }
 
-static void fill(struct audit_record *record, uint64_t serial)
+static void rows_fill(struct audit_record *record, uint64_t serial)
 {
 	uint32_t address = 0x0a000000u + (uint32_t)(serial * 2654435761u >> 12);
 	record->op = serial % 4 == 3 ? PVCALLS_OP_RELEASE : PVCALLS_OP_CONNECT;
@@ -71,7 +71,7 @@ static void fill(struct audit_record *record, uint64_t serial)
 }
 
 /* Rows per second with a transaction for each. */
-static double run_single(const struct bench *bench)
+static double rows_run_single(const struct bench *bench)
 {
 	struct store_options options = {.dir = bench->single, .boot_id = "bench"};
 	struct audit_identity identity = {.domid = 1, .name = "bench"};
@@ -88,41 +88,41 @@ static double run_single(const struct bench *bench)
 	uint64_t start_ns = clock_monotonic_ns();
 	for (uint64_t i = 1; i <= SINGLE_ROWS; i++) {
 		struct audit_record record = {0};
-		fill(&record, i);
-		check(store_call(store, id, &record, true, &fault), "store_call");
-		check(store_place(store, id, i, false, &fault), "store_place");
-		check(store_commit(store, &fault), "store_commit");
+		rows_fill(&record, i);
+		rows_check(store_call(store, id, &record, true, &fault), "store_call");
+		rows_check(store_place(store, id, i, false, &fault), "store_place");
+		rows_check(store_commit(store, &fault), "store_commit");
 	}
 	double seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
 	store_close(store);
 	return SINGLE_ROWS / seconds;
 }
 
-static void on_ready(void *owner)
+static void rows_ready(void *owner)
 {
 	((struct bench *)owner)->ready++;
 }
 
-static void on_trouble(void *owner, const char *text)
+static void rows_trouble(void *owner, const char *text)
 {
 	(void)owner;
 	fprintf(stderr, "audit_rows: %s\n", text);
 	exit(1);
 }
 
-static void on_finished(void *owner, const uint8_t queue_id[16])
+static void rows_finished(void *owner, const uint8_t queue_id[16])
 {
 	(void)queue_id;
 	((struct bench *)owner)->finished++;
 }
 
-static pid_t start_writer(const struct bench *bench, struct audit_link *link, int doorbell)
+static pid_t rows_start_writer(const struct bench *bench, struct audit_link *link, int doorbell)
 {
 	int pair[2];
-	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
-	      "socketpair");
+	rows_check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+		   "socketpair");
 	pid_t pid = fork();
-	check(pid, "fork");
+	rows_check(pid, "fork");
 	if (pid == 0) {
 		int folder = open(bench->queued, O_RDONLY | O_DIRECTORY);
 		int fds[] = {fcntl(pair[1], F_DUPFD, 10), fcntl(doorbell, F_DUPFD, 10),
@@ -133,11 +133,11 @@ static pid_t start_writer(const struct bench *bench, struct audit_link *link, in
 		_exit(127);
 	}
 	close(pair[1]);
-	check(audit_link_connect(link, pair[0]), "audit_link_connect");
+	rows_check(audit_link_connect(link, pair[0]), "audit_link_connect");
 	return pid;
 }
 
-static void serve(struct audit_link *link, int doorbell)
+static void rows_serve(struct audit_link *link, int doorbell)
 {
 	struct pollfd watch[] = {{.fd = audit_link_fd(link), .events = POLLIN},
 				 {.fd = doorbell, .events = POLLIN}};
@@ -145,64 +145,65 @@ static void serve(struct audit_link *link, int doorbell)
 	poll(watch, 2, 100);
 	if (doorbell >= 0)
 		(void)eventfd_read(doorbell, &count);
-	check(audit_link_dispatch(link), "the writer ended");
+	rows_check(audit_link_dispatch(link), "the writer ended");
 }
 
 /* Makes all records as fast as slots come back; returns when the last is on disk. */
-static void produce(const struct bench *bench, struct audit_queue *queue, struct audit_link *link,
-		    int doorbell)
+static void rows_produce(const struct bench *bench, struct audit_queue *queue,
+			 struct audit_link *link, int doorbell)
 {
 	uint64_t serial = 0;
 	uint32_t slot = 0;
 	while (serial < bench->rows || audit_queue_used(queue) > 0) {
 		struct audit_record *record = NULL;
 		for (uint32_t i = 0; i < TURN_ROWS && serial < bench->rows &&
-				     (record = audit_queue_take(queue, &slot)) != NULL;
+				     (record = audit_queue_take(queue, &slot));
 		     i++) {
-			fill(record, ++serial);
+			rows_fill(record, ++serial);
 			audit_queue_decided(queue, slot);
 			audit_queue_done(queue, slot);
 		}
 		audit_queue_flush(queue, false);
 		if (audit_queue_reap(queue, NULL, NULL) == 0 &&
-		    (record == NULL || serial == bench->rows)) {
+		    (!record || serial == bench->rows)) {
 			audit_queue_await(queue);
-			serve(link, doorbell);
+			rows_serve(link, doorbell);
 		}
 	}
 }
 
 /* Rows per second through the queue; *cpu_us: the writer's processor time per row. */
-static double run_queued(struct bench *bench, double *cpu_us)
+static double rows_run_queued(struct bench *bench, double *cpu_us)
 {
 	const struct audit_link_calls calls = {
-		.ready = on_ready, .trouble = on_trouble, .finished = on_finished, .owner = bench};
+		.ready = rows_ready, .trouble = rows_trouble, .finished = rows_finished, .owner = bench};
 	struct audit_identity identity = {.domid = 1, .name = "bench", .queue_id = "bench"};
 	int writer_doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	int engine_doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct audit_link *link = NULL;
 	struct audit_queue *queue = NULL;
-	check(audit_link_create(&link, &calls), "audit_link_create");
-	pid_t pid = start_writer(bench, link, writer_doorbell);
+	rows_check(audit_link_create(&link, &calls), "audit_link_create");
+	pid_t pid = rows_start_writer(bench, link, writer_doorbell);
 	int memfd = audit_queue_create(&identity);
-	check(memfd, "audit_queue_create");
-	check(audit_link_add(link, identity.queue_id, memfd, engine_doorbell), "audit_link_add");
-	check(audit_queue_open(&queue, memfd, writer_doorbell, engine_doorbell),
-	      "audit_queue_open");
+	rows_check(memfd, "audit_queue_create");
+	rows_check(audit_link_add(link, identity.queue_id, memfd, engine_doorbell),
+		   "audit_link_add");
+	rows_check(audit_queue_open(&queue, memfd, writer_doorbell, engine_doorbell),
+		   "audit_queue_open");
 	while (bench->ready == 0)
-		serve(link, -1);
+		rows_serve(link, -1);
 
 	uint64_t start_ns = clock_monotonic_ns();
-	produce(bench, queue, link, engine_doorbell);
+	rows_produce(bench, queue, link, engine_doorbell);
 	double seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
 
 	audit_link_finish(link, identity.queue_id);
 	while (bench->finished == 0)
-		serve(link, -1);
+		rows_serve(link, -1);
 	audit_queue_close(queue);
 	audit_link_destroy(link);
 	struct rusage usage;
-	check(wait4(pid, NULL, 0, &usage), "wait4");
+	rows_check(wait4(pid, NULL, 0, &usage), "wait4");
 	*cpu_us = ((double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
 		   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)) /
 		  (double)bench->rows;
@@ -219,13 +220,13 @@ int main(int argc, char **argv)
 			      .rows = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000000};
 	snprintf(bench.single, sizeof(bench.single), "%s/single-XXXXXX", argv[2]);
 	snprintf(bench.queued, sizeof(bench.queued), "%s/queued-XXXXXX", argv[2]);
-	if (mkdtemp(bench.single) == NULL || mkdtemp(bench.queued) == NULL) {
+	if (!mkdtemp(bench.single) || !mkdtemp(bench.queued)) {
 		perror(argv[2]);
 		return 1;
 	}
 	double cpu_us = 0;
-	double queued = run_queued(&bench, &cpu_us);
-	double single = run_single(&bench);
+	double queued = rows_run_queued(&bench, &cpu_us);
+	double single = rows_run_single(&bench);
 	printf("one transaction per row: %.0f rows/s\n", single);
 	printf("from the queue:          %.0f rows/s, %.2f us of processor time per row\n", queued,
 	       cpu_us);

@@ -36,7 +36,7 @@ void load_hash_start(struct load_hash *hash)
 	memset(hash, 0, sizeof(*hash));
 }
 
-static void hash_steps(struct load_hash *hash, const uint8_t *bytes, size_t steps)
+static void load_hash_steps(struct load_hash *hash, const uint8_t *bytes, size_t steps)
 {
 	lanes sum[2];
 	lanes order[2];
@@ -70,10 +70,10 @@ void load_hash_feed(struct load_hash *hash, const void *bytes, size_t size)
 		size -= part;
 		if (hash->held < LOAD_HASH_STEP)
 			return;
-		hash_steps(hash, hash->rest, 1);
+		load_hash_steps(hash, hash->rest, 1);
 		hash->held = 0;
 	}
-	hash_steps(hash, next, size / LOAD_HASH_STEP);
+	load_hash_steps(hash, next, size / LOAD_HASH_STEP);
 	hash->held = size % LOAD_HASH_STEP;
 	memcpy(hash->rest, next + size - hash->held, hash->held);
 }
@@ -83,7 +83,7 @@ uint64_t load_hash_end(struct load_hash *hash)
 	uint64_t result = hash->held;
 
 	memset(hash->rest + hash->held, 0, LOAD_HASH_STEP - hash->held);
-	hash_steps(hash, hash->rest, 1);
+	load_hash_steps(hash, hash->rest, 1);
 	for (size_t i = 0; i < 8; i++)
 		result = (result ^ hash->sum[i]) * 0x9e3779b97f4a7c15ull + hash->order[i];
 	return result;
@@ -120,7 +120,7 @@ void load_fail(const char *what)
 	exit(1);
 }
 
-static void set_option(struct load_work *work, const char *option)
+static void load_set_option(struct load_work *work, const char *option)
 {
 	const char *value = strchr(option, '=');
 	size_t key = value ? (size_t)(value - option) : 0;
@@ -162,7 +162,7 @@ struct load_work load_parse(int argc, char **argv, const char *usage)
 	work.server.sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10));
 	work.amount = strtoull(argv[4], NULL, 10);
 	for (int i = 5; i < argc; i++)
-		set_option(&work, argv[i]);
+		load_set_option(&work, argv[i]);
 	errno = 0;
 	if (inet_pton(AF_INET, argv[2], &work.server.sin_addr) != 1 || work.amount == 0 ||
 	    work.in_flight == 0 || work.destinations == 0)
@@ -199,7 +199,7 @@ void load_times_start(struct load_times *times, uint64_t most)
 		load_fail("no memory for the times");
 }
 
-static int compare(const void *left, const void *right)
+static int load_compare(const void *left, const void *right)
 {
 	uint64_t a = *(const uint64_t *)left;
 	uint64_t b = *(const uint64_t *)right;
@@ -212,7 +212,7 @@ void load_say_times(struct load_times *times, bool sound)
 	size_t middle = times->count / 2;
 	size_t late = times->count * 99 / 100;
 
-	qsort(times->ns, times->count, sizeof(*times->ns), compare);
+	qsort(times->ns, times->count, sizeof(*times->ns), load_compare);
 	printf("sound=%d p50=%.3f p99=%.3f\n", sound, (double)times->ns[middle] / 1e3,
 	       (double)times->ns[late] / 1e3);
 	free(times->ns);

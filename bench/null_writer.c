@@ -23,7 +23,7 @@
 static struct drain *queues[QUEUES_MAX];
 static size_t queue_count;
 
-static void tell(enum auditd_message_kind kind, const uint8_t id[16], uint64_t number)
+static void null_writer_tell(enum auditd_message_kind kind, const uint8_t id[16], uint64_t number)
 {
 	struct auditd_message message = {.kind = (uint32_t)kind, .number = number};
 
@@ -33,7 +33,7 @@ static void tell(enum auditd_message_kind kind, const uint8_t id[16], uint64_t n
 		exit(0);
 }
 
-static void take_add(const struct auditd_message *message, const int *fds)
+static void null_writer_add(const struct auditd_message *message, const int *fds)
 {
 	struct audit_identity identity = message->body.identity;
 
@@ -43,10 +43,10 @@ static void take_add(const struct auditd_message *message, const int *fds)
 		exit(1);
 	drain_resume(queues[queue_count], 0);
 	queue_count++;
-	tell(AUDITD_MESSAGE_ADDED, message->id, 0);
+	null_writer_tell(AUDITD_MESSAGE_ADDED, message->id, 0);
 }
 
-static void take_finish(const struct auditd_message *message)
+static void null_writer_finish(const struct auditd_message *message)
 {
 	for (size_t i = 0; i < queue_count; i++) {
 		if (memcmp(drain_identity(queues[i])->queue_id, message->id, 16) != 0)
@@ -55,11 +55,11 @@ static void take_finish(const struct auditd_message *message)
 		queues[i] = queues[--queue_count];
 		break;
 	}
-	tell(AUDITD_MESSAGE_FINISHED, message->id, 0);
+	null_writer_tell(AUDITD_MESSAGE_FINISHED, message->id, 0);
 }
 
 /* What the supervisor says. Its end is ours. */
-static void listen_all(void)
+static void null_writer_listen(void)
 {
 	struct auditd_message message;
 	int fds[FDS_PER_MESSAGE];
@@ -68,20 +68,20 @@ static void listen_all(void)
 
 	while ((size = fd_receive(AUDITD_SOCKET_FD, &message, sizeof(message), fds, &count)) > 0) {
 		if (message.kind == AUDITD_MESSAGE_HELLO)
-			tell(AUDITD_MESSAGE_READY, NULL, 0);
+			null_writer_tell(AUDITD_MESSAGE_READY, NULL, 0);
 		else if (message.kind == AUDITD_MESSAGE_ADD && count == 2)
-			take_add(&message, fds);
+			null_writer_add(&message, fds);
 		else if (message.kind == AUDITD_MESSAGE_FINISH)
-			take_finish(&message);
+			null_writer_finish(&message);
 		else if (message.kind == AUDITD_MESSAGE_EVENT)
-			tell(AUDITD_MESSAGE_STORED, NULL, message.number);
+			null_writer_tell(AUDITD_MESSAGE_STORED, NULL, message.number);
 	}
 	if (size != -EAGAIN)
 		exit(0);
 }
 
 /* Gives all slots back; returns how many. */
-static uint32_t give_back(void)
+static uint32_t null_writer_give_back(void)
 {
 	struct audit_record record;
 	uint32_t count = 0;
@@ -94,7 +94,7 @@ static uint32_t give_back(void)
 	return count;
 }
 
-static void rest(bool timed)
+static void null_writer_rest(bool timed)
 {
 	struct pollfd watch[] = {{.fd = AUDITD_SOCKET_FD, .events = POLLIN},
 				 {.fd = AUDITD_EVENTFD, .events = POLLIN}};
@@ -114,7 +114,7 @@ static void rest(bool timed)
 int main(void)
 {
 	for (;;) {
-		listen_all();
-		rest(give_back() > 0);
+		null_writer_listen();
+		null_writer_rest(null_writer_give_back() > 0);
 	}
 }

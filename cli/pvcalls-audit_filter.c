@@ -131,14 +131,14 @@ static int parse_network(struct filter_term *term, struct fault *fault)
 	struct in_addr binary;
 	int64_t bits = 32;
 	const char *slash = strchr(term->text, '/');
-	size_t length = slash != NULL ? (size_t)(slash - term->text) : strlen(term->text);
-	const char *rest = slash != NULL ? slash + 1 : "";
+	size_t length = slash ? (size_t)(slash - term->text) : strlen(term->text);
+	const char *rest = slash ? slash + 1 : "";
 	if (length < sizeof(address)) {
 		memcpy(address, term->text, length);
 		address[length] = '\0';
 	}
 	if (length >= sizeof(address) || inet_pton(AF_INET, address, &binary) != 1 ||
-	    (slash != NULL && read_number(&rest, 32, &bits) < 0) || *rest != '\0')
+	    (slash && read_number(&rest, 32, &bits) < 0) || *rest != '\0')
 		return fault_set(
 			fault, EINVAL,
 			"'%s' is no IPv4 address or network: write 192.0.2.1 or 192.0.2.0/24",
@@ -248,7 +248,7 @@ char *filter_calls(const struct filter *filter)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
-	if (out == NULL)
+	if (!out)
 		return NULL;
 	fputs(filter->calls ? "1" : "0", out);
 	for (enum filter_field field = 0; field < FILTER_FIELDS; field++) {
@@ -276,7 +276,7 @@ char *filter_events(const struct filter *filter)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
-	if (out == NULL)
+	if (!out)
 		return NULL;
 	fputs(events_possible(filter) ? "1" : "0", out);
 	write_field(out, filter, FILTER_GUEST, false, "e.guest GLOB ?");

@@ -45,7 +45,7 @@ static int column(sqlite3_stmt *row, const char *name)
 static const char *escape(const char *text, char out[TEXT_MAX])
 {
 	size_t used = 0;
-	for (; text != NULL && *text != '\0' && used + sizeof("\\xNN") < TEXT_MAX; text++) {
+	for (; text && *text != '\0' && used + sizeof("\\xNN") < TEXT_MAX; text++) {
 		unsigned char byte = (unsigned char)*text;
 		if (byte >= 0x20 && byte < 0x7f)
 			out[used++] = (char)byte;
@@ -79,7 +79,7 @@ static void print_endpoint(sqlite3_stmt *row, char out[TEXT_MAX])
 		snprintf(name, sizeof(name), "%s_address", kinds[i]);
 		const char *address = raw(row, name);
 		snprintf(name, sizeof(name), "%s_port", kinds[i]);
-		if (address != NULL)
+		if (address)
 			snprintf(out, TEXT_MAX, "%s:%s", address, raw(row, name));
 	}
 }
@@ -88,12 +88,12 @@ static void print_result(sqlite3_stmt *row, char out[TEXT_MAX])
 {
 	const char *name = raw(row, "errno_name");
 	const char *outcome = raw(row, "outcome");
-	if (name != NULL)
+	if (name)
 		snprintf(out, TEXT_MAX, "%s", name);
-	else if (outcome != NULL && strcmp(outcome, "error") == 0)
+	else if (outcome && strcmp(outcome, "error") == 0)
 		snprintf(out, TEXT_MAX, "errno %s", raw(row, "errno"));
 	else
-		snprintf(out, TEXT_MAX, "%s", outcome != NULL ? outcome : "");
+		snprintf(out, TEXT_MAX, "%s", outcome ? outcome : "");
 }
 
 static const char *colour_of(const struct output *output, const char *verdict)
@@ -174,8 +174,8 @@ static void print_event(struct output *output, sqlite3_stmt *row)
 static json_t *json_text(const char *text)
 {
 	char clean[TEXT_MAX];
-	json_t *value = strchr(text, 0x7f) == NULL ? json_string(text) : NULL;
-	return value != NULL ? value : json_string(escape(text, clean));
+	json_t *value = !strchr(text, 0x7f) ? json_string(text) : NULL;
+	return value ? value : json_string(escape(text, clean));
 }
 
 static json_t *json_cell(sqlite3_stmt *row, int at)
@@ -212,7 +212,7 @@ static void write_json(struct output *output, sqlite3_stmt *row, bool event)
 /* A spreadsheet takes a cell that begins like this for a formula. */
 static bool like_formula(const char *text)
 {
-	return strchr("=+-@\t\r", text[0]) != NULL && text[0] != '\0';
+	return strchr("=+-@\t\r", text[0]) && text[0] != '\0';
 }
 
 static void write_csv_text(FILE *file, const char *text)

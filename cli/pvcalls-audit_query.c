@@ -116,7 +116,7 @@ static enum taken take_count(struct arguments *arguments, bool first)
 static enum taken take_events(struct filter *filter)
 {
 	filter->events = true;
-	if (optarg == NULL)
+	if (!optarg)
 		return TAKEN;
 	filter->calls = false;
 	return strcmp(optarg, "only") == 0 ? TAKEN : TAKEN_USAGE;
@@ -208,7 +208,7 @@ enum audit_status query_main(int argc, char **argv)
 	struct arguments arguments = {
 		.query = {.dir = AUDIT_TRAIL_DIR, .count = DEFAULT_COUNT, .filter.calls = true},
 		.output = {.file = stdout,
-			   .colour = isatty(STDOUT_FILENO) != 0 && getenv("NO_COLOR") == NULL},
+			   .colour = isatty(STDOUT_FILENO) != 0 && !getenv("NO_COLOR")},
 	};
 	int option = 0;
 	while ((option = getopt_long(argc, argv, "fo:", options, NULL)) != -1) {
@@ -227,7 +227,7 @@ enum audit_status query_main(int argc, char **argv)
 	if (optind < argc)
 		return complain("there is an argument too many");
 	const char *wrong = contradiction(&arguments);
-	if (wrong != NULL)
+	if (wrong)
 		return complain(wrong);
 	return trail_query(&arguments.query, &arguments.output);
 }

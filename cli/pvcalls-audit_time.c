@@ -71,7 +71,7 @@ static int parse_zone(const char *text, int64_t *seconds)
 	struct tm zone = {0};
 	const char *end =
 		text[0] == '+' || text[0] == '-' ? strptime(text + 1, "%H:%M", &zone) : NULL;
-	if (end == NULL || *end != '\0')
+	if (!end || *end != '\0')
 		return -EINVAL;
 	*seconds = (int64_t)zone.tm_hour * 3600 + (int64_t)zone.tm_min * 60;
 	if (text[0] == '-')
@@ -87,7 +87,7 @@ static int parse_date(const char *text, int64_t *time_ns)
 		struct tm date = {0};
 		int64_t zone = 0;
 		const char *end = strptime(text, forms[i], &date);
-		if (end == NULL)
+		if (!end)
 			continue;
 		int64_t fraction = parse_fraction(&end);
 		if (parse_zone(end, &zone) < 0)

@@ -66,7 +66,7 @@ static int immutable_uri(char uri[SEGMENT_PATH_MAX], const char *path)
 	for (; *path != '\0'; path++) {
 		if (used + sizeof("%00?immutable=1") > SEGMENT_PATH_MAX)
 			return -ENAMETOOLONG;
-		if (strchr("%?#", *path) == NULL)
+		if (!strchr("%?#", *path))
 			uri[used++] = *path;
 		else
 			used += (size_t)snprintf(uri + used, SEGMENT_PATH_MAX - used, "%%%02X",
@@ -119,7 +119,7 @@ static int prepare(const struct scan *scan, struct cursor *cursor, bool events, 
 		events ? "SELECT e.after_call, %s WHERE %s AND e.seq >= ? ORDER BY e.seq %s"
 		       : "SELECT c.seq, %s WHERE %s AND c.seq >= ? ORDER BY c.seq %s",
 		what, events ? scan->events : scan->calls, cursor->backwards ? "DESC" : "ASC");
-	if (text == NULL)
+	if (!text)
 		return fault_set(fault, ENOMEM, "no memory for the query");
 	sqlite3_stmt **statement = events ? &cursor->events : &cursor->calls;
 	int error = sql_prepare(cursor->db, statement, text, fault);
@@ -315,9 +315,9 @@ static struct part *list_parts(const char *dir, size_t *count, int *error, struc
 		return NULL;
 	}
 	struct part *parts = calloc(*count + 1, sizeof(*parts));
-	if (parts == NULL)
+	if (!parts)
 		*error = fault_set(fault, ENOMEM, "no memory for the list of segments");
-	for (size_t i = 0; parts != NULL && i < *count; i++)
+	for (size_t i = 0; parts && i < *count; i++)
 		parts[i] = (struct part){.number = list[i].number, .sealed = list[i].sealed};
 	free(list);
 	return parts;
@@ -329,7 +329,7 @@ static int print_new(struct scan *scan, struct fault *fault)
 	size_t count = 0;
 	int error = 0;
 	struct part *parts = list_parts(scan->query->dir, &count, &error, fault);
-	for (size_t i = 0; parts != NULL && error == 0 && i < count; i++) {
+	for (size_t i = 0; parts && error == 0 && i < count; i++) {
 		if (parts[i].number < scan->segment)
 			continue;
 		parts[i].from_call = scan->next_call;
@@ -362,7 +362,7 @@ static int run(struct scan *scan, struct fault *fault)
 	size_t count = 0;
 	int error = 0;
 	struct part *parts = list_parts(scan->query->dir, &count, &error, fault);
-	if (parts == NULL)
+	if (!parts)
 		return error;
 	error = scan->query->first ? print_first(scan, parts, count, fault)
 				   : print_last(scan, parts, count, fault);
@@ -376,7 +376,7 @@ enum audit_status trail_query(const struct query *query, struct output *output)
 	struct fault fault = {0};
 	scan.calls = filter_calls(&query->filter);
 	scan.events = filter_events(&query->filter);
-	int error = scan.calls != NULL && scan.events != NULL
+	int error = scan.calls && scan.events
 			    ? run(&scan, &fault)
 			    : fault_set(&fault, ENOMEM, "no memory for the query");
 	output_end(output);

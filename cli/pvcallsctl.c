@@ -51,7 +51,7 @@ struct command {
 	void (*print)(const json_t *result);
 };
 
-static void print_text(const json_t *result)
+static void ctl_print_text(const json_t *result)
 {
 	const char *text = json_string_value(json_object_get(result, "text"));
 
@@ -61,11 +61,11 @@ static void print_text(const json_t *result)
 
 static const struct command commands[] = {
 	{"status", 0, 0, print_status},   {"guests", 0, 0, print_guests},
-	{"sockets", 0, 1, print_sockets}, {"reload", 0, 0, print_text},
-	{"kill", 1, 2, print_text},       {"plugins", 0, 0, NULL},
+	{"sockets", 0, 1, print_sockets}, {"reload", 0, 0, ctl_print_text},
+	{"kill", 1, 2, ctl_print_text},   {"plugins", 0, 0, NULL},
 };
 
-static const struct command *find_command(const char *name)
+static const struct command *ctl_find_command(const char *name)
 {
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, name) == 0)
@@ -74,14 +74,14 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-static int complain(int status, const char *what, const char *why)
+static int ctl_complain(int status, const char *what, const char *why)
 {
 	fprintf(stderr, "pvcallsctl: %s: %s\n", what, why);
 	return status;
 }
 
 /* Connects to the daemon. Returns the socket, or minus the exit status. */
-static int connect_daemon(const char *runtime_dir)
+static int ctl_connect(const char *runtime_dir)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const struct timeval wait = {.tv_sec = WAIT_S};
@@ -92,7 +92,7 @@ static int connect_daemon(const char *runtime_dir)
 	if (fd < 0 || length >= (int)sizeof(address.sun_path)) {
 		if (fd >= 0)
 			close(fd);
-		return -complain(CTL_DAEMON, runtime_dir, "no socket, or its path is too long");
+		return -ctl_complain(CTL_DAEMON, runtime_dir, "no socket, or its path is too long");
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
@@ -100,14 +100,14 @@ static int connect_daemon(const char *runtime_dir)
 		return fd;
 	close(fd);
 	if (errno == EACCES || errno == EPERM)
-		return -complain(CTL_PERMISSION, address.sun_path,
-				 "not permitted: be root or the daemon's user");
+		return -ctl_complain(CTL_PERMISSION, address.sun_path,
+				     "not permitted: be root or the daemon's user");
 	fprintf(stderr, "pvcallsctl: %s: %s; is pvcallsd running, with this --runtime-dir?\n",
 		address.sun_path, strerror(errno));
 	return -CTL_DAEMON;
 }
 
-static bool send_line(int fd, const json_t *request)
+static bool ctl_send(int fd, const json_t *request)
 {
 	char *text = json_dumps(request, JSON_COMPACT);
 	ssize_t size = text ? (ssize_t)strlen(text) : 0;
@@ -120,7 +120,7 @@ static bool send_line(int fd, const json_t *request)
 }
 
 /* One line of JSON from the daemon, or NULL. */
-static json_t *receive_line(int fd)
+static json_t *ctl_receive(int fd)
 {
 	FILE *stream = fdopen(dup(fd), "r");
 	char *line = NULL;
@@ -136,7 +136,7 @@ static json_t *receive_line(int fd)
 	return answer;
 }
 
-static json_t *make_request(const struct arguments *arguments)
+static json_t *ctl_make_request(const struct arguments *arguments)
 {
 	const char *name =
 		strcmp(arguments->command, "plugins") == 0 ? "status" : arguments->command;
@@ -154,27 +154,27 @@ static json_t *make_request(const struct arguments *arguments)
 }
 
 /* Asks the daemon. Returns the exit status, and *answer if there is one. */
-static int ask(const struct arguments *arguments, json_t **answer)
+static int ctl_ask(const struct arguments *arguments, json_t **answer)
 {
-	int fd = connect_daemon(arguments->runtime_dir);
+	int fd = ctl_connect(arguments->runtime_dir);
 	json_t *request;
 	bool sent;
 
 	if (fd < 0)
 		return -fd;
-	request = make_request(arguments);
-	sent = send_line(fd, request);
+	request = ctl_make_request(arguments);
+	sent = ctl_send(fd, request);
 	json_decref(request);
 	/* One that was not let in has its answer already, whatever became of the request. */
-	*answer = receive_line(fd);
+	*answer = ctl_receive(fd);
 	close(fd);
 	if (*answer)
 		return CTL_OK;
-	return complain(CTL_DAEMON, arguments->runtime_dir,
-			sent ? "the daemon did not answer" : "the daemon hung up");
+	return ctl_complain(CTL_DAEMON, arguments->runtime_dir,
+			    sent ? "the daemon did not answer" : "the daemon hung up");
 }
 
-static int refused(const json_t *answer)
+static int ctl_print_refusal(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status");
 	const char *text = json_string_value(json_object_get(answer, "error"));
@@ -192,13 +192,13 @@ static int refused(const json_t *answer)
 	return json_is_integer(status) ? (int)json_integer_value(status) : CTL_DAEMON;
 }
 
-static int print_answer(const struct arguments *arguments, const struct command *command,
-			const json_t *answer)
+static int ctl_print_answer(const struct arguments *arguments, const struct command *command,
+			    const json_t *answer)
 {
 	const json_t *result = json_object_get(answer, "result");
 
 	if (!json_is_true(json_object_get(answer, "ok")))
-		return refused(answer);
+		return ctl_print_refusal(answer);
 	if (!command->print) {
 		const char *directory = json_string_value(json_object_get(result, "plugin_dir"));
 
@@ -224,7 +224,7 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool take_option(struct arguments *arguments, int option)
+static bool ctl_take_option(struct arguments *arguments, int option)
 {
 	switch (option) {
 	case OPTION_RUNTIME_DIR:
@@ -247,9 +247,9 @@ static bool take_option(struct arguments *arguments, int option)
 	}
 }
 
-static const struct command *take_words(struct arguments *arguments, int count, char **words)
+static const struct command *ctl_take_words(struct arguments *arguments, int count, char **words)
 {
-	const struct command *command = count ? find_command(words[0]) : NULL;
+	const struct command *command = count ? ctl_find_command(words[0]) : NULL;
 
 	if (!command || count - 1 < command->words_min || count - 1 > command->words_max)
 		return NULL;
@@ -270,21 +270,21 @@ int main(int argc, char **argv)
 	int status;
 
 	while ((option = getopt_long(argc, argv, "o:", long_options, NULL)) != -1) {
-		if (!take_option(&arguments, option)) {
+		if (!ctl_take_option(&arguments, option)) {
 			fputs("pvcallsctl: see pvcallsctl --help\n", stderr);
 			return CTL_USAGE;
 		}
 	}
-	command = take_words(&arguments, argc - optind, argv + optind);
+	command = ctl_take_words(&arguments, argc - optind, argv + optind);
 	if (!command) {
 		fputs(usage, stderr);
 		return CTL_USAGE;
 	}
 	if (arguments.file)
 		return (int)show_plugins(NULL, arguments.file, arguments.as_json);
-	status = ask(&arguments, &answer);
+	status = ctl_ask(&arguments, &answer);
 	if (!status)
-		status = print_answer(&arguments, command, answer);
+		status = ctl_print_answer(&arguments, command, answer);
 	json_decref(answer);
 	return status;
 }

@@ -21,7 +21,7 @@
 #define SECONDS_MAX     10u /* a plugin that hangs when it is loaded */
 
 /* In the child: its description, or why there is none, goes to output. */
-static int describe(const char *path, int output)
+static int plugins_describe_in_child(const char *path, int output)
 {
 	char text[DESCRIPTION_MAX] = "";
 	struct fault fault = {.text = ""};
@@ -36,7 +36,7 @@ static int describe(const char *path, int output)
 	return error ? 1 : 0;
 }
 
-static size_t read_all(int fd, char *text, size_t size)
+static size_t plugins_read_all(int fd, char *text, size_t size)
 {
 	size_t used = 0;
 	ssize_t got;
@@ -48,7 +48,7 @@ static size_t read_all(int fd, char *text, size_t size)
 }
 
 /* Returns 0 with the description, or -errno with what is wrong. */
-static int describe_apart(const char *path, char text[DESCRIPTION_MAX])
+static int plugins_describe(const char *path, char text[DESCRIPTION_MAX])
 {
 	int status = 0;
 	int ends[2];
@@ -58,10 +58,10 @@ static int describe_apart(const char *path, char text[DESCRIPTION_MAX])
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		_exit(describe(path, ends[1]));
+		_exit(plugins_describe_in_child(path, ends[1]));
 	close(ends[1]);
 	if (pid > 0) {
-		read_all(ends[0], text, DESCRIPTION_MAX);
+		plugins_read_all(ends[0], text, DESCRIPTION_MAX);
 		waitpid(pid, &status, 0);
 	}
 	close(ends[0]);
@@ -72,7 +72,7 @@ static int describe_apart(const char *path, char text[DESCRIPTION_MAX])
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINVAL;
 }
 
-static void print_lines(char *text)
+static void plugins_print_lines(char *text)
 {
 	char *rest = NULL;
 
@@ -82,10 +82,10 @@ static void print_lines(char *text)
 	}
 }
 
-static enum ctl_status show_one(const char *path, json_t *array)
+static enum ctl_status plugins_show_file(const char *path, json_t *array)
 {
 	char text[DESCRIPTION_MAX] = "";
-	int error = describe_apart(path, text);
+	int error = plugins_describe(path, text);
 
 	if (array)
 		json_array_append_new(array, json_pack("{s:s, s:b, s:s}", "file", path, "valid",
@@ -93,20 +93,20 @@ static enum ctl_status show_one(const char *path, json_t *array)
 	else if (error)
 		fprintf(stderr, "pvcallsctl: %s\n", text);
 	else
-		print_lines(text);
+		plugins_print_lines(text);
 	return error ? CTL_INPUT : CTL_OK;
 }
 
-static int is_plugin(const struct dirent *entry)
+static int plugins_is_plugin(const struct dirent *entry)
 {
 	return entry->d_name[0] != '.' && glob_matches("*.so", entry->d_name);
 }
 
-static enum ctl_status show_directory(const char *directory, json_t *array)
+static enum ctl_status plugins_show_directory(const char *directory, json_t *array)
 {
 	enum ctl_status status = CTL_OK;
 	struct dirent **entries;
-	int count = scandir(directory, &entries, is_plugin, alphasort);
+	int count = scandir(directory, &entries, plugins_is_plugin, alphasort);
 
 	if (count < 0) {
 		fprintf(stderr, "pvcallsctl: plugin directory %s: %s\n", directory,
@@ -117,7 +117,7 @@ static enum ctl_status show_directory(const char *directory, json_t *array)
 		char path[PATH_MAX];
 
 		snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name);
-		if (show_one(path, array))
+		if (plugins_show_file(path, array))
 			status = CTL_INPUT;
 		if (!array && i + 1 < count)
 			putchar('\n');
@@ -130,7 +130,8 @@ static enum ctl_status show_directory(const char *directory, json_t *array)
 enum ctl_status show_plugins(const char *directory, const char *file, bool as_json)
 {
 	json_t *array = as_json ? json_array() : NULL;
-	enum ctl_status status = file ? show_one(file, array) : show_directory(directory, array);
+	enum ctl_status status =
+		file ? plugins_show_file(file, array) : plugins_show_directory(directory, array);
 
 	if (array) {
 		json_dumpf(array, stdout, JSON_INDENT(2));

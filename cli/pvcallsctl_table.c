@@ -24,7 +24,7 @@ void print_safely(const char *text)
 	}
 }
 
-static void cell(char text[CELL_MAX], const json_t *row, const struct column *column)
+static void table_cell(char text[CELL_MAX], const json_t *row, const struct column *column)
 {
 	const json_t *value = json_object_get(row, column->key);
 
@@ -38,14 +38,14 @@ static void cell(char text[CELL_MAX], const json_t *row, const struct column *co
 		snprintf(text, CELL_MAX, "-");
 }
 
-static void print_row(const json_t *row, const struct column *columns, size_t count,
-		      const size_t *widths)
+static void table_print_row(const json_t *row, const struct column *columns, size_t count,
+			    const size_t *widths)
 {
 	for (size_t i = 0; i < count; i++) {
 		char text[CELL_MAX];
 
 		if (row)
-			cell(text, row, &columns[i]);
+			table_cell(text, row, &columns[i]);
 		else
 			snprintf(text, sizeof(text), "%s", columns[i].heading);
 		print_safely(text);
@@ -54,7 +54,7 @@ static void print_row(const json_t *row, const struct column *columns, size_t co
 	putchar('\n');
 }
 
-static void print_table(const json_t *rows, const struct column *columns, size_t count)
+static void table_print(const json_t *rows, const struct column *columns, size_t count)
 {
 	size_t widths[COLUMN_MAX];
 	size_t index;
@@ -66,13 +66,13 @@ static void print_table(const json_t *rows, const struct column *columns, size_t
 		{
 			char text[CELL_MAX];
 
-			cell(text, row, &columns[i]);
+			table_cell(text, row, &columns[i]);
 			if (strlen(text) > widths[i])
 				widths[i] = strlen(text);
 		}
 	}
-	print_row(NULL, columns, count, widths);
-	json_array_foreach(rows, index, row) print_row(row, columns, count, widths);
+	table_print_row(NULL, columns, count, widths);
+	json_array_foreach(rows, index, row) table_print_row(row, columns, count, widths);
 }
 
 void print_guests(const json_t *guests)
@@ -86,7 +86,7 @@ void print_guests(const json_t *guests)
 		{"NOTE", "engine", NULL},
 	};
 
-	print_table(guests, columns, sizeof(columns) / sizeof(columns[0]));
+	table_print(guests, columns, sizeof(columns) / sizeof(columns[0]));
 }
 
 void print_sockets(const json_t *sockets)
@@ -97,29 +97,29 @@ void print_sockets(const json_t *sockets)
 		{"IN", "in", NULL},       {"OUT", "out", NULL},       {"NOTE", "engine", NULL},
 	};
 
-	print_table(sockets, columns, sizeof(columns) / sizeof(columns[0]));
+	table_print(sockets, columns, sizeof(columns) / sizeof(columns[0]));
 }
 
-static void print_line(const char *name, const char *text)
+static void table_print_line(const char *name, const char *text)
 {
 	printf("%-12s", name);
 	print_safely(text);
 	putchar('\n');
 }
 
-static long long number(const json_t *object, const char *key)
+static long long table_number(const json_t *object, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-static const char *string(const json_t *object, const char *key)
+static const char *table_string(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "-";
 }
 
-static void print_policies(const json_t *policies)
+static void table_print_policies(const json_t *policies)
 {
 	const json_t *files = json_object_get(policies, "files");
 	json_t *file;
@@ -127,29 +127,31 @@ static void print_policies(const json_t *policies)
 
 	if (json_is_true(json_object_get(policies, "stale"))) {
 		puts("policies    STALE: the last reload was refused, older ones are in force");
-		print_line("", string(policies, "stale_reason"));
+		table_print_line("", table_string(policies, "stale_reason"));
 	}
 	if (json_array_size(files) == 0)
 		puts("policies    none: every call is denied");
 	json_array_foreach(files, index, file)
-		print_line(index ? "" : "policies", json_string_value(file));
+		table_print_line(index ? "" : "policies", json_string_value(file));
 }
 
 void print_status(const json_t *status)
 {
 	const json_t *writer = json_object_get(status, "writer");
 
-	printf("pvcallsd    %s, process %lld, up %lld s, transport %s\n", string(status, "version"),
-	       number(status, "pid"), number(status, "uptime_s"), string(status, "transport"));
-	printf("guests      %lld attached, %lld refused\n", number(status, "guests"),
-	       number(status, "guests_refused"));
-	print_policies(json_object_get(status, "policies"));
+	printf("pvcallsd    %s, process %lld, up %lld s, transport %s\n",
+	       table_string(status, "version"), table_number(status, "pid"),
+	       table_number(status, "uptime_s"), table_string(status, "transport"));
+	printf("guests      %lld attached, %lld refused\n", table_number(status, "guests"),
+	       table_number(status, "guests_refused"));
+	table_print_policies(json_object_get(status, "policies"));
 	printf("writer      %s, process %lld, restarted %lld times, %lld queues and events open\n",
 	       json_is_true(json_object_get(writer, "ready")) ? "ready" : "NOT READY",
-	       number(writer, "pid"), number(writer, "restarts"), number(writer, "pending"));
-	if (string(writer, "trouble")[0])
-		print_line("trouble", string(writer, "trouble"));
-	print_line("durability", string(status, "durability"));
-	print_line("state", string(status, "state_dir"));
-	print_line("plugins", string(status, "plugin_dir"));
+	       table_number(writer, "pid"), table_number(writer, "restarts"),
+	       table_number(writer, "pending"));
+	if (table_string(writer, "trouble")[0])
+		table_print_line("trouble", table_string(writer, "trouble"));
+	table_print_line("durability", table_string(status, "durability"));
+	table_print_line("state", table_string(status, "state_dir"));
+	table_print_line("plugins", table_string(status, "plugin_dir"));
 }

@@ -26,7 +26,7 @@ struct arguments {
 	enum log_level log_level;
 };
 
-static int usage(FILE *out, int status)
+static int auditd_usage(FILE *out, int status)
 {
 	fprintf(out,
 		"usage: pvcalls-auditd [--uid N] [--sync] [--segment-bytes N] [--segment-age S]\n"
@@ -58,7 +58,7 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static int take_option(struct arguments *arguments, int option)
+static int auditd_take_option(struct arguments *arguments, int option)
 {
 	uint64_t number = 0;
 	int error = 0;
@@ -89,7 +89,7 @@ static int take_option(struct arguments *arguments, int option)
 }
 
 /* Facts that can't be read any more once the trail is our whole file system. */
-static void look_around(struct writer_options *writer, char *about, size_t size)
+static void auditd_look_around(struct writer_options *writer, char *about, size_t size)
 {
 	char link[64];
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", AUDITD_FOLDER_FD);
@@ -106,21 +106,21 @@ static void look_around(struct writer_options *writer, char *about, size_t size)
 }
 
 /* The supervisor's end of the socket says when to stop, not a signal that its whole group gets. */
-static void ignore_signals(void)
+static void auditd_ignore_signals(void)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], SIG_IGN);
 }
 
-static int serve(struct arguments *arguments)
+static int auditd_serve(struct arguments *arguments)
 {
 	static char about[4096];
 	struct log log;
 	struct fault fault = {0};
 	log_init(&log, "pvcalls-auditd", arguments->log_level);
-	look_around(&arguments->writer, about, sizeof(about));
-	ignore_signals();
+	auditd_look_around(&arguments->writer, about, sizeof(about));
+	auditd_ignore_signals();
 	umask(S_IRWXG | S_IRWXO);
 
 	/* A folder left open would be a way out of the chroot. */
@@ -148,13 +148,13 @@ int main(int argc, char **argv)
 	int option = 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == OPTION_HELP)
-			return usage(stdout, EXIT_SUCCESS);
+			return auditd_usage(stdout, EXIT_SUCCESS);
 		if (option == OPTION_VERSION)
 			return printf("pvcalls-auditd %s\n", PVCALLS_VERSION) < 0;
-		if (take_option(&arguments, option) < 0)
-			return usage(stderr, EXIT_USAGE);
+		if (auditd_take_option(&arguments, option) < 0)
+			return auditd_usage(stderr, EXIT_USAGE);
 	}
 	if (optind != argc)
-		return usage(stderr, EXIT_USAGE);
-	return serve(&arguments);
+		return auditd_usage(stderr, EXIT_USAGE);
+	return auditd_serve(&arguments);
 }

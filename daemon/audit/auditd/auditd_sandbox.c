@@ -20,7 +20,7 @@
 #define SANITIZED 0
 #endif
 
-static int become(uint32_t uid, struct fault *fault)
+static int auditd_sandbox_become(uint32_t uid, struct fault *fault)
 {
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
@@ -39,7 +39,8 @@ int auditd_sandbox_files(int folder, uint32_t uid, struct fault *fault)
 	if (fchdir(folder) < 0)
 		return fault_set(fault, errno, "descriptor %d is not the audit folder: %s", folder,
 				 strerror(errno));
-	int error = uid != AUDITD_SANDBOX_STAY && geteuid() == 0 ? become(uid, fault) : 0;
+	int error = uid != AUDITD_SANDBOX_STAY && geteuid() == 0 ? auditd_sandbox_become(uid, fault)
+								 : 0;
 	if (error == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		error = fault_set(fault, errno, "no_new_privs: %s", strerror(errno));
 	return error;
@@ -127,7 +128,7 @@ static const int allowed[] = {
 };
 
 /* clone() only as fork() uses it, memory only if it can't be executed. */
-static int allow_bounded(scmp_filter_ctx filter)
+static int auditd_sandbox_allow_bounded(scmp_filter_ctx filter)
 {
 	const scmp_datum_t fork_flags = 0xff | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 	int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
@@ -148,9 +149,9 @@ int auditd_sandbox_calls(struct fault *fault)
 	if (SANITIZED)
 		return 0;
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	if (filter == NULL)
+	if (!filter)
 		return fault_set(fault, ENOMEM, "no memory for the system call filter");
-	int error = allow_bounded(filter);
+	int error = auditd_sandbox_allow_bounded(filter);
 	for (size_t i = 0; error == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (error == 0)

@@ -24,7 +24,7 @@
 #define SEALER_NICE     10
 
 /* The oldest segment that waits to be sealed; 0: none. */
-static uint64_t find_unsealed(const char *dir, uint64_t live)
+static uint64_t sealer_find(const char *dir, uint64_t live)
 {
 	struct segment *list = NULL;
 	size_t count = 0;
@@ -39,8 +39,8 @@ static uint64_t find_unsealed(const char *dir, uint64_t live)
 	return found;
 }
 
-__attribute__((noreturn)) static void seal(const struct sealer *sealer, struct store *store,
-					   uint64_t number)
+__attribute__((noreturn)) static void sealer_child_run(const struct sealer *sealer,
+						       struct store *store, uint64_t number)
 {
 	struct fault fault = {0};
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -52,7 +52,7 @@ __attribute__((noreturn)) static void seal(const struct sealer *sealer, struct s
 	_exit(error == 0 ? 0 : 1);
 }
 
-static void reap(struct sealer *sealer, uint64_t now_ns)
+static void sealer_reap(struct sealer *sealer, uint64_t now_ns)
 {
 	int status = 0;
 	if (waitpid(sealer->child, &status, WNOHANG) != sealer->child)
@@ -66,20 +66,20 @@ static void reap(struct sealer *sealer, uint64_t now_ns)
 uint64_t sealer_turn(struct sealer *sealer, struct store *store, uint64_t now_ns)
 {
 	if (sealer->child != 0)
-		reap(sealer, now_ns);
+		sealer_reap(sealer, now_ns);
 	if (sealer->child != 0)
 		return UINT64_MAX;
 	if (now_ns < sealer->retry_ns)
 		return sealer->retry_ns;
 	uint64_t live = store_segment(store);
-	uint64_t number = sealer->seen != live ? find_unsealed(sealer->dir, live) : 0;
+	uint64_t number = sealer->seen != live ? sealer_find(sealer->dir, live) : 0;
 	if (number == 0) {
 		sealer->seen = live;
 		return UINT64_MAX;
 	}
 	pid_t child = fork();
 	if (child == 0)
-		seal(sealer, store, number);
+		sealer_child_run(sealer, store, number);
 	if (child < 0) {
 		sealer->retry_ns = now_ns + SEALER_RETRY_NS;
 		return sealer->retry_ns;

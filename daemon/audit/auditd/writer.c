@@ -27,10 +27,10 @@
 #define WRITER_LOOK_NS    (50 * NS_PER_MS)  /* between looks at queues that are about to end */
 
 /* The moment at which the writer must act by itself; UINT64_MAX: none. Monotonic. */
-static uint64_t wake_at(const struct writer *writer, uint64_t now_ns, bool timed)
+static uint64_t writer_wake_at(const struct writer *writer, uint64_t now_ns, bool timed)
 {
 	uint64_t wake = timed ? now_ns + WRITER_LINGER_NS : UINT64_MAX;
-	if (writer->store == NULL)
+	if (!writer->store)
 		return writer->retry_ns < wake ? writer->retry_ns : wake;
 	if (writer->seal_ns < wake)
 		wake = writer->seal_ns;
@@ -43,24 +43,24 @@ static uint64_t wake_at(const struct writer *writer, uint64_t now_ns, bool timed
 }
 
 /* Tells the engines how we sleep. False: there is work, don't. */
-static bool fall_asleep(struct writer *writer, bool timed)
+static bool writer_fall_asleep(struct writer *writer, bool timed)
 {
 	bool may = true;
 	/* Without a store there is nothing that an engine could wake us for. */
-	for (struct writer_queue *queue = writer->queues; writer->store != NULL && queue != NULL;
+	for (struct writer_queue *queue = writer->queues; writer->store && queue;
 	     queue = queue->next)
 		may &= drain_sleep(queue->drain, timed);
 	return may;
 }
 
-static void wake_up(struct writer *writer)
+static void writer_wake_up(struct writer *writer)
 {
-	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next)
+	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next)
 		drain_wake(queue->drain);
 }
 
 /* Resets the doorbell. Never waits, even if an engine changed the descriptor's flags. */
-static void silence(int doorbell)
+static void writer_reset_eventfd(int doorbell)
 {
 	uint64_t count = 0;
 	struct iovec into = {.iov_base = &count, .iov_len = sizeof(count)};
@@ -68,7 +68,7 @@ static void silence(int doorbell)
 		return; /* it was not rung */
 }
 
-static void wait_until(struct writer *writer, uint64_t now_ns, uint64_t wake_ns)
+static void writer_wait(struct writer *writer, uint64_t now_ns, uint64_t wake_ns)
 {
 	bool listens = writer->control_open && writer->event_count < WRITER_EVENTS;
 	struct pollfd fds[] = {
@@ -82,41 +82,40 @@ static void wait_until(struct writer *writer, uint64_t now_ns, uint64_t wake_ns)
 	ppoll(fds, sizeof(fds) / sizeof(fds[0]), wake_ns == UINT64_MAX ? NULL : &timeout, NULL);
 }
 
-static void sleep_until_work(struct writer *writer, bool timed)
+static void writer_sleep(struct writer *writer, bool timed)
 {
 	uint64_t now_ns = clock_monotonic_ns();
-	if (fall_asleep(writer, timed))
-		wait_until(writer, now_ns, wake_at(writer, now_ns, timed));
-	wake_up(writer);
-	silence(writer->options->doorbell);
+	if (writer_fall_asleep(writer, timed))
+		writer_wait(writer, now_ns, writer_wake_at(writer, now_ns, timed));
+	writer_wake_up(writer);
+	writer_reset_eventfd(writer->options->doorbell);
 }
 
-static void serve(struct writer *writer)
+static void writer_serve(struct writer *writer)
 {
 	writer_open(writer, clock_monotonic_ns());
 	while (writer->control_open) {
 		writer_listen(writer);
 		uint64_t now_ns = clock_monotonic_ns();
 		uint32_t rows = writer_store(writer, now_ns);
-		writer->seal_ns = writer->store != NULL
+		writer->seal_ns = writer->store
 					  ? sealer_turn(&writer->sealer, writer->store, now_ns)
 					  : UINT64_MAX;
 		if (writer->control_open && !writer->again)
-			sleep_until_work(writer, rows > 0 && !writer->options->sync);
+			writer_sleep(writer, rows > 0 && !writer->options->sync);
 	}
 }
 
-static bool any_busy(const struct writer *writer)
+static bool writer_any_busy(const struct writer *writer)
 {
-	for (const struct writer_queue *queue = writer->queues; queue != NULL;
-	     queue = queue->next) {
+	for (const struct writer_queue *queue = writer->queues; queue; queue = queue->next) {
 		if (drain_busy(queue->drain))
 			return true;
 	}
 	return false;
 }
 
-static void pause_for(uint64_t ns)
+static void writer_pause(uint64_t ns)
 {
 	struct timespec time = {.tv_sec = (time_t)(ns / NS_PER_S),
 				.tv_nsec = (long)(ns % NS_PER_S)};
@@ -124,37 +123,37 @@ static void pause_for(uint64_t ns)
 }
 
 /* The supervisor is gone: its engines end too, and their last records are release records. */
-static void await_engines(struct writer *writer)
+static void writer_await_engines(struct writer *writer)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t end_ns = now_ns + WRITER_ENGINES_NS;
 	uint64_t quiet_ns = now_ns + WRITER_QUIET_NS;
-	while (writer->queues != NULL && now_ns < end_ns) {
+	while (writer->queues && now_ns < end_ns) {
 		if (writer_store(writer, now_ns) > 0)
 			quiet_ns = now_ns + WRITER_QUIET_NS;
-		if (now_ns >= quiet_ns && !any_busy(writer))
+		if (now_ns >= quiet_ns && !writer_any_busy(writer))
 			return;
 		if (!writer->again)
-			pause_for(WRITER_LOOK_NS);
+			writer_pause(WRITER_LOOK_NS);
 		now_ns = clock_monotonic_ns();
 	}
 }
 
 /* Wraps every queue up. Returns 0, or -EIO if the disk does not take it in time. */
-static int wrap_up(struct writer *writer)
+static int writer_wrap_up(struct writer *writer)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t end_ns = now_ns + WRITER_DISK_NS;
-	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next)
+	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next)
 		queue->finishing = true;
 	writer_store(writer, now_ns);
-	while ((writer->queues != NULL || writer->event_count > 0) && now_ns < end_ns) {
+	while ((writer->queues || writer->event_count > 0) && now_ns < end_ns) {
 		if (!writer->again)
-			pause_for(WRITER_LOOK_NS);
+			writer_pause(WRITER_LOOK_NS);
 		now_ns = clock_monotonic_ns();
 		writer_store(writer, now_ns);
 	}
-	if (writer->queues == NULL && writer->event_count == 0)
+	if (!writer->queues && writer->event_count == 0)
 		return 0;
 	log_error(writer->log,
 		  "audit trail in %s: the last records of some guests could not be stored and are "
@@ -175,13 +174,13 @@ int writer_run(const struct writer_options *options, const struct log *log)
 		.sealer = {.dir = options->store.dir, .log = log, .pidfd = -1},
 		.seal_ns = UINT64_MAX,
 	};
-	serve(&writer);
-	await_engines(&writer);
-	int error = wrap_up(&writer);
+	writer_serve(&writer);
+	writer_await_engines(&writer);
+	int error = writer_wrap_up(&writer);
 
 	sealer_stop(&writer.sealer);
 	store_close(writer.store);
-	while (writer.queues != NULL)
+	while (writer.queues)
 		writer_drop(&writer, writer.queues);
 	return error;
 }

@@ -12,9 +12,9 @@ void writer_tell(struct writer *writer, enum auditd_message_kind kind, const uin
 		 uint64_t number, const char *text)
 {
 	struct auditd_message message = {.kind = (uint32_t)kind, .number = number};
-	if (id != NULL)
+	if (id)
 		memcpy(message.id, id, sizeof(message.id));
-	if (text != NULL)
+	if (text)
 		snprintf(message.body.text, sizeof(message.body.text), "%s", text);
 	if (!writer->control_open)
 		return;
@@ -26,9 +26,9 @@ void writer_tell(struct writer *writer, enum auditd_message_kind kind, const uin
 			  strerror(-error));
 }
 
-static struct writer_queue *find_queue(struct writer *writer, const uint8_t id[16])
+static struct writer_queue *writer_control_find_queue(struct writer *writer, const uint8_t id[16])
 {
-	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next) {
+	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next) {
 		if (memcmp(drain_identity(queue->drain)->queue_id, id, 16) == 0)
 			return queue;
 	}
@@ -38,9 +38,9 @@ static struct writer_queue *find_queue(struct writer *writer, const uint8_t id[1
 void writer_drop(struct writer *writer, struct writer_queue *queue)
 {
 	struct writer_queue **place = &writer->queues;
-	while (*place != NULL && *place != queue)
+	while (*place && *place != queue)
 		place = &(*place)->next;
-	if (*place != NULL)
+	if (*place)
 		*place = queue->next;
 	drain_close(queue->drain);
 	free(queue);
@@ -48,20 +48,20 @@ void writer_drop(struct writer *writer, struct writer_queue *queue)
 
 /* At the end: queues are drained in the order of their guests' arrival, and so are rows numbered.
  */
-static void append(struct writer *writer, struct writer_queue *queue)
+static void writer_control_append_queue(struct writer *writer, struct writer_queue *queue)
 {
 	struct writer_queue **place = &writer->queues;
 
-	while (*place != NULL)
+	while (*place)
 		place = &(*place)->next;
 	*place = queue;
 }
 
 /* Takes the two descriptors, whatever comes of it. */
-static int add_queue(struct writer *writer, const struct auditd_message *message, int memfd,
-		     int engine_doorbell)
+static int writer_control_add_queue(struct writer *writer, const struct auditd_message *message,
+				    int memfd, int engine_doorbell)
 {
-	if (find_queue(writer, message->id) != NULL) {
+	if (writer_control_find_queue(writer, message->id)) {
 		fd_close(&memfd);
 		fd_close(&engine_doorbell);
 		return 0;
@@ -76,21 +76,21 @@ static int add_queue(struct writer *writer, const struct auditd_message *message
 	if (error < 0)
 		return error;
 	struct writer_queue *queue = calloc(1, sizeof(*queue));
-	if (queue == NULL) {
+	if (!queue) {
 		drain_close(drain);
 		return -ENOMEM;
 	}
 	queue->drain = drain;
-	append(writer, queue);
+	writer_control_append_queue(writer, queue);
 	return 0;
 }
 
-static void take_add(struct writer *writer, const struct auditd_message *message, int fds[],
-		     size_t count)
+static void writer_control_take_add(struct writer *writer, const struct auditd_message *message,
+				    int fds[], size_t count)
 {
 	int error = -EINVAL;
 	if (count == 2) {
-		error = add_queue(writer, message, fds[0], fds[1]);
+		error = writer_control_add_queue(writer, message, fds[0], fds[1]);
 		fds[0] = -1;
 		fds[1] = -1;
 	}
@@ -100,16 +100,16 @@ static void take_add(struct writer *writer, const struct auditd_message *message
 	writer_tell(writer, AUDITD_MESSAGE_ADDED, message->id, 0, text);
 }
 
-static void take_finish(struct writer *writer, const struct auditd_message *message)
+static void writer_control_take_finish(struct writer *writer, const struct auditd_message *message)
 {
-	struct writer_queue *queue = find_queue(writer, message->id);
-	if (queue != NULL)
+	struct writer_queue *queue = writer_control_find_queue(writer, message->id);
+	if (queue)
 		queue->finishing = true;
 	else
 		writer_tell(writer, AUDITD_MESSAGE_FINISHED, message->id, 0, NULL);
 }
 
-static void take_event(struct writer *writer, const struct auditd_message *message)
+static void writer_control_take_event(struct writer *writer, const struct auditd_message *message)
 {
 	struct auditd_message *event = &writer->events[writer->event_count++];
 	*event = *message;
@@ -117,8 +117,8 @@ static void take_event(struct writer *writer, const struct auditd_message *messa
 	event->body.event.text[sizeof(event->body.event.text) - 1] = '\0';
 }
 
-static void take_message(struct writer *writer, const struct auditd_message *message, int fds[],
-			 size_t count)
+static void writer_control_take_message(struct writer *writer, const struct auditd_message *message,
+					int fds[], size_t count)
 {
 	switch (message->kind) {
 	case AUDITD_MESSAGE_HELLO:
@@ -127,13 +127,13 @@ static void take_message(struct writer *writer, const struct auditd_message *mes
 		writer->link_entered = false;
 		break;
 	case AUDITD_MESSAGE_ADD:
-		take_add(writer, message, fds, count);
+		writer_control_take_add(writer, message, fds, count);
 		break;
 	case AUDITD_MESSAGE_FINISH:
-		take_finish(writer, message);
+		writer_control_take_finish(writer, message);
 		break;
 	case AUDITD_MESSAGE_EVENT:
-		take_event(writer, message);
+		writer_control_take_event(writer, message);
 		break;
 	default:
 		log_error(writer->log,
@@ -155,7 +155,7 @@ void writer_listen(struct writer *writer)
 		if (size == -EAGAIN)
 			return;
 		if (size == (ssize_t)sizeof(message))
-			take_message(writer, &message, fds, count);
+			writer_control_take_message(writer, &message, fds, count);
 		else
 			writer->control_open = false;
 		for (size_t i = 0; size > 0 && i < count; i++)

@@ -27,13 +27,13 @@
 #define WRITER_LOOK_NS        (50 * NS_PER_MS)
 
 /* Tells the supervisor, once, that rows wait; and closes the store. */
-static void trouble(struct writer *writer, int error, const struct fault *fault)
+static void writer_store_trouble(struct writer *writer, int error, const struct fault *fault)
 {
 	store_close(writer->store);
 	writer->store = NULL;
 	writer->verify = error == -EIO || error == -EBADMSG;
 	writer->retry_ns = clock_monotonic_ns() + WRITER_RETRY_NS;
-	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next) {
+	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next) {
 		drain_undo(queue->drain);
 		queue->entered = false;
 		queue->wrapped_up = false;
@@ -49,7 +49,7 @@ static void trouble(struct writer *writer, int error, const struct fault *fault)
 }
 
 /* Whether a trail that another writer holds is no trouble yet. */
-static bool is_patient(struct writer *writer, uint64_t now_ns)
+static bool writer_store_is_patient(struct writer *writer, uint64_t now_ns)
 {
 	if (!writer->patient_ns)
 		writer->patient_ns = now_ns + WRITER_PREDECESSOR_NS;
@@ -58,20 +58,20 @@ static bool is_patient(struct writer *writer, uint64_t now_ns)
 
 void writer_open(struct writer *writer, uint64_t now_ns)
 {
-	if (writer->store != NULL || now_ns < writer->retry_ns)
+	if (writer->store || now_ns < writer->retry_ns)
 		return;
 	struct store_options options = writer->options->store;
 	options.verify = writer->verify;
 	struct fault fault = {0};
 	int error = store_open(&writer->store, &options, &fault);
-	if (error == -EBUSY && is_patient(writer, now_ns))
+	if (error == -EBUSY && writer_store_is_patient(writer, now_ns))
 		writer->retry_ns = now_ns + WRITER_LOOK_NS;
 	else if (error < 0)
-		trouble(writer, error, &fault);
+		writer_store_trouble(writer, error, &fault);
 }
 
 /* The store takes rows (again): said only after something was really written, or at the start. */
-static void sound(struct writer *writer)
+static void writer_store_sound(struct writer *writer)
 {
 	if (!writer->was_ready)
 		writer_tell(writer, AUDITD_MESSAGE_READY, NULL, 0, NULL);
@@ -85,7 +85,7 @@ static void sound(struct writer *writer)
 	writer->verify = false;
 }
 
-static int enter_link(struct writer *writer, struct fault *fault)
+static int writer_store_enter_link(struct writer *writer, struct fault *fault)
 {
 	if (!writer->has_link || writer->link_entered)
 		return 0;
@@ -98,7 +98,8 @@ static int enter_link(struct writer *writer, struct fault *fault)
 	return 0;
 }
 
-static int enter_queue(struct writer *writer, struct writer_queue *queue, struct fault *fault)
+static int writer_store_enter_queue(struct writer *writer, struct writer_queue *queue,
+				    struct fault *fault)
 {
 	if (queue->entered)
 		return 0;
@@ -112,7 +113,7 @@ static int enter_queue(struct writer *writer, struct writer_queue *queue, struct
 	return 0;
 }
 
-static int store_events(struct writer *writer, uint32_t *rows, struct fault *fault)
+static int writer_store_events(struct writer *writer, uint32_t *rows, struct fault *fault)
 {
 	uint64_t last = writer->event_place;
 	int error = 0;
@@ -138,8 +139,8 @@ static int store_events(struct writer *writer, uint32_t *rows, struct fault *fau
 }
 
 /* What an engine that has ended left in its slots, and that there is no more of it. */
-static int store_leftovers(struct writer *writer, struct writer_queue *queue, uint32_t *rows,
-			   struct fault *fault)
+static int writer_store_leftovers(struct writer *writer, struct writer_queue *queue, uint32_t *rows,
+				  struct fault *fault)
 {
 	struct audit_record record;
 	uint32_t cursor = 0;
@@ -156,12 +157,12 @@ static int store_leftovers(struct writer *writer, struct writer_queue *queue, ui
 	return error;
 }
 
-static int store_queue_rows(struct writer *writer, struct writer_queue *queue, uint32_t most,
-			    uint32_t *rows, struct fault *fault)
+static int writer_store_queue(struct writer *writer, struct writer_queue *queue, uint32_t most,
+			      uint32_t *rows, struct fault *fault)
 {
 	struct audit_record record;
 	uint32_t taken = 0;
-	int error = enter_queue(writer, queue, fault);
+	int error = writer_store_enter_queue(writer, queue, fault);
 	if (error < 0 || queue->finished)
 		return error;
 	while (error == 0 && taken < most && drain_take(queue->drain, &record)) {
@@ -175,13 +176,13 @@ static int store_queue_rows(struct writer *writer, struct writer_queue *queue, u
 		return store_place(writer->store, queue->id, drain_place(queue->drain), false,
 				   fault);
 	/* Leftovers are looked for when all that was done is committed and its slots are free. */
-	return queue->finishing ? store_leftovers(writer, queue, rows, fault) : 0;
+	return queue->finishing ? writer_store_leftovers(writer, queue, rows, fault) : 0;
 }
 
-static uint32_t share(const struct writer *writer)
+static uint32_t writer_store_share(const struct writer *writer)
 {
 	uint32_t count = 1;
-	for (const struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next)
+	for (const struct writer_queue *queue = writer->queues; queue; queue = queue->next)
 		count++;
 	uint32_t rows = WRITER_ROWS_MAX / count;
 	if (rows > WRITER_QUEUE_MAX)
@@ -189,7 +190,7 @@ static uint32_t share(const struct writer *writer)
 	return rows < WRITER_QUEUE_MIN ? WRITER_QUEUE_MIN : rows;
 }
 
-static void answer_events(struct writer *writer)
+static void writer_store_answer_events(struct writer *writer)
 {
 	if (writer->event_count > 0 && writer->link_entered) {
 		uint64_t last = writer->events[writer->event_count - 1].number;
@@ -203,12 +204,12 @@ static void answer_events(struct writer *writer)
 	}
 }
 
-static void answer_queue(struct writer *writer, struct writer_queue *queue)
+static void writer_store_answer_queue(struct writer *writer, struct writer_queue *queue)
 {
 	const struct audit_identity *identity = drain_identity(queue->drain);
 	drain_committed(queue->drain);
 	const char *damage = drain_damage(queue->drain);
-	if (damage != NULL && !queue->damage_told) {
+	if (damage && !queue->damage_told) {
 		queue->damage_told = true;
 		log_error(writer->log, "guest %s: its audit queue is damaged: %s", identity->name,
 			  damage);
@@ -222,34 +223,33 @@ static void answer_queue(struct writer *writer, struct writer_queue *queue)
 }
 
 /* One transaction, and what follows from it. */
-static int store_share(struct writer *writer, uint32_t *rows, struct fault *fault)
+static int writer_store_transaction(struct writer *writer, uint32_t *rows, struct fault *fault)
 {
-	uint32_t most = share(writer);
-	int error = enter_link(writer, fault);
-	for (struct writer_queue *queue = writer->queues; error == 0 && queue != NULL;
-	     queue = queue->next)
-		error = store_queue_rows(writer, queue, most, rows, fault);
+	uint32_t most = writer_store_share(writer);
+	int error = writer_store_enter_link(writer, fault);
+	for (struct writer_queue *queue = writer->queues; error == 0 && queue; queue = queue->next)
+		error = writer_store_queue(writer, queue, most, rows, fault);
 	if (error == 0 && writer->link_entered)
-		error = store_events(writer, rows, fault);
+		error = writer_store_events(writer, rows, fault);
 	if (error == 0)
 		error = store_commit(writer->store, fault);
 	if (error < 0)
 		return error;
 
-	answer_events(writer);
+	writer_store_answer_events(writer);
 	struct writer_queue *next = NULL;
-	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = next) {
+	for (struct writer_queue *queue = writer->queues; queue; queue = next) {
 		next = queue->next;
-		answer_queue(writer, queue);
+		writer_store_answer_queue(writer, queue);
 	}
 	return 0;
 }
 
 /* Whether another transaction should follow at once. */
-static bool more(struct writer *writer)
+static bool writer_store_more(struct writer *writer)
 {
 	uint32_t enough = writer->options->sync ? 1 : AUDIT_QUEUE_WAKE_AT;
-	for (struct writer_queue *queue = writer->queues; queue != NULL; queue = queue->next) {
+	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next) {
 		if (queue->finishing || drain_ready(queue->drain) >= enough)
 			return true;
 	}
@@ -262,17 +262,17 @@ uint32_t writer_store(struct writer *writer, uint64_t now_ns)
 	uint32_t rows = 0;
 	writer->again = false;
 	writer_open(writer, now_ns);
-	if (writer->store == NULL)
+	if (!writer->store)
 		return 0;
-	int error = store_share(writer, &rows, &fault);
+	int error = writer_store_transaction(writer, &rows, &fault);
 	if (error == 0)
 		error = store_upkeep(writer->store, clock_wall_ns(), &fault);
 	if (error < 0) {
-		trouble(writer, error, &fault);
+		writer_store_trouble(writer, error, &fault);
 		return 0;
 	}
 	if (!writer->was_ready || writer->in_trouble)
-		sound(writer);
-	writer->again = more(writer);
+		writer_store_sound(writer);
+	writer->again = writer_store_more(writer);
 	return rows;
 }

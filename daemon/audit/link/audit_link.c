@@ -51,7 +51,7 @@ struct audit_link {
 int audit_link_create(struct audit_link **link, const struct audit_link_calls *calls)
 {
 	struct audit_link *made = calloc(1, sizeof(*made));
-	if (made == NULL)
+	if (!made)
 		return -ENOMEM;
 	if (getrandom(made->id, sizeof(made->id), 0) != (ssize_t)sizeof(made->id)) {
 		free(made);
@@ -63,7 +63,7 @@ int audit_link_create(struct audit_link **link, const struct audit_link_calls *c
 	return 0;
 }
 
-static void free_queue(struct link_queue *queue)
+static void link_free_queue(struct link_queue *queue)
 {
 	fd_close(&queue->memfd);
 	fd_close(&queue->engine_doorbell);
@@ -72,14 +72,14 @@ static void free_queue(struct link_queue *queue)
 
 void audit_link_destroy(struct audit_link *link)
 {
-	if (link == NULL)
+	if (!link)
 		return;
-	while (link->queues != NULL) {
+	while (link->queues) {
 		struct link_queue *queue = link->queues;
 		link->queues = queue->next;
-		free_queue(queue);
+		link_free_queue(queue);
 	}
-	while (link->events != NULL) {
+	while (link->events) {
 		struct link_event *event = link->events;
 		link->events = event->next;
 		free(event);
@@ -88,22 +88,22 @@ void audit_link_destroy(struct audit_link *link)
 	free(link);
 }
 
-static int send_message(struct audit_link *link, struct auditd_message *message, const int *fds,
-			size_t count)
+static int link_send_message(struct audit_link *link, struct auditd_message *message,
+			     const int *fds, size_t count)
 {
 	return fd_send(link->socket, message, sizeof(*message), fds, count);
 }
 
-static int send_hello(struct audit_link *link)
+static int link_send_hello(struct audit_link *link)
 {
 	struct auditd_message message = {.kind = AUDITD_MESSAGE_HELLO};
 	memcpy(message.id, link->id, sizeof(message.id));
-	int error = send_message(link, &message, NULL, 0);
+	int error = link_send_message(link, &message, NULL, 0);
 	link->hello_told = error == 0;
 	return error;
 }
 
-static int send_queue(struct audit_link *link, struct link_queue *queue)
+static int link_send_queue(struct audit_link *link, struct link_queue *queue)
 {
 	struct auditd_message message = {.kind = AUDITD_MESSAGE_ADD};
 	memcpy(message.id, queue->identity.queue_id, sizeof(message.id));
@@ -111,39 +111,39 @@ static int send_queue(struct audit_link *link, struct link_queue *queue)
 	if (!queue->added) {
 		const int fds[] = {queue->memfd, queue->engine_doorbell};
 		message.body.identity = queue->identity;
-		error = send_message(link, &message, fds, 2);
+		error = link_send_message(link, &message, fds, 2);
 		queue->added = error == 0;
 	}
 	if (error == 0 && queue->finishing && !queue->finish_told) {
 		message.kind = AUDITD_MESSAGE_FINISH;
-		error = send_message(link, &message, NULL, 0);
+		error = link_send_message(link, &message, NULL, 0);
 		queue->finish_told = error == 0;
 	}
 	return error;
 }
 
-static int send_event(struct audit_link *link, struct link_event *event)
+static int link_send_event(struct audit_link *link, struct link_event *event)
 {
 	struct auditd_message message = {.kind = AUDITD_MESSAGE_EVENT, .number = event->number};
 	message.body.event = event->event;
-	int error = send_message(link, &message, NULL, 0);
+	int error = link_send_message(link, &message, NULL, 0);
 	event->told = error == 0;
 	link->events_ahead += event->told;
 	return error;
 }
 
 /* Tells the writer what it has not been told; what does not fit waits for its next answer. */
-static void send_pending(struct audit_link *link)
+static void link_send_pending(struct audit_link *link)
 {
-	if (link->socket < 0 || (!link->hello_told && send_hello(link) < 0))
+	if (link->socket < 0 || (!link->hello_told && link_send_hello(link) < 0))
 		return;
-	for (struct link_queue *queue = link->queues; queue != NULL; queue = queue->next) {
-		if (send_queue(link, queue) < 0)
+	for (struct link_queue *queue = link->queues; queue; queue = queue->next) {
+		if (link_send_queue(link, queue) < 0)
 			return;
 	}
-	for (struct link_event *event = link->events; event != NULL; event = event->next) {
+	for (struct link_event *event = link->events; event; event = event->next) {
 		if (!event->told &&
-		    (link->events_ahead >= LINK_EVENTS_AHEAD || send_event(link, event) < 0))
+		    (link->events_ahead >= LINK_EVENTS_AHEAD || link_send_event(link, event) < 0))
 			return;
 	}
 }
@@ -154,13 +154,13 @@ int audit_link_connect(struct audit_link *link, int socket)
 	link->socket = socket;
 	link->hello_told = false;
 	link->events_ahead = 0;
-	for (struct link_queue *queue = link->queues; queue != NULL; queue = queue->next) {
+	for (struct link_queue *queue = link->queues; queue; queue = queue->next) {
 		queue->added = false;
 		queue->finish_told = false;
 	}
-	for (struct link_event *event = link->events; event != NULL; event = event->next)
+	for (struct link_event *event = link->events; event; event = event->next)
 		event->told = false;
-	send_pending(link);
+	link_send_pending(link);
 	return 0;
 }
 
@@ -169,73 +169,73 @@ int audit_link_fd(const struct audit_link *link)
 	return link->socket;
 }
 
-static struct link_queue *find_queue(struct audit_link *link, const uint8_t queue_id[16])
+static struct link_queue *link_find_queue(struct audit_link *link, const uint8_t queue_id[16])
 {
-	for (struct link_queue *queue = link->queues; queue != NULL; queue = queue->next) {
+	for (struct link_queue *queue = link->queues; queue; queue = queue->next) {
 		if (memcmp(queue->identity.queue_id, queue_id, 16) == 0)
 			return queue;
 	}
 	return NULL;
 }
 
-static void queue_finished(struct audit_link *link, const uint8_t queue_id[16])
+static void link_queue_finished(struct audit_link *link, const uint8_t queue_id[16])
 {
-	struct link_queue *queue = find_queue(link, queue_id);
-	if (queue == NULL || !queue->finishing)
+	struct link_queue *queue = link_find_queue(link, queue_id);
+	if (!queue || !queue->finishing)
 		return;
 	struct link_queue **place = &link->queues;
 	while (*place != queue)
 		place = &(*place)->next;
 	*place = queue->next;
-	if (link->calls.finished != NULL)
+	if (link->calls.finished)
 		link->calls.finished(link->calls.owner, queue->identity.queue_id);
-	free_queue(queue);
+	link_free_queue(queue);
 }
 
-static void events_stored(struct audit_link *link, uint64_t number)
+static void link_events_stored(struct audit_link *link, uint64_t number)
 {
-	while (link->events != NULL && link->events->number <= number) {
+	while (link->events && link->events->number <= number) {
 		struct link_event *event = link->events;
 		link->events = event->next;
 		link->event_count--;
 		link->events_ahead -= event->told;
 		free(event);
 	}
-	if (link->events == NULL)
+	if (!link->events)
 		link->events_last = NULL;
 }
 
-static void dispatch_message(struct audit_link *link, struct auditd_message *message)
+static void link_take_message(struct audit_link *link, struct auditd_message *message)
 {
 	const struct audit_link_calls *calls = &link->calls;
 	char *text = message->body.text;
 	text[sizeof(message->body.text) - 1] = '\0';
 	switch (message->kind) {
 	case AUDITD_MESSAGE_READY:
-		if (calls->ready != NULL)
+		if (calls->ready)
 			calls->ready(calls->owner);
 		break;
 	case AUDITD_MESSAGE_TROUBLE:
-		if (calls->trouble != NULL)
+		if (calls->trouble)
 			calls->trouble(calls->owner, text);
 		break;
 	case AUDITD_MESSAGE_RECOVERED:
-		if (calls->recovered != NULL)
+		if (calls->recovered)
 			calls->recovered(calls->owner);
 		break;
 	case AUDITD_MESSAGE_DAMAGED:
-		if (calls->damaged != NULL)
+		if (calls->damaged)
 			calls->damaged(calls->owner, message->id, text);
 		break;
 	case AUDITD_MESSAGE_ADDED:
-		if (text[0] != '\0' && calls->damaged != NULL)
+		if (text[0] != '\0' && calls->damaged)
 			calls->damaged(calls->owner, message->id, text);
 		break;
 	case AUDITD_MESSAGE_FINISHED:
-		queue_finished(link, message->id);
+		link_queue_finished(link, message->id);
 		break;
 	case AUDITD_MESSAGE_STORED:
-		events_stored(link, message->number);
+		link_events_stored(link, message->number);
 		break;
 	default:
 		break;
@@ -243,7 +243,7 @@ static void dispatch_message(struct audit_link *link, struct auditd_message *mes
 }
 
 /* An event that stands for those that did not fit. */
-static void note_lost(struct audit_link *link)
+static void link_note_lost(struct audit_link *link)
 {
 	if (link->events_lost == 0 || link->event_count >= AUDIT_LINK_EVENTS / 2)
 		return;
@@ -272,10 +272,10 @@ int audit_link_dispatch(struct audit_link *link)
 			fd_close(&link->socket);
 			return -EPIPE;
 		}
-		dispatch_message(link, &message);
+		link_take_message(link, &message);
 	}
-	note_lost(link);
-	send_pending(link);
+	link_note_lost(link);
+	link_send_pending(link);
 	return link->socket >= 0 ? 0 : -EPIPE;
 }
 
@@ -295,22 +295,22 @@ int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memf
 	queue->engine_doorbell = fcntl(engine_doorbell, F_DUPFD_CLOEXEC, 0);
 	if (queue->memfd < 0 || queue->engine_doorbell < 0) {
 		error = -errno;
-		free_queue(queue);
+		link_free_queue(queue);
 		return error;
 	}
 	queue->next = link->queues;
 	link->queues = queue;
-	send_pending(link);
+	link_send_pending(link);
 	return 0;
 }
 
 void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16])
 {
-	struct link_queue *queue = find_queue(link, queue_id);
-	if (queue == NULL)
+	struct link_queue *queue = link_find_queue(link, queue_id);
+	if (!queue)
 		return;
 	queue->finishing = true;
-	send_pending(link);
+	link_send_pending(link);
 }
 
 void audit_link_event(struct audit_link *link, enum audit_event kind, const char *guest,
@@ -318,7 +318,7 @@ void audit_link_event(struct audit_link *link, enum audit_event kind, const char
 {
 	struct link_event *event =
 		link->event_count < AUDIT_LINK_EVENTS ? calloc(1, sizeof(*event)) : NULL;
-	if (event == NULL) {
+	if (!event) {
 		link->events_lost++;
 		return;
 	}
@@ -327,21 +327,21 @@ void audit_link_event(struct audit_link *link, enum audit_event kind, const char
 	event->event.kind = (uint32_t)kind;
 	event->event.uid = uid;
 	event->event.has_guest = guest != NULL;
-	snprintf(event->event.guest, sizeof(event->event.guest), "%s", guest != NULL ? guest : "");
+	snprintf(event->event.guest, sizeof(event->event.guest), "%s", guest ? guest : "");
 	snprintf(event->event.text, sizeof(event->event.text), "%s", text);
-	if (link->events_last != NULL)
+	if (link->events_last)
 		link->events_last->next = event;
 	else
 		link->events = event;
 	link->events_last = event;
 	link->event_count++;
-	send_pending(link);
+	link_send_pending(link);
 }
 
 uint32_t audit_link_pending(const struct audit_link *link)
 {
 	uint32_t pending = link->event_count + (link->events_lost != 0);
-	for (const struct link_queue *queue = link->queues; queue != NULL; queue = queue->next)
+	for (const struct link_queue *queue = link->queues; queue; queue = queue->next)
 		pending++;
 	return pending;
 }

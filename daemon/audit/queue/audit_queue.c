@@ -34,14 +34,14 @@ struct audit_queue {
 	uint8_t state[AUDIT_QUEUE_SLOTS]; /* enum audit_slot_state; never read from the memory */
 };
 
-static int fill_memory(int memfd, const struct audit_identity *identity)
+static int queue_fill_memory(int memfd, const struct audit_identity *identity)
 {
 	if (ftruncate(memfd, (off_t)sizeof(struct queue_memory)) < 0 ||
 	    fcntl(memfd, F_ADD_SEALS, QUEUE_SEALS | F_SEAL_SEAL) < 0)
 		return -errno;
 	struct queue_memory *memory = NULL;
 	int error = queue_memory_map(&memory, memfd);
-	if (memory == NULL)
+	if (!memory)
 		return error;
 	memory->magic = QUEUE_MAGIC;
 	memory->version = QUEUE_VERSION;
@@ -57,7 +57,7 @@ int audit_queue_create(const struct audit_identity *identity)
 	int memfd = memfd_create("pvcalls-audit", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memfd < 0)
 		return -errno;
-	int error = fill_memory(memfd, identity);
+	int error = queue_fill_memory(memfd, identity);
 	if (error == 0)
 		return memfd;
 	fd_close(&memfd);
@@ -75,7 +75,7 @@ int audit_queue_identity(int memfd, struct audit_identity *identity)
 	return 0;
 }
 
-static bool is_new(const struct queue_memory *memory)
+static bool queue_is_new(const struct queue_memory *memory)
 {
 	/* A queue serves one engine, from its first record on. */
 	return memory->magic == QUEUE_MAGIC && memory->version == QUEUE_VERSION &&
@@ -86,10 +86,10 @@ int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
 		     int engine_doorbell)
 {
 	struct audit_queue *made = calloc(1, sizeof(*made));
-	if (made == NULL)
+	if (!made)
 		return -ENOMEM;
 	int error = queue_memory_map(&made->memory, memfd);
-	if (made->memory != NULL && !is_new(made->memory))
+	if (made->memory && !queue_is_new(made->memory))
 		error = -EPROTO;
 	if (error < 0) {
 		audit_queue_close(made);
@@ -107,7 +107,7 @@ int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
 
 void audit_queue_close(struct audit_queue *queue)
 {
-	if (queue == NULL)
+	if (!queue)
 		return;
 	queue_memory_unmap(queue->memory);
 	free(queue);
@@ -173,7 +173,7 @@ void audit_queue_done(struct audit_queue *queue, uint32_t slot)
 	__atomic_store_n(&queue->memory->done, queue->done, __ATOMIC_RELEASE);
 }
 
-static void ring_writer(struct audit_queue *queue)
+static void queue_wake_writer(struct audit_queue *queue)
 {
 	uint32_t was = __atomic_exchange_n(&queue->memory->writer_sleeps, QUEUE_WRITER_AWAKE,
 					   __ATOMIC_SEQ_CST);
@@ -193,7 +193,7 @@ void audit_queue_flush(struct audit_queue *queue, bool now)
 		return;
 	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_RELAXED);
 	if (writer == QUEUE_WRITER_ASLEEP || now || queue->done - stored >= AUDIT_QUEUE_WAKE_AT)
-		ring_writer(queue);
+		queue_wake_writer(queue);
 }
 
 uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner, uint32_t slot),
@@ -227,7 +227,7 @@ void audit_queue_await(struct audit_queue *queue)
 	if (stored != queue->reaped)
 		(void)eventfd_write(queue->engine_doorbell, 1);
 	if (stored != queue->done)
-		ring_writer(queue);
+		queue_wake_writer(queue);
 }
 
 uint32_t audit_queue_used(const struct audit_queue *queue)

@@ -30,7 +30,7 @@ int drain_open(struct drain **drain, const struct audit_identity *identity, int 
 	       int engine_doorbell)
 {
 	struct drain *made = calloc(1, sizeof(*made));
-	if (made == NULL) {
+	if (!made) {
 		fd_close(&memfd);
 		fd_close(&engine_doorbell);
 		return -ENOMEM;
@@ -52,7 +52,7 @@ int drain_open(struct drain **drain, const struct audit_identity *identity, int 
 
 void drain_close(struct drain *drain)
 {
-	if (drain == NULL)
+	if (!drain)
 		return;
 	queue_memory_unmap(drain->memory);
 	fd_close(&drain->memfd);
@@ -75,20 +75,20 @@ const char *drain_damage(const struct drain *drain)
 	return drain->damage;
 }
 
-static void damaged(struct drain *drain, const char *what)
+static void drain_note_damage(struct drain *drain, const char *what)
 {
-	if (drain->damage == NULL)
+	if (!drain->damage)
 		drain->damage = what;
 }
 
-static void broken(struct drain *drain, const char *what)
+static void drain_note_broken(struct drain *drain, const char *what)
 {
 	drain->broken = true;
-	damaged(drain, what);
+	drain_note_damage(drain, what);
 }
 
 /* Marks the slots of the places before end as free, then lets the engine have them. */
-static void release(struct drain *drain, uint64_t from, uint64_t end)
+static void drain_free_slots(struct drain *drain, uint64_t from, uint64_t end)
 {
 	for (uint64_t place = from; place < end; place++) {
 		uint32_t slot = drain->slot[place & QUEUE_MASK] & QUEUE_MASK;
@@ -98,7 +98,7 @@ static void release(struct drain *drain, uint64_t from, uint64_t end)
 	__atomic_store_n(&drain->memory->stored, end, __ATOMIC_SEQ_CST);
 }
 
-static void ring_engine(struct drain *drain)
+static void drain_wake_engine(struct drain *drain)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&drain->memory->engine_waits, __ATOMIC_RELAXED) == 0)
@@ -118,7 +118,7 @@ void drain_resume(struct drain *drain, uint64_t place)
 	if (place == 0)
 		place = stored;
 	if (stored > place || place - stored > AUDIT_QUEUE_SLOTS) {
-		broken(drain, "its count of stored records is not the database's");
+		drain_note_broken(drain, "its count of stored records is not the database's");
 		stored = place;
 	}
 	for (uint64_t at = stored; at < place; at++)
@@ -126,8 +126,8 @@ void drain_resume(struct drain *drain, uint64_t place)
 			__atomic_load_n(&drain->memory->ring[at & QUEUE_MASK], __ATOMIC_RELAXED);
 	drain->taken = place;
 	drain->committed = place;
-	release(drain, stored, place);
-	ring_engine(drain);
+	drain_free_slots(drain, stored, place);
+	drain_wake_engine(drain);
 }
 
 uint32_t drain_ready(struct drain *drain)
@@ -136,18 +136,18 @@ uint32_t drain_ready(struct drain *drain)
 		return 0;
 	uint64_t done = __atomic_load_n(&drain->memory->done, __ATOMIC_ACQUIRE);
 	if (done < drain->taken || done - drain->committed > AUDIT_QUEUE_SLOTS) {
-		broken(drain, "its count of done records is out of range");
+		drain_note_broken(drain, "its count of done records is out of range");
 		return 0;
 	}
 	return (uint32_t)(done - drain->taken);
 }
 
-static uint64_t bounded(uint64_t value)
+static uint64_t drain_bounded(uint64_t value)
 {
 	return value > INT64_MAX ? INT64_MAX : value;
 }
 
-static bool endpoint_sound(struct pvcalls_endpoint *endpoint)
+static bool drain_make_endpoint_sound(struct pvcalls_endpoint *endpoint)
 {
 	if (endpoint->family == 0 || endpoint->family == 2)
 		return true;
@@ -156,13 +156,13 @@ static bool endpoint_sound(struct pvcalls_endpoint *endpoint)
 }
 
 /* Brings every field into the range that readers of the trail rely on. False if one was not. */
-static bool make_sound(struct audit_record *record)
+static bool drain_make_sound(struct audit_record *record)
 {
-	bool sound = endpoint_sound(&record->requested);
+	bool sound = drain_make_endpoint_sound(&record->requested);
 
-	sound = endpoint_sound(&record->effective) && sound;
-	sound = endpoint_sound(&record->local) && sound;
-	sound = endpoint_sound(&record->peer) && sound;
+	sound = drain_make_endpoint_sound(&record->effective) && sound;
+	sound = drain_make_endpoint_sound(&record->local) && sound;
+	sound = drain_make_endpoint_sound(&record->peer) && sound;
 	if (record->op > PVCALLS_OP_COUNT) {
 		record->op = PVCALLS_OP_COUNT;
 		sound = false;
@@ -180,15 +180,15 @@ static bool make_sound(struct audit_record *record)
 		sound = false;
 	}
 	record->rewritten = record->rewritten != 0;
-	record->wall_ns = bounded(record->wall_ns);
-	record->serial = bounded(record->serial);
-	record->socket = bounded(record->socket);
-	record->parent = bounded(record->parent);
-	record->decision_ns = bounded(record->decision_ns);
-	record->total_ns = bounded(record->total_ns);
-	record->bytes_in = bounded(record->bytes_in);
-	record->bytes_out = bounded(record->bytes_out);
-	record->duration_ns = bounded(record->duration_ns);
+	record->wall_ns = drain_bounded(record->wall_ns);
+	record->serial = drain_bounded(record->serial);
+	record->socket = drain_bounded(record->socket);
+	record->parent = drain_bounded(record->parent);
+	record->decision_ns = drain_bounded(record->decision_ns);
+	record->total_ns = drain_bounded(record->total_ns);
+	record->bytes_in = drain_bounded(record->bytes_in);
+	record->bytes_out = drain_bounded(record->bytes_out);
+	record->duration_ns = drain_bounded(record->duration_ns);
 	record->policy[sizeof(record->policy) - 1] = '\0';
 	record->decider[sizeof(record->decider) - 1] = '\0';
 	record->rule[sizeof(record->rule) - 1] = '\0';
@@ -197,7 +197,7 @@ static bool make_sound(struct audit_record *record)
 }
 
 /* The one place that reads a record. The barrier keeps the compiler from reading it again. */
-static void copy_once(struct drain *drain, uint32_t slot, struct audit_record *record)
+static void drain_copy_once(struct drain *drain, uint32_t slot, struct audit_record *record)
 {
 	memcpy(record, &drain->memory->record[slot & QUEUE_MASK], sizeof(*record));
 	__asm__ volatile("" : : : "memory");
@@ -210,14 +210,14 @@ bool drain_take(struct drain *drain, struct audit_record *record)
 	uint32_t slot =
 		__atomic_load_n(&drain->memory->ring[drain->taken & QUEUE_MASK], __ATOMIC_RELAXED);
 	if (slot >= AUDIT_QUEUE_SLOTS) {
-		broken(drain, "a slot number is out of range");
+		drain_note_broken(drain, "a slot number is out of range");
 		return false;
 	}
-	copy_once(drain, slot, record);
+	drain_copy_once(drain, slot, record);
 	if (record->state != AUDIT_SLOT_DONE)
-		damaged(drain, "a slot was handed over that is not done");
-	if (!make_sound(record))
-		damaged(drain, "a record has a value out of range");
+		drain_note_damage(drain, "a slot was handed over that is not done");
+	if (!drain_make_sound(record))
+		drain_note_damage(drain, "a record has a value out of range");
 	drain->slot[drain->taken & QUEUE_MASK] = slot;
 	drain->taken++;
 	return true;
@@ -227,9 +227,9 @@ void drain_committed(struct drain *drain)
 {
 	if (drain->taken == drain->committed)
 		return;
-	release(drain, drain->committed, drain->taken);
+	drain_free_slots(drain, drain->committed, drain->taken);
 	drain->committed = drain->taken;
-	ring_engine(drain);
+	drain_wake_engine(drain);
 }
 
 void drain_undo(struct drain *drain)
@@ -240,11 +240,11 @@ void drain_undo(struct drain *drain)
 bool drain_leftover(struct drain *drain, uint32_t *cursor, struct audit_record *record)
 {
 	for (; *cursor < AUDIT_QUEUE_SLOTS; (*cursor)++) {
-		copy_once(drain, *cursor, record);
+		drain_copy_once(drain, *cursor, record);
 		if (record->state != AUDIT_SLOT_DECIDED && record->state != AUDIT_SLOT_DONE)
 			continue;
-		if (!make_sound(record))
-			damaged(drain, "a record has a value out of range");
+		if (!drain_make_sound(record))
+			drain_note_damage(drain, "a record has a value out of range");
 		(*cursor)++;
 		return true;
 	}

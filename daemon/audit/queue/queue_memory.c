@@ -27,6 +27,6 @@ int queue_memory_map(struct queue_memory **memory, int memfd)
 
 void queue_memory_unmap(struct queue_memory *memory)
 {
-	if (memory != NULL)
+	if (memory)
 		munmap(memory, sizeof(*memory));
 }

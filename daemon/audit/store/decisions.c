@@ -46,28 +46,29 @@ void decisions_clear(struct decisions *decisions)
 }
 
 /* A product's high bits depend on all of a word, its low bits do not: bring them down. */
-static uint64_t mix(uint64_t sum, uint64_t word)
+static uint64_t decisions_mix(uint64_t sum, uint64_t word)
 {
 	uint64_t product = (sum ^ word) * 0x9e3779b97f4a7c15ull;
 	return product ^ product >> 32;
 }
 
 /* Four lanes, so that the multiplications overlap. Collisions cost time, nothing else. */
-static uint32_t hash_key(const uint8_t *key)
+static uint32_t decisions_hash(const uint8_t *key)
 {
 	uint64_t lane[4] = {1, 2, 3, 4};
 	for (size_t i = 0; i < KEY_WORDS; i++) {
 		uint64_t word = 0;
 		memcpy(&word, key + i * sizeof(word), sizeof(word));
-		lane[i % 4] = mix(lane[i % 4], word);
+		lane[i % 4] = decisions_mix(lane[i % 4], word);
 	}
-	return (uint32_t)mix(mix(mix(lane[0], lane[1]), lane[2]), lane[3]);
+	return (uint32_t)decisions_mix(decisions_mix(decisions_mix(lane[0], lane[1]), lane[2]),
+				       lane[3]);
 }
 
 int64_t *decisions_find(struct decisions *decisions, const struct audit_record *record)
 {
 	const uint8_t *key = (const uint8_t *)record + KEY_START;
-	uint32_t hash = hash_key(key);
+	uint32_t hash = decisions_hash(key);
 	struct entry *set = decisions->entry[hash & (SETS - 1)];
 	for (uint32_t way = 0; way < WAYS; way++) {
 		if (set[way].id != 0 && set[way].hash == hash &&

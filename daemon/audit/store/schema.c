@@ -146,45 +146,45 @@ static const char indices[] =
 	"CREATE INDEX IF NOT EXISTS call_denied ON call_log (seq) WHERE (kind >> 3 & 3) <> 1;"
 	"PRAGMA analysis_limit = 1000; ANALYZE;";
 
-static int add_name(sqlite3 *db, sqlite3_stmt *insert, uint32_t id, const char *name,
-		    struct fault *fault)
+static int schema_add_name(sqlite3 *db, sqlite3_stmt *insert, uint32_t id, const char *name,
+			   struct fault *fault)
 {
-	if (name == NULL)
+	if (!name)
 		return 0;
 	sqlite3_bind_int64(insert, 2, id);
 	sqlite3_bind_text(insert, 3, name, -1, SQLITE_STATIC);
 	return sql_step(db, insert, fault);
 }
 
-static const char *operation_name(uint32_t op)
+static const char *schema_operation_name(uint32_t op)
 {
 	return call_operations[op].name;
 }
 
-static const char *errno_name(uint32_t error)
+static const char *schema_errno_name(uint32_t error)
 {
 	return wire_errno_name((int)error);
 }
 
-static int add_names(sqlite3 *db, struct fault *fault)
+static int schema_add_names(sqlite3 *db, struct fault *fault)
 {
 	static const struct {
 		const char *kind;
 		uint32_t count;
 		const char *(*name)(uint32_t);
 	} sorts[] = {
-		{"operation", PVCALLS_OP_COUNT + 1, operation_name},
+		{"operation", PVCALLS_OP_COUNT + 1, schema_operation_name},
 		{"verdict", NAMES(verdict_names), schema_verdict_name},
 		{"close", AUDIT_CLOSE_REASONS, schema_close_name},
 		{"event", AUDIT_EVENT_KINDS, schema_event_name},
-		{"errno", ERRNO_MAX + 1, errno_name},
+		{"errno", ERRNO_MAX + 1, schema_errno_name},
 	};
 	sqlite3_stmt *insert = NULL;
 	int error = sql_prepare(db, &insert, "INSERT INTO names VALUES (?, ?, ?)", fault);
 	for (size_t i = 0; error == 0 && i < NAMES(sorts); i++) {
 		sqlite3_bind_text(insert, 1, sorts[i].kind, -1, SQLITE_STATIC);
 		for (uint32_t id = 0; error == 0 && id < sorts[i].count; id++)
-			error = add_name(db, insert, id, sorts[i].name(id), fault);
+			error = schema_add_name(db, insert, id, sorts[i].name(id), fault);
 	}
 	sqlite3_finalize(insert);
 	return error;
@@ -196,7 +196,7 @@ int schema_create(sqlite3 *db, struct fault *fault)
 	if (error == 0)
 		error = sql_run(db, views, fault);
 	if (error == 0)
-		error = add_names(db, fault);
+		error = schema_add_names(db, fault);
 	return error;
 }
 

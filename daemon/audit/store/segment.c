@@ -18,8 +18,8 @@
 #define SEGMENT_DIGITS     8
 #define SEGMENT_NUMBER_MAX 999999999999999999u
 
-static int make_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number,
-		     const char *suffix)
+static int segment_make_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number,
+			     const char *suffix)
 {
 	bool here = strcmp(dir, ".") == 0;
 	int length = snprintf(path, SEGMENT_PATH_MAX, "%s%saudit-%0*llu.%s", here ? "" : dir,
@@ -29,11 +29,11 @@ static int make_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t numb
 
 int segment_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number)
 {
-	return make_path(path, dir, number, "db");
+	return segment_make_path(path, dir, number, "db");
 }
 
 /* The number of a segment's file name; 0 if it is another file's. */
-static uint64_t parse_name(const char *name)
+static uint64_t segment_parse_name(const char *name)
 {
 	static const char prefix[] = "audit-";
 	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
@@ -47,24 +47,24 @@ static uint64_t parse_name(const char *name)
 	return number;
 }
 
-static int by_number(const void *a, const void *b)
+static int segment_compare(const void *a, const void *b)
 {
 	const struct segment *left = a;
 	const struct segment *right = b;
 	return (left->number > right->number) - (left->number < right->number);
 }
 
-static int collect(DIR *folder, struct segment **list, size_t *count)
+static int segment_collect(DIR *folder, struct segment **list, size_t *count)
 {
 	const struct dirent *entry = NULL;
-	while ((entry = readdir(folder)) != NULL) {
-		uint64_t number = parse_name(entry->d_name);
+	while ((entry = readdir(folder))) {
+		uint64_t number = segment_parse_name(entry->d_name);
 		struct stat status;
 		if (number == 0 || fstatat(dirfd(folder), entry->d_name, &status, 0) < 0 ||
 		    !S_ISREG(status.st_mode))
 			continue;
 		struct segment *grown = realloc(*list, (*count + 1) * sizeof(**list));
-		if (grown == NULL)
+		if (!grown)
 			return -ENOMEM;
 		*list = grown;
 		(*list)[(*count)++] = (struct segment){
@@ -80,22 +80,22 @@ int segment_list(const char *dir, struct segment **list, size_t *count)
 	*list = NULL;
 	*count = 0;
 	DIR *folder = opendir(dir);
-	if (folder == NULL)
+	if (!folder)
 		return -errno;
-	int error = collect(folder, list, count);
+	int error = segment_collect(folder, list, count);
 	closedir(folder);
 	if (error < 0) {
 		free(*list);
 		*list = NULL;
 		*count = 0;
 	} else if (*count > 0) {
-		qsort(*list, *count, sizeof(**list), by_number);
+		qsort(*list, *count, sizeof(**list), segment_compare);
 	}
 	return error;
 }
 
 /* Makes a rename or a new file durable. */
-static int sync_folder(const char *dir)
+static int segment_sync_folder(const char *dir)
 {
 	autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) < 0)
@@ -103,7 +103,7 @@ static int sync_folder(const char *dir)
 	return 0;
 }
 
-static int write_head(sqlite3 *db, const struct segment_head *head, struct fault *fault)
+static int segment_write_head(sqlite3 *db, const struct segment_head *head, struct fault *fault)
 {
 	sqlite3_stmt *insert = NULL;
 	int error = sql_prepare(db, &insert,
@@ -127,8 +127,8 @@ static int write_head(sqlite3 *db, const struct segment_head *head, struct fault
 }
 
 /* Copies the rows that read returns to write, column by column; boot_id is read's parameter. */
-static int copy_rows(sqlite3 *to, const char *write, sqlite3 *from, const char *read,
-		     const char *boot_id, struct fault *fault)
+static int segment_copy_rows(sqlite3 *to, const char *write, sqlite3 *from, const char *read,
+			     const char *boot_id, struct fault *fault)
 {
 	sqlite3_stmt *source = NULL;
 	sqlite3_stmt *insert = NULL;
@@ -157,21 +157,24 @@ out:
  * the last ones only: its supervisor may not have heard yet that it is finished. Those of an
  * earlier boot are gone with their memory.
  */
-static int carry_over(sqlite3 *to, sqlite3 *from, const char *boot_id, struct fault *fault)
+static int segment_carry_over(sqlite3 *to, sqlite3 *from, const char *boot_id, struct fault *fault)
 {
-	int error = copy_rows(to, "INSERT INTO queues VALUES (?, ?, ?, ?, ?, ?, ?, ?)", from,
-			      "SELECT id, queue, boot_id, domid, guest, uuid, place, finished"
-			      " FROM queues WHERE boot_id = ? AND (finished = 0"
-			      " OR id > (SELECT max(id) FROM queues) - 1000)",
-			      boot_id, fault);
-	if (error == 0)
-		error = copy_rows(to, "INSERT INTO links VALUES (?, ?, ?, ?)", from,
-				  "SELECT id, link, boot_id, place FROM links WHERE boot_id = ?",
+	int error =
+		segment_copy_rows(to, "INSERT INTO queues VALUES (?, ?, ?, ?, ?, ?, ?, ?)", from,
+				  "SELECT id, queue, boot_id, domid, guest, uuid, place, finished"
+				  " FROM queues WHERE boot_id = ? AND (finished = 0"
+				  " OR id > (SELECT max(id) FROM queues) - 1000)",
 				  boot_id, fault);
+	if (error == 0)
+		error = segment_copy_rows(
+			to, "INSERT INTO links VALUES (?, ?, ?, ?)", from,
+			"SELECT id, link, boot_id, place FROM links WHERE boot_id = ?", boot_id,
+			fault);
 	return error;
 }
 
-static int fill(sqlite3 *db, const struct segment_head *head, sqlite3 *from, struct fault *fault)
+static int segment_fill(sqlite3 *db, const struct segment_head *head, sqlite3 *from,
+			struct fault *fault)
 {
 	char settings[256];
 	snprintf(settings, sizeof(settings),
@@ -182,9 +185,9 @@ static int fill(sqlite3 *db, const struct segment_head *head, sqlite3 *from, str
 	if (error == 0)
 		error = schema_create(db, fault);
 	if (error == 0)
-		error = write_head(db, head, fault);
-	if (error == 0 && from != NULL)
-		error = carry_over(db, from, head->boot_id, fault);
+		error = segment_write_head(db, head, fault);
+	if (error == 0 && from)
+		error = segment_carry_over(db, from, head->boot_id, fault);
 	if (error == 0)
 		error = sql_run(db, "COMMIT; PRAGMA journal_mode = WAL;", fault);
 	return error;
@@ -195,7 +198,7 @@ void segment_sweep(const char *dir, uint64_t number)
 	static const char *const suffixes[] = {"new", "new-journal", "new-wal", "new-shm"};
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		char path[SEGMENT_PATH_MAX];
-		if (make_path(path, dir, number, suffixes[i]) == 0)
+		if (segment_make_path(path, dir, number, suffixes[i]) == 0)
 			unlink(path);
 	}
 }
@@ -206,19 +209,19 @@ int segment_create(const char *dir, const struct segment_head *head, sqlite3 *fr
 	char path[SEGMENT_PATH_MAX];
 	char draft[SEGMENT_PATH_MAX];
 	if (segment_path(path, dir, head->number) < 0 ||
-	    make_path(draft, dir, head->number, "new") < 0)
+	    segment_make_path(draft, dir, head->number, "new") < 0)
 		return fault_set(fault, ENAMETOOLONG, "%s: the folder's name is too long", dir);
 
 	segment_sweep(dir, head->number);
 	sqlite3 *db = NULL;
 	int error = sql_open(&db, draft, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, fault);
 	if (error == 0)
-		error = fill(db, head, from, fault);
+		error = segment_fill(db, head, from, fault);
 	sql_close(&db);
 	if (error == 0 && (chmod(draft, SEGMENT_MODE_LIVE) < 0 || rename(draft, path) < 0))
 		error = fault_set(fault, errno, "%s: can't be named %s: %s", draft, path,
 				  strerror(errno));
-	if (error == 0 && (error = sync_folder(dir)) < 0)
+	if (error == 0 && (error = segment_sync_folder(dir)) < 0)
 		fault_set(fault, -error, "%s: can't be synced: %s", dir, strerror(-error));
 	if (error < 0)
 		segment_sweep(dir, head->number);
@@ -226,7 +229,7 @@ int segment_create(const char *dir, const struct segment_head *head, sqlite3 *fr
 }
 
 /* Leaves WAL mode: everything in one file. SQLite answers with the mode that it is then in. */
-static int fold_journal(sqlite3 *db, const char *path, struct fault *fault)
+static int segment_fold_journal(sqlite3 *db, const char *path, struct fault *fault)
 {
 	sqlite3_stmt *statement = NULL;
 	int error = sql_prepare(db, &statement, "PRAGMA journal_mode = DELETE", fault);
@@ -237,14 +240,14 @@ static int fold_journal(sqlite3 *db, const char *path, struct fault *fault)
 		code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
 	if (code != SQLITE_ROW)
 		error = sql_fault(db, "folding its journal in", fault);
-	else if (mode == NULL || strcmp(mode, "delete") != 0)
+	else if (!mode || strcmp(mode, "delete") != 0)
 		error = fault_set(fault, EBUSY, "%s: a reader has it open", path);
 	sqlite3_finalize(statement);
 	return error;
 }
 
 /* Everything up to the mode bits. */
-static int complete(sqlite3 *db, const char *path, uint64_t now_ns, struct fault *fault)
+static int segment_complete(sqlite3 *db, const char *path, uint64_t now_ns, struct fault *fault)
 {
 	char mark[96];
 	snprintf(mark, sizeof(mark), "UPDATE segment SET sealed = %llu WHERE sealed IS NULL;",
@@ -258,7 +261,7 @@ static int complete(sqlite3 *db, const char *path, uint64_t now_ns, struct fault
 	if (error == 0)
 		error = sql_run(db, mark, fault);
 	if (error == 0)
-		error = fold_journal(db, path, fault);
+		error = segment_fold_journal(db, path, fault);
 	return error;
 }
 
@@ -270,7 +273,7 @@ int segment_seal(const char *dir, uint64_t number, uint64_t now_ns, struct fault
 	sqlite3 *db = NULL;
 	int error = sql_open(&db, path, SQLITE_OPEN_READWRITE, fault);
 	if (error == 0)
-		error = complete(db, path, now_ns, fault);
+		error = segment_complete(db, path, now_ns, fault);
 	sql_close(&db);
 	if (error == 0 && chmod(path, SEGMENT_MODE_DONE) < 0)
 		error = fault_set(fault, errno, "%s: can't be made read-only: %s", path,

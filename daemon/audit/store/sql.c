@@ -26,7 +26,7 @@ static const struct sql_error {
 	{SQLITE_TOOBIG, EFBIG, "this is a defect of pvcalls: report it"},
 };
 
-static const struct sql_error *find_error(int code)
+static const struct sql_error *sql_find_error(int code)
 {
 	for (size_t i = 0; i < sizeof(sql_errors) / sizeof(sql_errors[0]); i++) {
 		if (sql_errors[i].code == (code & 0xff))
@@ -39,17 +39,17 @@ int sql_fault(sqlite3 *db, const char *doing, struct fault *fault)
 {
 	int code = sqlite3_extended_errcode(db);
 	const char *path = sqlite3_db_filename(db, "main");
-	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
-	const char *name = slash != NULL ? slash + 1 : "segment";
-	const struct sql_error *known = find_error(code);
-	if (known == NULL)
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	const char *name = slash ? slash + 1 : "segment";
+	const struct sql_error *known = sql_find_error(code);
+	if (!known)
 		return fault_set(fault, EIO, "%s: %s: %s (SQLite error %d)", name, doing,
 				 sqlite3_errmsg(db), code);
 	return fault_set(fault, known->error, "%s: %s: %s (SQLite error %d): %s", name, doing,
 			 sqlite3_errmsg(db), code, known->advice);
 }
 
-static int harden(sqlite3 *db, struct fault *fault)
+static int sql_harden(sqlite3 *db, struct fault *fault)
 {
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_busy_timeout(db, SQL_BUSY_MS);
@@ -65,12 +65,12 @@ int sql_open(sqlite3 **db, const char *path, int flags, struct fault *fault)
 	int error = 0;
 	*db = NULL;
 	if (sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-		if (opened == NULL)
+		if (!opened)
 			return fault_set(fault, ENOMEM, "%s: no memory to open it", path);
 		error = fault_set(fault, EACCES, "%s: %s: check that it exists and its mode", path,
 				  sqlite3_errmsg(opened));
 	} else {
-		error = harden(opened, fault);
+		error = sql_harden(opened, fault);
 	}
 	if (error < 0) {
 		sqlite3_close(opened);

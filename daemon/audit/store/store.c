@@ -78,7 +78,7 @@ struct store {
 	int64_t committed_event;
 };
 
-static int take_lock(struct store *store, struct fault *fault)
+static int store_take_lock(struct store *store, struct fault *fault)
 {
 	char path[SEGMENT_PATH_MAX];
 	if (snprintf(path, sizeof(path), "%s/lock", store->options.dir) >= (int)sizeof(path))
@@ -95,7 +95,7 @@ static int take_lock(struct store *store, struct fault *fault)
 	return 0;
 }
 
-static int journal_grown(void *owner, sqlite3 *db, const char *name, int pages)
+static int store_journal_grown(void *owner, sqlite3 *db, const char *name, int pages)
 {
 	struct store *store = owner;
 	(void)db;
@@ -104,7 +104,7 @@ static int journal_grown(void *owner, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-static void close_segment(struct store *store)
+static void store_close_segment(struct store *store)
 {
 	for (int i = 0; i < STORE_STATEMENTS; i++) {
 		sqlite3_finalize(store->statement[i]);
@@ -113,7 +113,7 @@ static void close_segment(struct store *store)
 	sql_close(&store->db);
 }
 
-static int prepare_all(struct store *store, struct fault *fault)
+static int store_prepare(struct store *store, struct fault *fault)
 {
 	int error = 0;
 	for (int i = 0; error == 0 && i < STORE_STATEMENTS; i++)
@@ -122,7 +122,7 @@ static int prepare_all(struct store *store, struct fault *fault)
 }
 
 /* Where the rows of this segment end, or those of the one before if it has none. */
-static int read_ends(struct store *store, struct fault *fault)
+static int store_read_ends(struct store *store, struct fault *fault)
 {
 	int64_t created = 0;
 	int64_t rows = 0;
@@ -150,7 +150,7 @@ static int read_ends(struct store *store, struct fault *fault)
 	return error;
 }
 
-static int verify_pages(struct store *store, const char *path, struct fault *fault)
+static int store_verify_pages(struct store *store, const char *path, struct fault *fault)
 {
 	int64_t errors = 0;
 	int error = sql_number(store->db,
@@ -166,7 +166,7 @@ static int verify_pages(struct store *store, const char *path, struct fault *fau
 }
 
 /* Folds in what an earlier writer left, and proves by a transaction that rows can be written. */
-static int configure(struct store *store, const char *path, struct fault *fault)
+static int store_configure_segment(struct store *store, const char *path, struct fault *fault)
 {
 	int error = schema_check(store->db, path, fault);
 	if (error == 0 && sqlite3_db_readonly(store->db, "main") != 0)
@@ -180,17 +180,17 @@ static int configure(struct store *store, const char *path, struct fault *fault)
 				"UPDATE segment SET opened = opened + 1;",
 				fault);
 	if (error == 0 && store->options.verify)
-		error = verify_pages(store, path, fault);
+		error = store_verify_pages(store, path, fault);
 	if (error == 0)
-		error = prepare_all(store, fault);
+		error = store_prepare(store, fault);
 	if (error == 0)
-		error = read_ends(store, fault);
-	sqlite3_wal_hook(store->db, journal_grown, store);
+		error = store_read_ends(store, fault);
+	sqlite3_wal_hook(store->db, store_journal_grown, store);
 	store->journal_pages = 0;
 	return error;
 }
 
-static int open_segment(struct store *store, uint64_t number, struct fault *fault)
+static int store_open_segment(struct store *store, uint64_t number, struct fault *fault)
 {
 	char path[SEGMENT_PATH_MAX];
 	if (segment_path(path, store->options.dir, number) < 0)
@@ -198,9 +198,9 @@ static int open_segment(struct store *store, uint64_t number, struct fault *faul
 				 store->options.dir);
 	int error = sql_open(&store->db, path, SQLITE_OPEN_READWRITE, fault);
 	if (error == 0)
-		error = configure(store, path, fault);
+		error = store_configure_segment(store, path, fault);
 	if (error < 0) {
-		close_segment(store);
+		store_close_segment(store);
 		return error;
 	}
 	store->number = number;
@@ -208,7 +208,7 @@ static int open_segment(struct store *store, uint64_t number, struct fault *faul
 	return 0;
 }
 
-static int make_segment(struct store *store, uint64_t number, struct fault *fault)
+static int store_make_segment(struct store *store, uint64_t number, struct fault *fault)
 {
 	struct segment_head head = {
 		.number = number,
@@ -221,17 +221,17 @@ static int make_segment(struct store *store, uint64_t number, struct fault *faul
 }
 
 /* Closes the live segment and begins the one after it; the old one is sealed later. */
-static int next_segment(struct store *store, struct fault *fault)
+static int store_next_segment(struct store *store, struct fault *fault)
 {
 	uint64_t number = store->number + 1;
-	int error = make_segment(store, number, fault);
+	int error = store_make_segment(store, number, fault);
 	if (error < 0)
 		return error;
-	close_segment(store);
-	return open_segment(store, number, fault);
+	store_close_segment(store);
+	return store_open_segment(store, number, fault);
 }
 
-static int open_live(struct store *store, struct fault *fault)
+static int store_open_live(struct store *store, struct fault *fault)
 {
 	struct segment *list = NULL;
 	size_t count = 0;
@@ -245,20 +245,20 @@ static int open_live(struct store *store, struct fault *fault)
 
 	segment_sweep(store->options.dir, number + 1);
 	if (count == 0)
-		error = make_segment(store, number, fault);
+		error = store_make_segment(store, number, fault);
 	/* The newest one sealed: its successor is missing, moved away perhaps. */
 	if (error == 0 && sealed)
 		return fault_set(fault, EPROTO,
 				 "%s: the newest segment is sealed and no live one follows it: put "
 				 "the missing file back, or begin a new folder",
 				 store->options.dir);
-	return error < 0 ? error : open_segment(store, number, fault);
+	return error < 0 ? error : store_open_segment(store, number, fault);
 }
 
 int store_open(struct store **store, const struct store_options *options, struct fault *fault)
 {
 	struct store *made = calloc(1, sizeof(*made));
-	if (made == NULL)
+	if (!made)
 		return fault_set(fault, ENOMEM, "no memory for the audit trail");
 	made->lock = -1;
 	made->options = *options;
@@ -267,11 +267,10 @@ int store_open(struct store **store, const struct store_options *options, struct
 	if (made->options.segment_age_s == 0)
 		made->options.segment_age_s = STORE_SEGMENT_AGE_S;
 	made->decisions = decisions_create();
-	int error = made->decisions != NULL
-			    ? take_lock(made, fault)
-			    : fault_set(fault, ENOMEM, "no memory for the audit trail");
+	int error = made->decisions ? store_take_lock(made, fault)
+				    : fault_set(fault, ENOMEM, "no memory for the audit trail");
 	if (error == 0)
-		error = open_live(made, fault);
+		error = store_open_live(made, fault);
 	if (error < 0) {
 		store_close(made);
 		return error;
@@ -282,10 +281,10 @@ int store_open(struct store **store, const struct store_options *options, struct
 
 void store_close(struct store *store)
 {
-	if (store == NULL)
+	if (!store)
 		return;
 	/* Closing the only connection folds the journal in and removes it. */
-	close_segment(store);
+	store_close_segment(store);
 	decisions_destroy(store->decisions);
 	fd_close(&store->lock);
 	free(store);
@@ -296,23 +295,23 @@ void store_forked(struct store *store)
 	fd_close(&store->lock);
 }
 
-static int step(struct store *store, enum store_statement which, struct fault *fault)
+static int store_step(struct store *store, enum store_statement which, struct fault *fault)
 {
 	return sql_step(store->db, store->statement[which], fault);
 }
 
-static int begin(struct store *store, struct fault *fault)
+static int store_begin(struct store *store, struct fault *fault)
 {
 	if (store->open_transaction)
 		return 0;
-	int error = step(store, STORE_BEGIN, fault);
+	int error = store_step(store, STORE_BEGIN, fault);
 	store->open_transaction = error == 0;
 	return error;
 }
 
 /* Runs a prepared "find by blob"; returns 1 and the columns, 0 if there is none, or -errno. */
-static int find(struct store *store, enum store_statement which, const uint8_t key[16],
-		int64_t *columns, int count, struct fault *fault)
+static int store_find(struct store *store, enum store_statement which, const uint8_t key[16],
+		      int64_t *columns, int count, struct fault *fault)
 {
 	sqlite3_stmt *statement = store->statement[which];
 	sqlite3_bind_blob(statement, 1, key, 16, SQLITE_STATIC);
@@ -330,14 +329,14 @@ int store_queue(struct store *store, const struct audit_identity *identity, int6
 		uint64_t *place, bool *finished, struct fault *fault)
 {
 	int64_t columns[3] = {0};
-	int found = find(store, STORE_QUEUE_FIND, identity->queue_id, columns, 3, fault);
+	int found = store_find(store, STORE_QUEUE_FIND, identity->queue_id, columns, 3, fault);
 	*id = columns[0];
 	*place = (uint64_t)columns[1];
 	*finished = columns[2] != 0;
 	if (found != 0)
 		return found < 0 ? found : 0;
 
-	int error = begin(store, fault);
+	int error = store_begin(store, fault);
 	if (error < 0)
 		return error;
 	sqlite3_stmt *add = store->statement[STORE_QUEUE_ADD];
@@ -346,7 +345,7 @@ int store_queue(struct store *store, const struct audit_identity *identity, int6
 	sqlite3_bind_int64(add, 3, identity->domid);
 	sqlite3_bind_text(add, 4, identity->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(add, 5, identity->uuid, -1, SQLITE_STATIC);
-	error = step(store, STORE_QUEUE_ADD, fault);
+	error = store_step(store, STORE_QUEUE_ADD, fault);
 	*id = sqlite3_last_insert_rowid(store->db);
 	return error;
 }
@@ -355,25 +354,25 @@ int store_link(struct store *store, const uint8_t link[16], int64_t *id, uint64_
 	       struct fault *fault)
 {
 	int64_t columns[2] = {0};
-	int found = find(store, STORE_LINK_FIND, link, columns, 2, fault);
+	int found = store_find(store, STORE_LINK_FIND, link, columns, 2, fault);
 	*id = columns[0];
 	*place = (uint64_t)columns[1];
 	if (found != 0)
 		return found < 0 ? found : 0;
 
-	int error = begin(store, fault);
+	int error = store_begin(store, fault);
 	if (error < 0)
 		return error;
 	sqlite3_stmt *add = store->statement[STORE_LINK_ADD];
 	sqlite3_bind_blob(add, 1, link, 16, SQLITE_STATIC);
 	sqlite3_bind_text(add, 2, store->options.boot_id, -1, SQLITE_STATIC);
-	error = step(store, STORE_LINK_ADD, fault);
+	error = store_step(store, STORE_LINK_ADD, fault);
 	*id = sqlite3_last_insert_rowid(store->db);
 	return error;
 }
 
-static int add_decision(struct store *store, const struct audit_record *record, int64_t *id,
-			struct fault *fault)
+static int store_add_decision(struct store *store, const struct audit_record *record, int64_t *id,
+			      struct fault *fault)
 {
 	sqlite3_stmt *add = store->statement[STORE_DECISION];
 	sqlite3_bind_text(add, 1, record->policy, -1, SQLITE_STATIC);
@@ -381,14 +380,14 @@ static int add_decision(struct store *store, const struct audit_record *record, 
 	sqlite3_bind_text(add, 3, record->decider, -1, SQLITE_STATIC);
 	sqlite3_bind_text(add, 4, record->rule, -1, SQLITE_STATIC);
 	sqlite3_bind_text(add, 5, record->reason, -1, SQLITE_STATIC);
-	int error = step(store, STORE_DECISION, fault);
+	int error = store_step(store, STORE_DECISION, fault);
 	if (error == 0)
 		*id = sqlite3_last_insert_rowid(store->db);
 	return error;
 }
 
 /* A number whose zero means "none". */
-static void bind_some(sqlite3_stmt *statement, int column, uint64_t value)
+static void store_bind_some(sqlite3_stmt *statement, int column, uint64_t value)
 {
 	if (value != 0)
 		sqlite3_bind_int64(statement, column, (int64_t)value);
@@ -396,8 +395,8 @@ static void bind_some(sqlite3_stmt *statement, int column, uint64_t value)
 		sqlite3_bind_null(statement, column);
 }
 
-static void bind_endpoint(sqlite3_stmt *statement, int column,
-			  const struct pvcalls_endpoint *endpoint)
+static void store_bind_endpoint(sqlite3_stmt *statement, int column,
+				const struct pvcalls_endpoint *endpoint)
 {
 	if (endpoint->family != 0)
 		sqlite3_bind_int64(statement, column, schema_endpoint(endpoint));
@@ -406,7 +405,8 @@ static void bind_endpoint(sqlite3_stmt *statement, int column,
 }
 
 /* NULL in `requested` says: as effective. */
-static void bind_requested(sqlite3_stmt *statement, int column, const struct audit_record *record)
+static void store_bind_requested(sqlite3_stmt *statement, int column,
+				 const struct audit_record *record)
 {
 	int64_t requested = schema_endpoint(&record->requested);
 	if (requested != schema_endpoint(&record->effective))
@@ -418,10 +418,10 @@ static void bind_requested(sqlite3_stmt *statement, int column, const struct aud
 int store_call(struct store *store, int64_t queue, const struct audit_record *record, bool known,
 	       struct fault *fault)
 {
-	int error = begin(store, fault);
+	int error = store_begin(store, fault);
 	int64_t *decision = decisions_find(store->decisions, record);
 	if (error == 0 && *decision == 0)
-		error = add_decision(store, record, decision, fault);
+		error = store_add_decision(store, record, decision, fault);
 	if (error < 0)
 		return error;
 
@@ -435,12 +435,12 @@ int store_call(struct store *store, int64_t queue, const struct audit_record *re
 	sqlite3_bind_int64(
 		row, 5,
 		SCHEMA_KIND(record->op, record->verdict, record->rewritten, record->close_reason));
-	bind_some(row, 6, record->socket);
-	bind_some(row, 7, record->parent);
-	bind_requested(row, 8, record);
-	bind_endpoint(row, 9, &record->effective);
-	bind_endpoint(row, 10, &record->local);
-	bind_endpoint(row, 11, &record->peer);
+	store_bind_some(row, 6, record->socket);
+	store_bind_some(row, 7, record->parent);
+	store_bind_requested(row, 8, record);
+	store_bind_endpoint(row, 9, &record->effective);
+	store_bind_endpoint(row, 10, &record->local);
+	store_bind_endpoint(row, 11, &record->peer);
 	if (known)
 		sqlite3_bind_int64(row, 12, -record->result);
 	else
@@ -453,12 +453,12 @@ int store_call(struct store *store, int64_t queue, const struct audit_record *re
 		sqlite3_bind_int64(row, 17, (int64_t)record->bytes_out);
 		sqlite3_bind_int64(row, 18, (int64_t)record->duration_ns);
 	}
-	return step(store, which, fault);
+	return store_step(store, which, fault);
 }
 
 int store_event(struct store *store, const struct store_event *event, struct fault *fault)
 {
-	int error = begin(store, fault);
+	int error = store_begin(store, fault);
 	if (error < 0)
 		return error;
 	sqlite3_stmt *row = store->statement[STORE_EVENT];
@@ -470,30 +470,30 @@ int store_event(struct store *store, const struct store_event *event, struct fau
 	sqlite3_bind_int64(row, 6, event->uid);
 	sqlite3_bind_text(row, 7, event->text, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(row, 8, store->last_call);
-	error = step(store, STORE_EVENT, fault);
+	error = store_step(store, STORE_EVENT, fault);
 	sqlite3_bind_int64(store->statement[STORE_LINK_PLACE], 1, (int64_t)event->number);
 	sqlite3_bind_int64(store->statement[STORE_LINK_PLACE], 2, event->link);
-	return error < 0 ? error : step(store, STORE_LINK_PLACE, fault);
+	return error < 0 ? error : store_step(store, STORE_LINK_PLACE, fault);
 }
 
 int store_place(struct store *store, int64_t queue, uint64_t place, bool finished,
 		struct fault *fault)
 {
-	int error = begin(store, fault);
+	int error = store_begin(store, fault);
 	if (error < 0)
 		return error;
 	sqlite3_stmt *update = store->statement[STORE_QUEUE_PLACE];
 	sqlite3_bind_int64(update, 1, (int64_t)place);
 	sqlite3_bind_int(update, 2, finished);
 	sqlite3_bind_int64(update, 3, queue);
-	return step(store, STORE_QUEUE_PLACE, fault);
+	return store_step(store, STORE_QUEUE_PLACE, fault);
 }
 
 int store_commit(struct store *store, struct fault *fault)
 {
 	if (!store->open_transaction)
 		return 0;
-	int error = step(store, STORE_COMMIT, fault);
+	int error = store_step(store, STORE_COMMIT, fault);
 	if (error < 0)
 		return error;
 	store->open_transaction = false;
@@ -505,7 +505,7 @@ int store_commit(struct store *store, struct fault *fault)
 }
 
 /* The size of the live segment, with what is still in its journal. */
-static int due_by_size(struct store *store, bool *due, struct fault *fault)
+static int store_due_by_size(struct store *store, bool *due, struct fault *fault)
 {
 	int64_t pages = 0;
 	int error = sql_number(store->db, "PRAGMA page_count", &pages, fault);
@@ -516,9 +516,9 @@ static int due_by_size(struct store *store, bool *due, struct fault *fault)
 int store_upkeep(struct store *store, uint64_t now_ns, struct fault *fault)
 {
 	bool due = false;
-	int error = due_by_size(store, &due, fault);
+	int error = store_due_by_size(store, &due, fault);
 	if (error == 0 && store->has_rows && (due || now_ns >= store_due_ns(store)))
-		return next_segment(store, fault);
+		return store_next_segment(store, fault);
 	if (error < 0 || store->journal_pages < STORE_JOURNAL_PAGES)
 		return error;
 	int code =

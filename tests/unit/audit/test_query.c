@@ -140,11 +140,11 @@ static const char *found(const char *arguments)
 	int status = run(command);
 	for (char *line = output; *line != '\0';) {
 		char *end = strchr(line, '\n');
-		if (end == NULL)
+		if (!end)
 			fail_msg("%s: %s", arguments, output);
 		*end = '\0';
 		json_t *row = json_loads(line, 0, NULL);
-		if (row == NULL)
+		if (!row)
 			fail_msg("%s: %s", arguments, line);
 		bool event =
 			strcmp(json_string_value(json_object_get(row, "record")), "event") == 0;
@@ -379,7 +379,7 @@ static bool appears(int fd, const char *text, int ms)
 		if (got > 0)
 			size += (size_t)got;
 		output[size] = '\0';
-		if (strstr(output, text) != NULL)
+		if (strstr(output, text))
 			return true;
 		usleep(20000);
 	}
@@ -424,7 +424,7 @@ static void test_follow_shows_new_rows_across_segments(void **state)
 	}
 	/* Every fifth is denied: each of them once, in order. */
 	int64_t expected = 4;
-	for (char *line = strtok(output, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+	for (char *line = strtok(output, "\n"); line; line = strtok(NULL, "\n")) {
 		assert_int_equal(strtoll(line, NULL, 10), expected);
 		expected += 5;
 	}

@@ -281,7 +281,7 @@ static int64_t status_of(pid_t pid, const char *key, int base)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	FILE *file = fopen(path, "re");
 	assert_non_null(file);
-	while (fgets(line, sizeof(line), file) != NULL) {
+	while (fgets(line, sizeof(line), file)) {
 		if (strncmp(line, key, length) == 0)
 			value = strtoll(line + length, NULL, base);
 	}

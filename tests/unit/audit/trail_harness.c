@@ -155,7 +155,7 @@ static void become_writer(int control, int doorbell, const char *path, char *con
 	int fds[] = {fcntl(control, F_DUPFD, 10), fcntl(doorbell, F_DUPFD, 10),
 		     fcntl(folder, F_DUPFD, 10)};
 	char *argv[16] = {PVCALLS_AUDITD, "--log-level", getenv("PVCALLS_TEST_LOG") ? "3" : "0"};
-	for (int i = 0; arguments != NULL && arguments[i] != NULL && i < 12; i++)
+	for (int i = 0; arguments && arguments[i] && i < 12; i++)
 		argv[3 + i] = arguments[i];
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 0; i < 3; i++)
@@ -237,7 +237,7 @@ bool engine_produce(struct engine *engine)
 {
 	uint32_t slot = 0;
 	struct audit_record *record = audit_queue_take(engine->queue, &slot);
-	if (record == NULL)
+	if (!record)
 		return false;
 	record_fill(record, ++engine->serial);
 	audit_queue_decided(engine->queue, slot);
@@ -354,7 +354,7 @@ void trail_text(const struct folder *folder, const char *query, char *text, size
 
 void store_foreign(const char *path, const char *sql)
 {
-	if (sql == NULL) {
+	if (!sql) {
 		FILE *file = fopen(path, "we");
 		assert_non_null(file);
 		for (int i = 0; i < 1000; i++)
@@ -371,7 +371,7 @@ void store_foreign(const char *path, const char *sql)
 void not_run(const char *why)
 {
 	printf("not run: %s\n", why);
-	if (getenv("CI") != NULL)
+	if (getenv("CI"))
 		fail_msg("not run where it must be: %s", why);
 	skip();
 }
