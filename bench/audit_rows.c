@@ -116,7 +116,8 @@ static void rows_finished(void *owner, const uint8_t queue_id[16])
 	((struct bench *)owner)->finished++;
 }
 
-static pid_t rows_start_writer(const struct bench *bench, struct audit_link *link, int doorbell)
+static pid_t rows_start_writer(const struct bench *bench, struct audit_link *link,
+			       int writer_eventfd)
 {
 	int pair[2];
 	rows_check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
@@ -125,7 +126,7 @@ static pid_t rows_start_writer(const struct bench *bench, struct audit_link *lin
 	rows_check(pid, "fork");
 	if (pid == 0) {
 		int folder = open(bench->queued, O_RDONLY | O_DIRECTORY);
-		int fds[] = {fcntl(pair[1], F_DUPFD, 10), fcntl(doorbell, F_DUPFD, 10),
+		int fds[] = {fcntl(pair[1], F_DUPFD, 10), fcntl(writer_eventfd, F_DUPFD, 10),
 			     fcntl(folder, F_DUPFD, 10)};
 		for (int i = 0; i < 3; i++)
 			dup2(fds[i], AUDITD_SOCKET_FD + i);
@@ -137,20 +138,20 @@ static pid_t rows_start_writer(const struct bench *bench, struct audit_link *lin
 	return pid;
 }
 
-static void rows_serve(struct audit_link *link, int doorbell)
+static void rows_serve(struct audit_link *link, int engine_eventfd)
 {
 	struct pollfd watch[] = {{.fd = audit_link_fd(link), .events = POLLIN},
-				 {.fd = doorbell, .events = POLLIN}};
+				 {.fd = engine_eventfd, .events = POLLIN}};
 	eventfd_t count = 0;
 	poll(watch, 2, 100);
-	if (doorbell >= 0)
-		(void)eventfd_read(doorbell, &count);
+	if (engine_eventfd >= 0)
+		(void)eventfd_read(engine_eventfd, &count);
 	rows_check(audit_link_dispatch(link), "the writer ended");
 }
 
 /* Makes all records as fast as slots come back; returns when the last is on disk. */
 static void rows_produce(const struct bench *bench, struct audit_queue *queue,
-			 struct audit_link *link, int doorbell)
+			 struct audit_link *link, int engine_eventfd)
 {
 	uint64_t serial = 0;
 	uint32_t slot = 0;
@@ -167,7 +168,7 @@ static void rows_produce(const struct bench *bench, struct audit_queue *queue,
 		if (audit_queue_reap(queue, NULL, NULL) == 0 &&
 		    (!record || serial == bench->rows)) {
 			audit_queue_await(queue);
-			rows_serve(link, doorbell);
+			rows_serve(link, engine_eventfd);
 		}
 	}
 }
@@ -175,26 +176,28 @@ static void rows_produce(const struct bench *bench, struct audit_queue *queue,
 /* Rows per second through the queue; *cpu_us: the writer's processor time per row. */
 static double rows_run_queued(struct bench *bench, double *cpu_us)
 {
-	const struct audit_link_calls calls = {
-		.ready = rows_ready, .trouble = rows_trouble, .finished = rows_finished, .owner = bench};
+	const struct audit_link_calls calls = {.ready = rows_ready,
+					       .trouble = rows_trouble,
+					       .finished = rows_finished,
+					       .owner = bench};
 	struct audit_identity identity = {.domid = 1, .name = "bench", .queue_id = "bench"};
-	int writer_doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	int engine_doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int writer_eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int engine_eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct audit_link *link = NULL;
 	struct audit_queue *queue = NULL;
 	rows_check(audit_link_create(&link, &calls), "audit_link_create");
-	pid_t pid = rows_start_writer(bench, link, writer_doorbell);
+	pid_t pid = rows_start_writer(bench, link, writer_eventfd);
 	int memfd = audit_queue_create(&identity);
 	rows_check(memfd, "audit_queue_create");
-	rows_check(audit_link_add(link, identity.queue_id, memfd, engine_doorbell),
+	rows_check(audit_link_add(link, identity.queue_id, memfd, engine_eventfd),
 		   "audit_link_add");
-	rows_check(audit_queue_open(&queue, memfd, writer_doorbell, engine_doorbell),
+	rows_check(audit_queue_open(&queue, memfd, writer_eventfd, engine_eventfd),
 		   "audit_queue_open");
 	while (bench->ready == 0)
 		rows_serve(link, -1);
 
 	uint64_t start_ns = clock_monotonic_ns();
-	rows_produce(bench, queue, link, engine_doorbell);
+	rows_produce(bench, queue, link, engine_eventfd);
 	double seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
 
 	audit_link_finish(link, identity.queue_id);

@@ -31,8 +31,8 @@ static int auditd_usage(FILE *out, int status)
 	fprintf(out,
 		"usage: pvcalls-auditd [--uid N] [--sync] [--segment-bytes N] [--segment-age S]\n"
 		"                      [--log-level 0..3]\n"
-		"Started by pvcallsd, with its control socket as descriptor %d, the doorbell\n"
-		"eventfd as %d and the trail's folder as %d. See pvcalls-auditd(8).\n",
+		"Started by pvcallsd, with its control socket as descriptor %d, the eventfd by\n"
+		"which engines wake it as %d and the trail's folder as %d. See pvcalls-auditd(8).\n",
 		AUDITD_SOCKET_FD, AUDITD_EVENTFD, AUDITD_FOLDER_FD);
 	return status;
 }
@@ -141,7 +141,7 @@ int main(int argc, char **argv)
 	struct arguments arguments = {
 		.writer = {.store = {.dir = "."},
 			   .control = AUDITD_SOCKET_FD,
-			   .doorbell = AUDITD_EVENTFD},
+			   .eventfd = AUDITD_EVENTFD},
 		.uid = AUDITD_SANDBOX_STAY,
 		.log_level = LOG_LEVEL_INFO,
 	};

@@ -21,7 +21,7 @@
 enum auditd_message_kind {
 	/* supervisor to writer */
 	AUDITD_MESSAGE_HELLO = 1, /* id: of the link */
-	AUDITD_MESSAGE_ADD,       /* identity; descriptors: memfd, engine's doorbell. ADDED */
+	AUDITD_MESSAGE_ADD,       /* identity; descriptors: memfd, engine's eventfd. ADDED */
 	AUDITD_MESSAGE_FINISH,    /* id: of the queue. FINISHED */
 	AUDITD_MESSAGE_EVENT,     /* event. STORED */
 	/* writer to supervisor */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "audit/store/segment.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fd.h"
 
@@ -72,6 +73,7 @@ uint64_t sealer_turn(struct sealer *sealer, struct store *store, uint64_t now_ns
 	if (now_ns < sealer->retry_ns)
 		return sealer->retry_ns;
 	uint64_t live = store_segment(store);
+	ASSERT(live > 0);
 	uint64_t number = sealer->seen != live ? sealer_find(sealer->dir, live) : 0;
 	if (number == 0) {
 		sealer->seen = live;

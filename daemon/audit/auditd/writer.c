@@ -2,11 +2,11 @@
 /*
  * When the writer works and when it sleeps.
  *
- * Theory of operation. A doorbell wakes an idle writer and it stores at once, so a lone record is
- * on disk within a disk's time. While records keep coming it does not want to be woken for each:
- * it then sleeps for WRITER_LINGER_NS at most ("timed"), and engines ring only when a good part of
- * their pool is done. A timed sleep that brought nothing ends in a sleep without a timer, so an
- * idle system has no wake-ups. With sync durability there is no timed sleep.
+ * Theory of operation. An engine wakes an idle writer through its eventfd and it stores at once, so
+ * a lone record is on disk within a disk's time. While records keep coming it does not want to be
+ * woken for each: it then sleeps for WRITER_LINGER_NS at most ("timed"), and engines wake it only
+ * when a good part of their pool is done. A timed sleep that brought nothing ends in a sleep
+ * without a timer, so an idle system has no wake-ups. With sync durability there is no timed sleep.
  */
 #include "audit/auditd/writer.h"
 
@@ -17,7 +17,9 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "audit/auditd/writer_control.h"
 #include "audit/auditd/writer_state.h"
+#include "audit/auditd/writer_store.h"
 #include "base/clock.h"
 
 #define WRITER_LINGER_NS  (50 * NS_PER_MS)
@@ -59,20 +61,20 @@ static void writer_wake_up(struct writer *writer)
 		drain_wake(queue->drain);
 }
 
-/* Resets the doorbell. Never waits, even if an engine changed the descriptor's flags. */
-static void writer_reset_eventfd(int doorbell)
+/* Resets the eventfd. Never waits, even if an engine changed the descriptor's flags. */
+static void writer_reset_eventfd(int fd)
 {
 	uint64_t count = 0;
 	struct iovec into = {.iov_base = &count, .iov_len = sizeof(count)};
-	if (preadv2(doorbell, &into, 1, -1, RWF_NOWAIT) < 0)
-		return; /* it was not rung */
+	if (preadv2(fd, &into, 1, -1, RWF_NOWAIT) < 0)
+		return; /* no engine wrote to it */
 }
 
 static void writer_wait(struct writer *writer, uint64_t now_ns, uint64_t wake_ns)
 {
 	bool listens = writer->control_open && writer->event_count < WRITER_EVENTS;
 	struct pollfd fds[] = {
-		{.fd = writer->options->doorbell, .events = POLLIN},
+		{.fd = writer->options->eventfd, .events = POLLIN},
 		{.fd = listens ? writer->options->control : -1, .events = POLLIN},
 		{.fd = writer->sealer.pidfd, .events = POLLIN},
 	};
@@ -88,16 +90,16 @@ static void writer_sleep(struct writer *writer, bool timed)
 	if (writer_fall_asleep(writer, timed))
 		writer_wait(writer, now_ns, writer_wake_at(writer, now_ns, timed));
 	writer_wake_up(writer);
-	writer_reset_eventfd(writer->options->doorbell);
+	writer_reset_eventfd(writer->options->eventfd);
 }
 
 static void writer_serve(struct writer *writer)
 {
-	writer_open(writer, clock_monotonic_ns());
+	writer_store_open(writer, clock_monotonic_ns());
 	while (writer->control_open) {
-		writer_listen(writer);
+		writer_control_read(writer);
 		uint64_t now_ns = clock_monotonic_ns();
-		uint32_t rows = writer_store(writer, now_ns);
+		uint32_t rows = writer_store_run(writer, now_ns);
 		writer->seal_ns = writer->store
 					  ? sealer_turn(&writer->sealer, writer->store, now_ns)
 					  : UINT64_MAX;
@@ -129,7 +131,7 @@ static void writer_await_engines(struct writer *writer)
 	uint64_t end_ns = now_ns + WRITER_ENGINES_NS;
 	uint64_t quiet_ns = now_ns + WRITER_QUIET_NS;
 	while (writer->queues && now_ns < end_ns) {
-		if (writer_store(writer, now_ns) > 0)
+		if (writer_store_run(writer, now_ns) > 0)
 			quiet_ns = now_ns + WRITER_QUIET_NS;
 		if (now_ns >= quiet_ns && !writer_any_busy(writer))
 			return;
@@ -146,12 +148,12 @@ static int writer_wrap_up(struct writer *writer)
 	uint64_t end_ns = now_ns + WRITER_DISK_NS;
 	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next)
 		queue->finishing = true;
-	writer_store(writer, now_ns);
+	writer_store_run(writer, now_ns);
 	while ((writer->queues || writer->event_count > 0) && now_ns < end_ns) {
 		if (!writer->again)
 			writer_pause(WRITER_LOOK_NS);
 		now_ns = clock_monotonic_ns();
-		writer_store(writer, now_ns);
+		writer_store_run(writer, now_ns);
 	}
 	if (!writer->queues && writer->event_count == 0)
 		return 0;
@@ -181,6 +183,6 @@ int writer_run(const struct writer_options *options, const struct log *log)
 	sealer_stop(&writer.sealer);
 	store_close(writer.store);
 	while (writer.queues)
-		writer_drop(&writer, writer.queues);
+		writer_control_drop(&writer, writer.queues);
 	return error;
 }

@@ -12,7 +12,7 @@ struct writer_options {
 	struct store_options store;
 	const char *about; /* the folder's name for messages */
 	int control;       /* to the supervisor; borrowed, made non-blocking */
-	int doorbell;      /* eventfd that engines ring; borrowed */
+	int eventfd;       /* by which engines wake us; borrowed */
 	bool sync;         /* store each record at once: responses wait for it */
 };
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "audit/auditd/writer_state.h"
+#include "audit/auditd/writer_control.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/auditd/writer_state.h"
+#include "base/assert.h"
 #include "base/fd.h"
 
-void writer_tell(struct writer *writer, enum auditd_message_kind kind, const uint8_t id[16],
-		 uint64_t number, const char *text)
+void writer_control_tell(struct writer *writer, enum auditd_message_kind kind, const uint8_t id[16],
+			 uint64_t number, const char *text)
 {
 	struct auditd_message message = {.kind = (uint32_t)kind, .number = number};
 	if (id)
@@ -35,35 +37,24 @@ static struct writer_queue *writer_control_find_queue(struct writer *writer, con
 	return NULL;
 }
 
-void writer_drop(struct writer *writer, struct writer_queue *queue)
+void writer_control_drop(struct writer *writer, struct writer_queue *queue)
 {
 	struct writer_queue **place = &writer->queues;
 	while (*place && *place != queue)
 		place = &(*place)->next;
-	if (*place)
-		*place = queue->next;
+	ASSERT(*place == queue);
+	*place = queue->next;
 	drain_close(queue->drain);
 	free(queue);
 }
 
-/* At the end: queues are drained in the order of their guests' arrival, and so are rows numbered.
- */
-static void writer_control_append_queue(struct writer *writer, struct writer_queue *queue)
-{
-	struct writer_queue **place = &writer->queues;
-
-	while (*place)
-		place = &(*place)->next;
-	*place = queue;
-}
-
 /* Takes the two descriptors, whatever comes of it. */
 static int writer_control_add_queue(struct writer *writer, const struct auditd_message *message,
-				    int memfd, int engine_doorbell)
+				    int memfd, int engine_eventfd)
 {
 	if (writer_control_find_queue(writer, message->id)) {
 		fd_close(&memfd);
-		fd_close(&engine_doorbell);
+		fd_close(&engine_eventfd);
 		return 0;
 	}
 	struct audit_identity identity = message->body.identity;
@@ -72,7 +63,7 @@ static int writer_control_add_queue(struct writer *writer, const struct auditd_m
 	memcpy(identity.queue_id, message->id, sizeof(identity.queue_id));
 
 	struct drain *drain = NULL;
-	int error = drain_open(&drain, &identity, memfd, engine_doorbell);
+	int error = drain_open(&drain, &identity, memfd, engine_eventfd);
 	if (error < 0)
 		return error;
 	struct writer_queue *queue = calloc(1, sizeof(*queue));
@@ -81,7 +72,12 @@ static int writer_control_add_queue(struct writer *writer, const struct auditd_m
 		return -ENOMEM;
 	}
 	queue->drain = drain;
-	writer_control_append_queue(writer, queue);
+	/* At the end: queues are drained, and rows numbered, in the order of their guests' arrival.
+	 */
+	struct writer_queue **place = &writer->queues;
+	while (*place)
+		place = &(*place)->next;
+	*place = queue;
 	return 0;
 }
 
@@ -97,7 +93,7 @@ static void writer_control_take_add(struct writer *writer, const struct auditd_m
 	char text[FAULT_TEXT_MAX] = "";
 	if (error < 0)
 		snprintf(text, sizeof(text), "the audit queue can't be read: %s", strerror(-error));
-	writer_tell(writer, AUDITD_MESSAGE_ADDED, message->id, 0, text);
+	writer_control_tell(writer, AUDITD_MESSAGE_ADDED, message->id, 0, text);
 }
 
 static void writer_control_take_finish(struct writer *writer, const struct auditd_message *message)
@@ -106,11 +102,12 @@ static void writer_control_take_finish(struct writer *writer, const struct audit
 	if (queue)
 		queue->finishing = true;
 	else
-		writer_tell(writer, AUDITD_MESSAGE_FINISHED, message->id, 0, NULL);
+		writer_control_tell(writer, AUDITD_MESSAGE_FINISHED, message->id, 0, NULL);
 }
 
 static void writer_control_take_event(struct writer *writer, const struct auditd_message *message)
 {
+	ASSERT(writer->event_count < WRITER_EVENTS);
 	struct auditd_message *event = &writer->events[writer->event_count++];
 	*event = *message;
 	event->body.event.guest[sizeof(event->body.event.guest) - 1] = '\0';
@@ -144,7 +141,7 @@ static void writer_control_take_message(struct writer *writer, const struct audi
 	}
 }
 
-void writer_listen(struct writer *writer)
+void writer_control_read(struct writer *writer)
 {
 	while (writer->control_open && writer->event_count < WRITER_EVENTS) {
 		struct auditd_message message;

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The writer's state: private to writer.c, writer_control.c and writer_store.c. */
+/*
+ * What pvcalls-auditd knows, for the files that make up its loop and for no others:
+ *
+ *   writer.c          when to work and when to sleep; calls the two below
+ *   writer_store.c    one transaction after the other; calls the one below
+ *   writer_control.c  the supervisor's word and our answers; the list of queues
+ */
 #ifndef AUDITD_WRITER_STATE_H
 #define AUDITD_WRITER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "audit/auditd/sealer.h"
 #include "audit/auditd/writer.h"
@@ -10,56 +19,53 @@
 
 #define WRITER_EVENTS 64u /* events taken from the socket and not yet committed */
 
+/* A queue that the supervisor has named. Owned by the list in struct writer. */
 struct writer_queue {
 	struct writer_queue *next;
-	struct drain *drain;
-	int64_t id;      /* in the store */
+	struct drain *drain; /* owned */
+
+	/* In the store; forgotten when it is closed after an error. */
+	int64_t id;      /* of the row that stands for the queue */
 	bool entered;    /* id is valid in the store that is open now */
-	bool finishing;  /* its engine has ended */
-	bool finished;   /* and everything is committed */
 	bool wrapped_up; /* leftovers are in the open transaction */
+
+	/* Its end, and what the supervisor was told. */
+	bool finishing; /* its engine has ended */
+	bool finished;  /* and everything is committed */
 	bool damage_told;
 };
 
+/* The whole process; lives in writer_run(). */
 struct writer {
 	const struct writer_options *options;
 	const struct log *log;
-	struct store *store; /* NULL: in trouble */
-	struct sealer sealer;
-	struct writer_queue *queues;
-	uint8_t link_id[16];
-	bool has_link;
-	bool link_entered;
-	int64_t link;          /* id in the store */
-	uint64_t event_place;  /* number of the last event that is in the store */
-	uint64_t event_answer; /* and of the last that was confirmed to the supervisor */
-	struct auditd_message events[WRITER_EVENTS];
-	uint32_t event_count;
-	bool control_open;
-	bool was_ready;
-	bool in_trouble;
-	bool again;          /* another transaction should follow at once */
+
+	/* The store, and how things stand with the disk. */
+	struct store *store; /* owned; NULL: in trouble, or not opened yet */
+	bool was_ready;      /* the supervisor has heard READY */
+	bool in_trouble;     /* and TROUBLE, without RECOVERED since */
 	bool verify;         /* the last error was the disk's: look closely at the next opening */
+	bool again;          /* another transaction should follow at once */
 	uint64_t retry_ns;   /* monotonic: when to try to open the store again */
 	uint64_t patient_ns; /* monotonic: until then a former writer may hold the trail */
-	uint64_t seal_ns;    /* monotonic: when to look for a segment to seal again */
+
+	/* The process that seals full segments. */
+	struct sealer sealer;
+	uint64_t seal_ns; /* monotonic: when to look for a segment to seal again */
+
+	/* The engines' queues, in the order of their guests' arrival. */
+	struct writer_queue *queues;
+
+	/* The supervisor, and its events. */
+	bool control_open;
+	bool has_link;         /* link_id is the supervisor's */
+	bool link_entered;     /* link and event_place are valid in the store that is open now */
+	uint8_t link_id[16];   /* random, the supervisor's */
+	int64_t link;          /* of the row that stands for the supervisor */
+	uint64_t event_place;  /* number of the last event that is in the store */
+	uint64_t event_answer; /* and of the last that was confirmed to the supervisor */
+	uint32_t event_count;  /* in events: not yet committed */
+	struct auditd_message events[WRITER_EVENTS];
 };
-
-/* Reads what the supervisor says until there is no more, or no room for more events. */
-void writer_listen(struct writer *writer);
-/* Sends a message; id and text may be NULL. A supervisor that does not read gets none. */
-void writer_tell(struct writer *writer, enum auditd_message_kind kind, const uint8_t id[16],
-		 uint64_t number, const char *text);
-/* Forgets a queue and frees its memory. */
-void writer_drop(struct writer *writer, struct writer_queue *queue);
-
-/* Opens the store if it is not open and it is time to. Tells the supervisor what came of it. */
-void writer_open(struct writer *writer, uint64_t now_ns);
-/*
- * Stores what waits, in one transaction; returns the number of rows, and sets `again` if another
- * should follow. On an error the store is closed (store is NULL), the queues stand where they were,
- * and the supervisor knows.
- */
-uint32_t writer_store(struct writer *writer, uint64_t now_ns);
 
 #endif

@@ -7,13 +7,16 @@
  * store and sets every queue back to its last commit; opening it again reads the places from the
  * database, so that it does not matter whether the failed commit has reached the disk after all.
  */
-#include "audit/auditd/writer_state.h"
+#include "audit/auditd/writer_store.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/auditd/writer_control.h"
+#include "audit/auditd/writer_state.h"
 #include "audit/queue/audit_queue.h"
+#include "base/assert.h"
 #include "base/clock.h"
 
 #define WRITER_ROWS_MAX  16384u /* rows of one transaction, shared by the queues */
@@ -45,7 +48,7 @@ static void writer_store_trouble(struct writer *writer, int error, const struct 
 	struct fault told;
 	fault_set(&told, 0, "audit trail in %s: %s", writer->options->about, fault->text);
 	log_error(writer->log, "%s", told.text);
-	writer_tell(writer, AUDITD_MESSAGE_TROUBLE, NULL, 0, told.text);
+	writer_control_tell(writer, AUDITD_MESSAGE_TROUBLE, NULL, 0, told.text);
 }
 
 /* Whether a trail that another writer holds is no trouble yet. */
@@ -56,7 +59,7 @@ static bool writer_store_is_patient(struct writer *writer, uint64_t now_ns)
 	return !writer->was_ready && now_ns < writer->patient_ns;
 }
 
-void writer_open(struct writer *writer, uint64_t now_ns)
+void writer_store_open(struct writer *writer, uint64_t now_ns)
 {
 	if (writer->store || now_ns < writer->retry_ns)
 		return;
@@ -74,9 +77,9 @@ void writer_open(struct writer *writer, uint64_t now_ns)
 static void writer_store_sound(struct writer *writer)
 {
 	if (!writer->was_ready)
-		writer_tell(writer, AUDITD_MESSAGE_READY, NULL, 0, NULL);
+		writer_control_tell(writer, AUDITD_MESSAGE_READY, NULL, 0, NULL);
 	else if (writer->in_trouble)
-		writer_tell(writer, AUDITD_MESSAGE_RECOVERED, NULL, 0, NULL);
+		writer_control_tell(writer, AUDITD_MESSAGE_RECOVERED, NULL, 0, NULL);
 	if (writer->in_trouble)
 		log_info(writer->log, "audit trail in %s: rows are stored again",
 			 writer->options->about);
@@ -200,7 +203,7 @@ static void writer_store_answer_events(struct writer *writer)
 	}
 	if (writer->link_entered && writer->event_answer != writer->event_place) {
 		writer->event_answer = writer->event_place;
-		writer_tell(writer, AUDITD_MESSAGE_STORED, NULL, writer->event_place, NULL);
+		writer_control_tell(writer, AUDITD_MESSAGE_STORED, NULL, writer->event_place, NULL);
 	}
 }
 
@@ -213,18 +216,19 @@ static void writer_store_answer_queue(struct writer *writer, struct writer_queue
 		queue->damage_told = true;
 		log_error(writer->log, "guest %s: its audit queue is damaged: %s", identity->name,
 			  damage);
-		writer_tell(writer, AUDITD_MESSAGE_DAMAGED, identity->queue_id, 0, damage);
+		writer_control_tell(writer, AUDITD_MESSAGE_DAMAGED, identity->queue_id, 0, damage);
 	}
 	queue->finished |= queue->wrapped_up;
 	if (queue->finished && queue->finishing) {
-		writer_tell(writer, AUDITD_MESSAGE_FINISHED, identity->queue_id, 0, NULL);
-		writer_drop(writer, queue);
+		writer_control_tell(writer, AUDITD_MESSAGE_FINISHED, identity->queue_id, 0, NULL);
+		writer_control_drop(writer, queue);
 	}
 }
 
 /* One transaction, and what follows from it. */
 static int writer_store_transaction(struct writer *writer, uint32_t *rows, struct fault *fault)
 {
+	ASSERT(writer->store);
 	uint32_t most = writer_store_share(writer);
 	int error = writer_store_enter_link(writer, fault);
 	for (struct writer_queue *queue = writer->queues; error == 0 && queue; queue = queue->next)
@@ -256,12 +260,12 @@ static bool writer_store_more(struct writer *writer)
 	return false;
 }
 
-uint32_t writer_store(struct writer *writer, uint64_t now_ns)
+uint32_t writer_store_run(struct writer *writer, uint64_t now_ns)
 {
 	struct fault fault = {0};
 	uint32_t rows = 0;
 	writer->again = false;
-	writer_open(writer, now_ns);
+	writer_store_open(writer, now_ns);
 	if (!writer->store)
 		return 0;
 	int error = writer_store_transaction(writer, &rows, &fault);

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "audit/queue/audit_queue.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ipc/auditd_message.h"
@@ -21,7 +22,7 @@ struct link_queue {
 	struct link_queue *next;
 	struct audit_identity identity; /* copied before the engine could change it */
 	int memfd;
-	int engine_doorbell;
+	int engine_eventfd;
 	bool added; /* told to this writer */
 	bool finishing;
 	bool finish_told;
@@ -66,7 +67,7 @@ int audit_link_create(struct audit_link **link, const struct audit_link_calls *c
 static void link_free_queue(struct link_queue *queue)
 {
 	fd_close(&queue->memfd);
-	fd_close(&queue->engine_doorbell);
+	fd_close(&queue->engine_eventfd);
 	free(queue);
 }
 
@@ -109,7 +110,7 @@ static int link_send_queue(struct audit_link *link, struct link_queue *queue)
 	memcpy(message.id, queue->identity.queue_id, sizeof(message.id));
 	int error = 0;
 	if (!queue->added) {
-		const int fds[] = {queue->memfd, queue->engine_doorbell};
+		const int fds[] = {queue->memfd, queue->engine_eventfd};
 		message.body.identity = queue->identity;
 		error = link_send_message(link, &message, fds, 2);
 		queue->added = error == 0;
@@ -150,6 +151,7 @@ static void link_send_pending(struct audit_link *link)
 
 int audit_link_connect(struct audit_link *link, int socket)
 {
+	ASSERT(socket >= 0);
 	fd_close(&link->socket);
 	link->socket = socket;
 	link->hello_told = false;
@@ -197,6 +199,7 @@ static void link_events_stored(struct audit_link *link, uint64_t number)
 	while (link->events && link->events->number <= number) {
 		struct link_event *event = link->events;
 		link->events = event->next;
+		ASSERT(link->event_count > 0 && link->events_ahead >= event->told);
 		link->event_count--;
 		link->events_ahead -= event->told;
 		free(event);
@@ -280,7 +283,7 @@ int audit_link_dispatch(struct audit_link *link)
 }
 
 int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memfd,
-		   int engine_doorbell)
+		   int engine_eventfd)
 {
 	struct audit_identity identity;
 	int error = audit_queue_identity(memfd, &identity);
@@ -292,8 +295,8 @@ int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memf
 	queue->identity = identity;
 	memcpy(queue->identity.queue_id, queue_id, sizeof(queue->identity.queue_id));
 	queue->memfd = fcntl(memfd, F_DUPFD_CLOEXEC, 0);
-	queue->engine_doorbell = fcntl(engine_doorbell, F_DUPFD_CLOEXEC, 0);
-	if (queue->memfd < 0 || queue->engine_doorbell < 0) {
+	queue->engine_eventfd = fcntl(engine_eventfd, F_DUPFD_CLOEXEC, 0);
+	if (queue->memfd < 0 || queue->engine_eventfd < 0) {
 		error = -errno;
 		link_free_queue(queue);
 		return error;
@@ -316,6 +319,7 @@ void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16])
 void audit_link_event(struct audit_link *link, enum audit_event kind, const char *guest,
 		      uint32_t uid, const char *text)
 {
+	ASSERT(kind < AUDIT_EVENT_KINDS && text);
 	struct link_event *event =
 		link->event_count < AUDIT_LINK_EVENTS ? calloc(1, sizeof(*event)) : NULL;
 	if (!event) {

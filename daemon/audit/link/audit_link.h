@@ -43,9 +43,9 @@ int audit_link_fd(const struct audit_link *link);
 /* Reads what the writer says. Returns 0, or -EPIPE when it is gone (then connect a new one). */
 int audit_link_dispatch(struct audit_link *link);
 
-/* A queue and its engine's doorbell; descriptors are duplicated. Returns 0 or -errno. */
+/* A queue and its engine's eventfd; descriptors are duplicated. Returns 0 or -errno. */
 int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memfd,
-		   int engine_doorbell);
+		   int engine_eventfd);
 /* The queue's engine has ended: store the rest, decided calls as outcome "unknown". */
 void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16]);
 /*

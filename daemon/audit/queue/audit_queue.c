@@ -24,8 +24,8 @@
 
 struct audit_queue {
 	struct queue_memory *memory;
-	int writer_doorbell;
-	int engine_doorbell;
+	int writer_eventfd;
+	int engine_eventfd;
 	uint64_t done;    /* our own count; memory->done is only ever written */
 	uint64_t flushed; /* done at the last flush */
 	uint64_t reaped;  /* places whose slots came back */
@@ -82,8 +82,7 @@ static bool queue_is_new(const struct queue_memory *memory)
 	       memory->slots == AUDIT_QUEUE_SLOTS && memory->done == 0;
 }
 
-int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
-		     int engine_doorbell)
+int audit_queue_open(struct audit_queue **queue, int memfd, int writer_eventfd, int engine_eventfd)
 {
 	struct audit_queue *made = calloc(1, sizeof(*made));
 	if (!made)
@@ -96,8 +95,8 @@ int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
 		return error;
 	}
 
-	made->writer_doorbell = writer_doorbell;
-	made->engine_doorbell = engine_doorbell;
+	made->writer_eventfd = writer_eventfd;
+	made->engine_eventfd = engine_eventfd;
 	made->free_count = AUDIT_QUEUE_SLOTS;
 	for (uint32_t i = 0; i < AUDIT_QUEUE_SLOTS; i++)
 		made->free[i] = AUDIT_QUEUE_SLOTS - 1 - i;
@@ -179,7 +178,7 @@ static void queue_wake_writer(struct audit_queue *queue)
 					   __ATOMIC_SEQ_CST);
 	/* Can only fail when the counter is full, and then the writer is being woken already. */
 	if (was != QUEUE_WRITER_AWAKE)
-		(void)eventfd_write(queue->writer_doorbell, 1);
+		(void)eventfd_write(queue->writer_eventfd, 1);
 }
 
 void audit_queue_flush(struct audit_queue *queue, bool now)
@@ -200,6 +199,7 @@ uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner,
 			  void *owner)
 {
 	uint64_t end = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
+	ASSERT(queue->reaped <= queue->done);
 	/* A writer can't have stored more than there was; half-written memory frees nothing. */
 	if (end > queue->done || end < queue->reaped)
 		return 0;
@@ -225,7 +225,7 @@ void audit_queue_await(struct audit_queue *queue)
 	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
 	/* The commit came before the wish to be told of it: tell ourselves. */
 	if (stored != queue->reaped)
-		(void)eventfd_write(queue->engine_doorbell, 1);
+		(void)eventfd_write(queue->engine_eventfd, 1);
 	if (stored != queue->done)
 		queue_wake_writer(queue);
 }

@@ -43,11 +43,10 @@ int audit_queue_create(const struct audit_identity *identity);
 int audit_queue_identity(int memfd, struct audit_identity *identity);
 
 /*
- * The engine's end. Maps memfd; writer_doorbell and engine_doorbell are eventfds, borrowed. Returns
- * 0 and *queue, or -errno.
+ * The engine's end. Maps memfd; both eventfds are borrowed: the one that wakes the writer, and
+ * the one by which the writer wakes us. Returns 0 and *queue, or -errno.
  */
-int audit_queue_open(struct audit_queue **queue, int memfd, int writer_doorbell,
-		     int engine_doorbell);
+int audit_queue_open(struct audit_queue **queue, int memfd, int writer_eventfd, int engine_eventfd);
 void audit_queue_close(struct audit_queue *queue);
 
 /* A zeroed slot in state TAKEN, and its number; NULL if there is none (see audit_queue_await). */
@@ -66,7 +65,7 @@ void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
 void audit_queue_undecided(struct audit_queue *queue, uint32_t slot);
 /* The slot is complete: hands it to the writer. audit_queue_flush() makes the writer look. */
 void audit_queue_done(struct audit_queue *queue, uint32_t slot);
-/* Rings the writer's doorbell if it sleeps and (now, or enough slots are done). Once per turn. */
+/* Rings the writer's eventfd and (now, or enough slots are done). Once per turn. */
 void audit_queue_flush(struct audit_queue *queue, bool now);
 
 /*
@@ -75,8 +74,8 @@ void audit_queue_flush(struct audit_queue *queue, bool now);
  */
 uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner, uint32_t slot),
 			  void *owner);
-/* Asks for the engine's doorbell to be rung at the next commit (no slot left, or sync durability).
- */
+/* Asks to be woken through the engine's eventfd at the next commit: no slot is left, or durability
+ * is sync. */
 void audit_queue_await(struct audit_queue *queue);
 /* Slots neither free nor yet reaped: for status. */
 uint32_t audit_queue_used(const struct audit_queue *queue);

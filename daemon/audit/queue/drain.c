@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "audit/queue/queue_memory.h"
+#include "base/assert.h"
 #include "base/fd.h"
 #include "call/call.h"
 
@@ -18,7 +19,7 @@ struct drain {
 	struct queue_memory *memory;
 	struct audit_identity identity;
 	int memfd;
-	int engine_doorbell;
+	int engine_eventfd;
 	bool broken;                      /* the ring makes no sense: take nothing more from it */
 	const char *damage;               /* the first thing that was wrong, or NULL */
 	uint64_t taken;                   /* places copied */
@@ -27,17 +28,17 @@ struct drain {
 };
 
 int drain_open(struct drain **drain, const struct audit_identity *identity, int memfd,
-	       int engine_doorbell)
+	       int engine_eventfd)
 {
 	struct drain *made = calloc(1, sizeof(*made));
 	if (!made) {
 		fd_close(&memfd);
-		fd_close(&engine_doorbell);
+		fd_close(&engine_eventfd);
 		return -ENOMEM;
 	}
 	made->identity = *identity;
 	made->memfd = memfd;
-	made->engine_doorbell = engine_doorbell;
+	made->engine_eventfd = engine_eventfd;
 	int error = queue_memory_map(&made->memory, memfd);
 	if (error == 0 &&
 	    (made->memory->magic != QUEUE_MAGIC || made->memory->version != QUEUE_VERSION))
@@ -56,7 +57,7 @@ void drain_close(struct drain *drain)
 		return;
 	queue_memory_unmap(drain->memory);
 	fd_close(&drain->memfd);
-	fd_close(&drain->engine_doorbell);
+	fd_close(&drain->engine_eventfd);
 	free(drain);
 }
 
@@ -90,6 +91,7 @@ static void drain_note_broken(struct drain *drain, const char *what)
 /* Marks the slots of the places before end as free, then lets the engine have them. */
 static void drain_free_slots(struct drain *drain, uint64_t from, uint64_t end)
 {
+	ASSERT(from <= end && end - from <= AUDIT_QUEUE_SLOTS);
 	for (uint64_t place = from; place < end; place++) {
 		uint32_t slot = drain->slot[place & QUEUE_MASK] & QUEUE_MASK;
 		__atomic_store_n(&drain->memory->record[slot].state, AUDIT_SLOT_FREE,
@@ -105,9 +107,9 @@ static void drain_wake_engine(struct drain *drain)
 		return;
 	__atomic_store_n(&drain->memory->engine_waits, 0, __ATOMIC_SEQ_CST);
 	/* A captured engine could have filled the counter to make us wait in write(). */
-	struct pollfd bell = {.fd = drain->engine_doorbell, .events = POLLOUT};
-	if (poll(&bell, 1, 0) == 1 && (bell.revents & POLLOUT) != 0)
-		(void)eventfd_write(drain->engine_doorbell, 1);
+	struct pollfd poll_engine = {.fd = drain->engine_eventfd, .events = POLLOUT};
+	if (poll(&poll_engine, 1, 0) == 1 && (poll_engine.revents & POLLOUT) != 0)
+		(void)eventfd_write(drain->engine_eventfd, 1);
 }
 
 void drain_resume(struct drain *drain, uint64_t place)
@@ -199,7 +201,8 @@ static bool drain_make_sound(struct audit_record *record)
 /* The one place that reads a record. The barrier keeps the compiler from reading it again. */
 static void drain_copy_once(struct drain *drain, uint32_t slot, struct audit_record *record)
 {
-	memcpy(record, &drain->memory->record[slot & QUEUE_MASK], sizeof(*record));
+	ASSERT(slot < AUDIT_QUEUE_SLOTS);
+	memcpy(record, &drain->memory->record[slot], sizeof(*record));
 	__asm__ volatile("" : : : "memory");
 }
 
@@ -218,6 +221,7 @@ bool drain_take(struct drain *drain, struct audit_record *record)
 		drain_note_damage(drain, "a slot was handed over that is not done");
 	if (!drain_make_sound(record))
 		drain_note_damage(drain, "a record has a value out of range");
+	ASSERT(drain->taken - drain->committed < AUDIT_QUEUE_SLOTS);
 	drain->slot[drain->taken & QUEUE_MASK] = slot;
 	drain->taken++;
 	return true;

@@ -28,7 +28,7 @@ struct drain;
  * it fails. Returns 0 and *drain, or -errno.
  */
 int drain_open(struct drain **drain, const struct audit_identity *identity, int memfd,
-	       int engine_doorbell);
+	       int engine_eventfd);
 /* Unmaps and closes; NULL is left alone. */
 void drain_close(struct drain *drain);
 
@@ -45,7 +45,7 @@ uint64_t drain_place(const struct drain *drain);
 uint32_t drain_ready(struct drain *drain);
 /* Copies the next done record, in range and with its strings ended. False if there is none. */
 bool drain_take(struct drain *drain, struct audit_record *record);
-/* What was taken is on disk: frees the slots and rings an engine that waits for it. */
+/* What was taken is on disk: frees the slots and wakes an engine that waits for it. */
 void drain_committed(struct drain *drain);
 /* What was taken since the last commit was not stored, and will be taken again. */
 void drain_undo(struct drain *drain);
@@ -60,11 +60,11 @@ bool drain_leftover(struct drain *drain, uint32_t *cursor, struct audit_record *
 bool drain_busy(const struct drain *drain);
 
 /*
- * The writer is about to sleep, for milliseconds (timed) or until it is rung. Returns false if
+ * The writer is about to sleep, for milliseconds (timed) or until it is woken. Returns false if
  * there is work: then it must not sleep.
  */
 bool drain_sleep(struct drain *drain, bool timed);
-/* The writer is awake: the engine need not ring. */
+/* The writer is awake: the engine need not wake it. */
 void drain_wake(struct drain *drain);
 
 /*

@@ -13,12 +13,13 @@
 #define QUEUE_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW) /* of the memfd, while it is in use */
 #define QUEUE_LINE    64 /* bytes of a cache line: each side writes lines of its own */
 
-/* What the writer is doing; the engine rings its doorbell accordingly. */
+/* What the writer is doing; the engine wakes it accordingly. */
 enum queue_writer {
-	QUEUE_WRITER_AWAKE,  /* looks by itself before it sleeps: never ring */
-	QUEUE_WRITER_TIMED,  /* looks within milliseconds: ring at AUDIT_QUEUE_WAKE_AT, or if asked
+	QUEUE_WRITER_AWAKE,  /* looks by itself before it sleeps: never wake it */
+	QUEUE_WRITER_TIMED,  /* looks within milliseconds: wake it at AUDIT_QUEUE_WAKE_AT, or if
+			      * asked
 			      */
-	QUEUE_WRITER_ASLEEP, /* ring */
+	QUEUE_WRITER_ASLEEP, /* looks no more by itself: wake it */
 };
 
 /*
@@ -31,7 +32,7 @@ struct queue_memory {
 	uint32_t slots;
 	struct audit_identity identity;
 	_Alignas(QUEUE_LINE) uint64_t done;   /* by the engine: places filled, ever */
-	uint32_t engine_waits;                /* 1: ring the engine at the next commit */
+	uint32_t engine_waits;                /* 1: wake the engine at the next commit */
 	_Alignas(QUEUE_LINE) uint64_t stored; /* by the writer: places committed, ever */
 	uint32_t writer_sleeps;               /* enum queue_writer */
 	_Alignas(QUEUE_LINE) uint32_t ring[AUDIT_QUEUE_SLOTS];

@@ -12,6 +12,7 @@
 
 #include "audit/store/schema.h"
 #include "audit/store/sql.h"
+#include "base/assert.h"
 #include "base/decimal.h"
 #include "base/fd.h"
 
@@ -208,6 +209,7 @@ int segment_create(const char *dir, const struct segment_head *head, sqlite3 *fr
 {
 	char path[SEGMENT_PATH_MAX];
 	char draft[SEGMENT_PATH_MAX];
+	ASSERT(head->number > 0);
 	if (segment_path(path, dir, head->number) < 0 ||
 	    segment_make_path(draft, dir, head->number, "new") < 0)
 		return fault_set(fault, ENAMETOOLONG, "%s: the folder's name is too long", dir);

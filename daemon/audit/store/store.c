@@ -13,8 +13,10 @@
 #include "audit/store/schema.h"
 #include "audit/store/segment.h"
 #include "audit/store/sql.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "call/call.h"
 
 /* Journal pages at which it is folded in: 16 MiB, so that it stays in the page cache. */
 #define STORE_JOURNAL_PAGES 2048
@@ -297,6 +299,7 @@ void store_forked(struct store *store)
 
 static int store_step(struct store *store, enum store_statement which, struct fault *fault)
 {
+	ASSERT(which < STORE_STATEMENTS && store->statement[which]);
 	return sql_step(store->db, store->statement[which], fault);
 }
 
@@ -418,6 +421,8 @@ static void store_bind_requested(sqlite3_stmt *statement, int column,
 int store_call(struct store *store, int64_t queue, const struct audit_record *record, bool known,
 	       struct fault *fault)
 {
+	ASSERT(record->op <= PVCALLS_OP_COUNT && record->verdict <= VERDICT_FAULT);
+	ASSERT(record->close_reason < AUDIT_CLOSE_REASONS && record->result <= 0);
 	int error = store_begin(store, fault);
 	int64_t *decision = decisions_find(store->decisions, record);
 	if (error == 0 && *decision == 0)

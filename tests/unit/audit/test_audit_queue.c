@@ -25,8 +25,8 @@ struct ends {
 	struct audit_queue *queue;
 	struct drain *drain;
 	struct queue_memory *memory;
-	int writer_bell;
-	int engine_bell;
+	int writer_eventfd;
+	int engine_eventfd;
 	int memfd;
 };
 
@@ -34,14 +34,15 @@ static int setup(void **state)
 {
 	static struct ends ends;
 	struct audit_identity identity = identity_of("web-1", 7);
-	ends.writer_bell = eventfd(0, EFD_NONBLOCK);
-	ends.engine_bell = eventfd(0, EFD_NONBLOCK);
+	ends.writer_eventfd = eventfd(0, EFD_NONBLOCK);
+	ends.engine_eventfd = eventfd(0, EFD_NONBLOCK);
 	ends.memfd = audit_queue_create(&identity);
 	assert_true(ends.memfd >= 0);
 	assert_int_equal(
-		audit_queue_open(&ends.queue, ends.memfd, ends.writer_bell, ends.engine_bell), 0);
-	assert_int_equal(drain_open(&ends.drain, &identity, dup(ends.memfd), dup(ends.engine_bell)),
-			 0);
+		audit_queue_open(&ends.queue, ends.memfd, ends.writer_eventfd, ends.engine_eventfd),
+		0);
+	assert_int_equal(
+		drain_open(&ends.drain, &identity, dup(ends.memfd), dup(ends.engine_eventfd)), 0);
 	assert_int_equal(queue_memory_map(&ends.memory, ends.memfd), 0);
 	*state = &ends;
 	return 0;
@@ -54,8 +55,8 @@ static int teardown(void **state)
 	audit_queue_close(ends->queue);
 	queue_memory_unmap(ends->memory);
 	close(ends->memfd);
-	close(ends->writer_bell);
-	close(ends->engine_bell);
+	close(ends->writer_eventfd);
+	close(ends->engine_eventfd);
 	return 0;
 }
 
@@ -69,11 +70,11 @@ static void produce(struct ends *ends, uint64_t serial)
 	audit_queue_done(ends->queue, slot);
 }
 
-/* How often a bell was rung since the last look. */
-static uint64_t rings(int bell)
+/* How often an eventfd was written to since the last look. */
+static uint64_t wakes(int fd)
 {
 	eventfd_t count = 0;
-	return eventfd_read(bell, &count) == 0 ? count : 0;
+	return eventfd_read(fd, &count) == 0 ? count : 0;
 }
 
 static void test_memory_is_sealed(void **state)
@@ -93,7 +94,7 @@ static void test_serves_one_engine(void **state)
 	struct audit_queue *second = NULL;
 	produce(ends, 1);
 	assert_int_equal(
-		audit_queue_open(&second, ends->memfd, ends->writer_bell, ends->engine_bell),
+		audit_queue_open(&second, ends->memfd, ends->writer_eventfd, ends->engine_eventfd),
 		-EPROTO);
 }
 
@@ -164,21 +165,21 @@ static void test_untaken_slots_are_free_and_zeroed(void **state)
 	audit_queue_untake(ends->queue, slot);
 }
 
-static void test_a_sleeping_writer_is_rung_once(void **state)
+static void test_a_sleeping_writer_is_woken_once(void **state)
 {
 	struct ends *ends = *state;
 	assert_true(drain_sleep(ends->drain, false));
 	audit_queue_flush(ends->queue, true);
-	assert_int_equal(rings(ends->writer_bell), 0);
+	assert_int_equal(wakes(ends->writer_eventfd), 0);
 	produce(ends, 1);
 	audit_queue_flush(ends->queue, false);
 	produce(ends, 2);
 	audit_queue_flush(ends->queue, false);
-	assert_int_equal(rings(ends->writer_bell), 1);
+	assert_int_equal(wakes(ends->writer_eventfd), 1);
 	assert_false(drain_sleep(ends->drain, false));
 }
 
-static void test_a_lazy_writer_is_rung_for_many_or_now(void **state)
+static void test_a_lazy_writer_is_woken_for_many_or_now(void **state)
 {
 	struct ends *ends = *state;
 	assert_true(drain_sleep(ends->drain, true));
@@ -186,10 +187,10 @@ static void test_a_lazy_writer_is_rung_for_many_or_now(void **state)
 		produce(ends, i);
 		audit_queue_flush(ends->queue, false);
 	}
-	assert_int_equal(rings(ends->writer_bell), 0);
+	assert_int_equal(wakes(ends->writer_eventfd), 0);
 	produce(ends, AUDIT_QUEUE_WAKE_AT);
 	audit_queue_flush(ends->queue, false);
-	assert_int_equal(rings(ends->writer_bell), 1);
+	assert_int_equal(wakes(ends->writer_eventfd), 1);
 
 	struct audit_record record;
 	while (drain_take(ends->drain, &record))
@@ -198,23 +199,23 @@ static void test_a_lazy_writer_is_rung_for_many_or_now(void **state)
 	assert_true(drain_sleep(ends->drain, true));
 	produce(ends, 1);
 	audit_queue_flush(ends->queue, true);
-	assert_int_equal(rings(ends->writer_bell), 1);
+	assert_int_equal(wakes(ends->writer_eventfd), 1);
 }
 
-static void test_an_awaiting_engine_is_rung_at_the_commit(void **state)
+static void test_an_awaiting_engine_is_woken_at_the_commit(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_record record;
 	produce(ends, 1);
 	audit_queue_await(ends->queue);
-	assert_int_equal(rings(ends->engine_bell), 0);
+	assert_int_equal(wakes(ends->engine_eventfd), 0);
 	assert_true(drain_take(ends->drain, &record));
 	drain_committed(ends->drain);
-	assert_int_equal(rings(ends->engine_bell), 1);
+	assert_int_equal(wakes(ends->engine_eventfd), 1);
 
 	/* The commit was faster than the wish to hear of it. */
 	audit_queue_await(ends->queue);
-	assert_int_equal(rings(ends->engine_bell), 1);
+	assert_int_equal(wakes(ends->engine_eventfd), 1);
 }
 
 static void test_resume_frees_what_was_committed(void **state)
@@ -475,9 +476,9 @@ int main(void)
 		TEST(test_slots_come_back_after_commit_only),
 		TEST(test_reap_names_each_slot),
 		TEST(test_untaken_slots_are_free_and_zeroed),
-		TEST(test_a_sleeping_writer_is_rung_once),
-		TEST(test_a_lazy_writer_is_rung_for_many_or_now),
-		TEST(test_an_awaiting_engine_is_rung_at_the_commit),
+		TEST(test_a_sleeping_writer_is_woken_once),
+		TEST(test_a_lazy_writer_is_woken_for_many_or_now),
+		TEST(test_an_awaiting_engine_is_woken_at_the_commit),
 		TEST(test_resume_frees_what_was_committed),
 		TEST(test_undo_takes_again),
 		TEST(test_leftovers_are_decided_and_done),

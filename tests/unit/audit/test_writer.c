@@ -163,7 +163,7 @@ static void test_a_commit_without_its_frees_is_not_repeated(void **state)
 	struct store_options options = store_in(&scene.folder);
 	assert_int_equal(store_open(&store, &options, &fault), 0);
 	assert_int_equal(drain_open(&drain, &scene.engine.identity, dup(scene.engine.memfd),
-				    dup(scene.engine.doorbell)),
+				    dup(scene.engine.eventfd)),
 			 0);
 	assert_int_equal(store_queue(store, &scene.engine.identity, &id, &place, &finished, &fault),
 			 0);

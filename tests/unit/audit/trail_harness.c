@@ -144,15 +144,16 @@ void daemon_init(struct daemon *daemon)
 		.owner = daemon,
 	};
 	assert_int_equal(audit_link_create(&daemon->link, &calls), 0);
-	daemon->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert_true(daemon->doorbell >= 0);
+	daemon->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_true(daemon->eventfd >= 0);
 }
 
 /* In the child: the descriptors where the writer expects them. */
-static void become_writer(int control, int doorbell, const char *path, char *const arguments[])
+static void become_writer(int control, int writer_eventfd, const char *path,
+			  char *const arguments[])
 {
 	int folder = open(path, O_RDONLY | O_DIRECTORY);
-	int fds[] = {fcntl(control, F_DUPFD, 10), fcntl(doorbell, F_DUPFD, 10),
+	int fds[] = {fcntl(control, F_DUPFD, 10), fcntl(writer_eventfd, F_DUPFD, 10),
 		     fcntl(folder, F_DUPFD, 10)};
 	char *argv[16] = {PVCALLS_AUDITD, "--log-level", getenv("PVCALLS_TEST_LOG") ? "3" : "0"};
 	for (int i = 0; arguments && arguments[i] && i < 12; i++)
@@ -174,7 +175,7 @@ void daemon_start(struct daemon *daemon, const struct folder *folder, char *cons
 	daemon->pid = fork();
 	assert_true(daemon->pid >= 0);
 	if (daemon->pid == 0)
-		become_writer(pair[1], daemon->doorbell, folder->path, arguments);
+		become_writer(pair[1], daemon->eventfd, folder->path, arguments);
 	close(pair[1]);
 	assert_int_equal(audit_link_connect(daemon->link, pair[0]), 0);
 }
@@ -190,7 +191,7 @@ int daemon_end(struct daemon *daemon)
 	int status = 0;
 	audit_link_destroy(daemon->link);
 	daemon->link = NULL;
-	fd_close(&daemon->doorbell);
+	fd_close(&daemon->eventfd);
 	assert_int_equal(waitpid(daemon->pid, &status, 0), daemon->pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -216,13 +217,13 @@ void engine_start(struct engine *engine, struct daemon *daemon, const char *name
 	engine->identity = identity_of(name, domid);
 	engine->memfd = audit_queue_create(&engine->identity);
 	assert_true(engine->memfd >= 0);
-	engine->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert_true(engine->doorbell >= 0);
+	engine->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_true(engine->eventfd >= 0);
 	assert_int_equal(audit_link_add(daemon->link, engine->identity.queue_id, engine->memfd,
-					engine->doorbell),
+					engine->eventfd),
 			 0);
 	assert_int_equal(
-		audit_queue_open(&engine->queue, engine->memfd, daemon->doorbell, engine->doorbell),
+		audit_queue_open(&engine->queue, engine->memfd, daemon->eventfd, engine->eventfd),
 		0);
 }
 
@@ -230,7 +231,7 @@ void engine_end(struct engine *engine)
 {
 	audit_queue_close(engine->queue);
 	fd_close(&engine->memfd);
-	fd_close(&engine->doorbell);
+	fd_close(&engine->eventfd);
 }
 
 bool engine_produce(struct engine *engine)
@@ -256,12 +257,12 @@ bool engine_settle(struct engine *engine, struct daemon *daemon, int ms)
 			return false;
 		audit_queue_await(engine->queue);
 		struct pollfd watch[] = {
-			{.fd = engine->doorbell, .events = POLLIN},
+			{.fd = engine->eventfd, .events = POLLIN},
 			{.fd = audit_link_fd(daemon->link), .events = POLLIN},
 		};
 		eventfd_t count = 0;
 		poll(watch, 2, 100);
-		eventfd_read(engine->doorbell, &count);
+		eventfd_read(engine->eventfd, &count);
 		audit_link_dispatch(daemon->link);
 	}
 }

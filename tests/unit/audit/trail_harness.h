@@ -30,7 +30,7 @@ struct store_options store_in(const struct folder *folder);
 /* A pvcalls-auditd and what its supervisor knows of it. */
 struct daemon {
 	pid_t pid;
-	int doorbell;
+	int eventfd;
 	struct audit_link *link;
 	unsigned ready;
 	unsigned troubles;
@@ -56,7 +56,7 @@ struct engine {
 	struct audit_identity identity;
 	struct audit_queue *queue;
 	int memfd;
-	int doorbell;
+	int eventfd;
 	uint64_t serial; /* of the last record produced */
 	uint32_t reaped;
 };
