@@ -15,7 +15,7 @@
 
 #include <pvcalls/frontend.h>
 
-#include "fake.h"
+#include "fake_backend.h"
 
 #define SECONDS(n) ((n)*1000)
 

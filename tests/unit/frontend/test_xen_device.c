@@ -14,9 +14,9 @@
 
 #include <pvcalls/frontend.h>
 
-#include "choose.h"
 #include "fake_xen.h"
-#include "xen_store.h"
+#include "transports/transport_choice.h"
+#include "transports/xenbus.h"
 
 #define SOON_MS 50
 
@@ -40,14 +40,14 @@ static void test_the_choice(void **state)
 	struct pvcalls_front_options options = {.size = sizeof(options)};
 
 	(void)state;
-	assert_int_equal(choose_kind(&options, has), PVCALLS_FRONT_XEN);
-	assert_int_equal(choose_kind(&options, has_not), PVCALLS_FRONT_LOCAL);
+	assert_int_equal(transport_choice_kind(&options, has), PVCALLS_FRONT_XEN);
+	assert_int_equal(transport_choice_kind(&options, has_not), PVCALLS_FRONT_LOCAL);
 	options.runtime_dir = "/run/somewhere";
-	assert_int_equal(choose_kind(&options, has), PVCALLS_FRONT_LOCAL);
+	assert_int_equal(transport_choice_kind(&options, has), PVCALLS_FRONT_LOCAL);
 	options.transport = PVCALLS_FRONT_XEN;
-	assert_int_equal(choose_kind(&options, has_not), PVCALLS_FRONT_XEN);
+	assert_int_equal(transport_choice_kind(&options, has_not), PVCALLS_FRONT_XEN);
 	options = (struct pvcalls_front_options){.transport = PVCALLS_FRONT_LOCAL};
-	assert_int_equal(choose_kind(&options, has), PVCALLS_FRONT_LOCAL);
+	assert_int_equal(transport_choice_kind(&options, has), PVCALLS_FRONT_LOCAL);
 }
 
 static void make_file(const char *root, const char *name, const char *text)
@@ -71,13 +71,13 @@ static void test_what_a_xen_domain_looks_like(void **state)
 	assert_non_null(mkdtemp(root));
 	snprintf(line, sizeof(line), "mkdir -p %s/sys/hypervisor %s/dev/xen", root, root);
 	assert_int_equal(system(line), 0); /* NOLINT(cert-env33-c): a test's own directory */
-	assert_false(choose_is_xen(root));
+	assert_false(transport_choice_is_xen(root));
 	make_file(root, "sys/hypervisor/type", "xen\n");
-	assert_false(choose_is_xen(root));
+	assert_false(transport_choice_is_xen(root));
 	make_file(root, "dev/xen/xenbus", "");
-	assert_true(choose_is_xen(root));
+	assert_true(transport_choice_is_xen(root));
 	make_file(root, "sys/hypervisor/type", "kvm\n");
-	assert_false(choose_is_xen(root));
+	assert_false(transport_choice_is_xen(root));
 	snprintf(line, sizeof(line), "rm -r %s", root);
 	assert_int_equal(system(line), 0); /* NOLINT(cert-env33-c): a test's own directory */
 }
@@ -86,80 +86,80 @@ static void test_device_is_found(void **state)
 {
 	(void)state;
 	fake_xen_reset("1", "2");
-	assert_true(xen_store_has_device());
+	assert_true(xenbus_has_device());
 	fake_xen_remove();
-	assert_false(xen_store_has_device());
+	assert_false(xenbus_has_device());
 	fake_xen.no_xenstore = true;
-	assert_false(xen_store_has_device());
+	assert_false(xenbus_has_device());
 }
 
 /* --- nodes --- */
 
 static void test_bad_nodes_are_refused(void **state)
 {
-	struct xen_store store;
+	struct xenbus xenbus;
 	char why[PVCALLS_FRONT_WHY_MAX];
 
 	(void)state;
 	fake_xen_reset("1", "2");
 	fake_xen_set(FAKE_DEVICE "/backend-id", "dom0");
-	assert_true(xen_store_open(&store, why) < 0);
-	xen_store_close(&store);
+	assert_true(xenbus_open(&xenbus, why) < 0);
+	xenbus_close(&xenbus);
 	fake_xen_remove();
-	assert_int_equal(xen_store_open(&store, why), -ENODEV);
+	assert_int_equal(xenbus_open(&xenbus, why), -ENODEV);
 	assert_non_null(strstr(why, "pvcalls=['']"));
-	xen_store_close(&store);
+	xenbus_close(&xenbus);
 	fake_xen.no_xenstore = true;
-	assert_int_equal(xen_store_open(&store, why), -ENOENT);
+	assert_int_equal(xenbus_open(&xenbus, why), -ENOENT);
 	assert_non_null(strstr(why, "/dev/xen/xenbus"));
 }
 
 static void test_lines_are_written_together(void **state)
 {
-	struct xen_store store;
+	struct xenbus xenbus;
 
 	(void)state;
 	fake_xen_reset("1", "2");
-	assert_int_equal(xen_store_open(&store, NULL), 0);
+	assert_int_equal(xenbus_open(&xenbus, NULL), 0);
 	fake_xen.conflicts = 5;
-	assert_int_equal(xen_store_write(&store, "version=1\nport=20\nstate=3\n"), 0);
+	assert_int_equal(xenbus_write(&xenbus, "version=1\nport=20\nstate=3\n"), 0);
 	assert_int_equal(fake_xen.transactions, 1);
 	assert_int_equal(fake_xen.plain, 0);
 	assert_string_equal(fake_xen_node(FAKE_DEVICE "/port"), "20");
 	assert_string_equal(fake_xen.said, "3");
-	assert_int_equal(xen_store_write(&store, "state=4\n"), 0);
+	assert_int_equal(xenbus_write(&xenbus, "state=4\n"), 0);
 	assert_int_equal(fake_xen.plain, 1);
-	assert_int_equal(xen_store_write(&store, "version=1\nnonsense\n"), -EINVAL);
+	assert_int_equal(xenbus_write(&xenbus, "version=1\nnonsense\n"), -EINVAL);
 	assert_int_equal(fake_xen.transactions, 1);
 	fake_xen.conflicts = UINT32_MAX;
-	assert_int_equal(xen_store_write(&store, "version=1\nport=20\n"), -EAGAIN);
-	xen_store_close(&store);
+	assert_int_equal(xenbus_write(&xenbus, "version=1\nport=20\n"), -EAGAIN);
+	xenbus_close(&xenbus);
 }
 
 static void test_backend_nodes_are_read(void **state)
 {
-	struct xen_store store;
+	struct xenbus xenbus;
 	char value[FRONT_VALUE_MAX];
 
 	(void)state;
 	fake_xen_reset("1", "2");
-	assert_int_equal(xen_store_open(&store, NULL), 0);
-	assert_int_equal(xen_store_read(&store, "max-page-order", value), 0);
+	assert_int_equal(xenbus_open(&xenbus, NULL), 0);
+	assert_int_equal(xenbus_read(&xenbus, "max-page-order", value), 0);
 	assert_string_equal(value, "4");
-	assert_int_equal(xen_store_read(&store, "feature-names", value), -ENOENT);
+	assert_int_equal(xenbus_read(&xenbus, "feature-names", value), -ENOENT);
 	fake_xen_set(FAKE_BACKEND "/versions", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16");
-	assert_int_equal(xen_store_read(&store, "versions", value), -ENOENT);
+	assert_int_equal(xenbus_read(&xenbus, "versions", value), -ENOENT);
 	fake_xen_set(FAKE_BACKEND "/state", "5");
-	assert_int_equal(xen_store_listen(&store, NULL), 0);
-	assert_int_equal(xen_store_read(&store, "state", value), 0);
+	assert_int_equal(xenbus_refresh(&xenbus, NULL), 0);
+	assert_int_equal(xenbus_read(&xenbus, "state", value), 0);
 	assert_string_equal(value, "5");
 	fake_xen_remove();
-	assert_int_equal(xen_store_listen(&store, NULL), -ENETDOWN);
+	assert_int_equal(xenbus_refresh(&xenbus, NULL), -ENETDOWN);
 	/* Nothing of a device that was removed is written again. */
-	store.touched = true;
-	xen_store_give_back(&store);
+	xenbus.touched = true;
+	xenbus_give_back(&xenbus);
 	assert_null(fake_xen_node(FAKE_DEVICE "/state"));
-	xen_store_close(&store);
+	xenbus_close(&xenbus);
 }
 
 /* --- states --- */
@@ -183,29 +183,29 @@ static void test_device_is_made_ready(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct xen_store store;
+		struct xenbus xenbus;
 
 		fake_xen_reset(cases[i].own, cases[i].backend);
-		assert_int_equal(xen_store_open(&store, NULL), 0);
-		assert_int_equal(xen_store_prepare(&store, SOON_MS, NULL), 0);
+		assert_int_equal(xenbus_open(&xenbus, NULL), 0);
+		assert_int_equal(xenbus_prepare(&xenbus, SOON_MS, NULL), 0);
 		assert_string_equal(fake_xen.said, cases[i].said);
 		assert_string_equal(fake_xen_node(FAKE_BACKEND "/state"), "2");
-		xen_store_close(&store);
+		xenbus_close(&xenbus);
 	}
 }
 
 static void test_silent_backend(void **state)
 {
-	struct xen_store store;
+	struct xenbus xenbus;
 	char why[PVCALLS_FRONT_WHY_MAX];
 
 	(void)state;
 	fake_xen_reset("1", "1");
 	fake_xen.mute = true;
-	assert_int_equal(xen_store_open(&store, NULL), 0);
-	assert_int_equal(xen_store_prepare(&store, SOON_MS, why), -ETIMEDOUT);
+	assert_int_equal(xenbus_open(&xenbus, NULL), 0);
+	assert_int_equal(xenbus_prepare(&xenbus, SOON_MS, why), -ETIMEDOUT);
 	assert_non_null(strstr(why, "is pvcallsd running in domain 0"));
-	xen_store_close(&store);
+	xenbus_close(&xenbus);
 }
 
 static void test_opens_and_gives_back(void **state)

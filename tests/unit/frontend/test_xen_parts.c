@@ -16,10 +16,10 @@
 #include <pvcalls/frontend.h>
 
 #include "fake_xen.h"
-#include "nodes.h"
-#include "ring.h"
-#include "xen_events.h"
-#include "xen_pages.h"
+#include "library/ring_pool.h"
+#include "transports/node_text.h"
+#include "transports/xen_events.h"
+#include "transports/xen_pages.h"
 
 static void test_lines_are_taken_apart(void **state)
 {
@@ -28,18 +28,18 @@ static void test_lines_are_taken_apart(void **state)
 	char value[FRONT_VALUE_MAX];
 
 	(void)state;
-	assert_true(node_next(&lines, key, value));
+	assert_true(node_text_next(&lines, key, value));
 	assert_string_equal(key, "version");
 	assert_string_equal(value, "1");
-	assert_true(node_next(&lines, key, value));
-	assert_true(node_next(&lines, key, value));
+	assert_true(node_text_next(&lines, key, value));
+	assert_true(node_text_next(&lines, key, value));
 	assert_string_equal(key, "empty");
 	assert_string_equal(value, "");
-	assert_true(node_next(&lines, key, value));
+	assert_true(node_text_next(&lines, key, value));
 	assert_string_equal(key, "last");
 	assert_string_equal(value, "x=y");
 	assert_string_equal(lines, "");
-	assert_false(node_next(&lines, key, value));
+	assert_false(node_text_next(&lines, key, value));
 }
 
 static void test_bad_lines_are_refused(void **state)
@@ -59,7 +59,7 @@ static void test_bad_lines_are_refused(void **state)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		const char *lines = bad[i];
 
-		assert_false(node_next(&lines, key, value));
+		assert_false(node_text_next(&lines, key, value));
 	}
 }
 
@@ -71,14 +71,14 @@ static void test_numbers(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(node_number("100", 100, &number), 0);
+	assert_int_equal(node_text_number("100", 100, &number), 0);
 	assert_int_equal(number, 100);
-	assert_int_equal(node_number("4294967295", UINT32_MAX, &number), 0);
+	assert_int_equal(node_text_number("4294967295", UINT32_MAX, &number), 0);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(node_number(bad[i], 100, &number), -EINVAL);
-	assert_int_equal(node_state("4"), FRONT_CONNECTED);
-	assert_int_equal(node_state("7"), FRONT_UNKNOWN);
-	assert_int_equal(node_state("four"), FRONT_UNKNOWN);
+		assert_int_equal(node_text_number(bad[i], 100, &number), -EINVAL);
+	assert_int_equal(node_text_state("4"), FRONT_CONNECTED);
+	assert_int_equal(node_text_state("7"), FRONT_UNKNOWN);
+	assert_int_equal(node_text_state("four"), FRONT_UNKNOWN);
 }
 
 /* --- pages --- */
@@ -359,13 +359,13 @@ static void test_marks_are_rung_once(void **state)
 	xen_events_mark(&events, 22);
 	assert_int_equal(fake_xen.notified, 0);
 	xen_events_notify(&events, 22);
-	xen_events_ring(&events);
-	xen_events_ring(&events);
+	xen_events_notify_marked(&events);
+	xen_events_notify_marked(&events);
 	assert_int_equal(fake_xen.notified, 2);
 	for (i = 0; i < XEN_MARKS_MAX + 3; i++)
 		xen_events_mark(&events, 100 + i);
 	assert_int_equal(fake_xen.notified, 2 + 3);
-	xen_events_ring(&events);
+	xen_events_notify_marked(&events);
 	assert_int_equal(fake_xen.notified, 2 + 3 + XEN_MARKS_MAX);
 	xen_events_close(&events);
 }

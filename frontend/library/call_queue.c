@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "library/call_queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "library/front_socket.h"
+
+#define CALLS_PER_BLOCK 64
+#define SLOT_BITS       5u
+
+_Static_assert(1u << SLOT_BITS == COMMAND_SLOTS, "a slot's number fits its bits of req_id");
+
+struct call_block {
+	struct call_block *next;
+	struct front_call call[CALLS_PER_BLOCK];
+};
+
+static int call_queue_grow(struct call_queue *queue)
+{
+	struct call_block *block = calloc(1, sizeof(*block));
+	int i;
+
+	if (!block)
+		return -ENOMEM;
+	block->next = queue->blocks;
+	queue->blocks = block;
+	for (i = 0; i < CALLS_PER_BLOCK; i++)
+		call_queue_free_call(queue, &block->call[i]);
+	return 0;
+}
+
+void call_queue_free(struct call_queue *queue)
+{
+	while (queue->blocks) {
+		struct call_block *block = queue->blocks;
+
+		queue->blocks = block->next;
+		free(block);
+	}
+}
+
+struct front_call *call_queue_new_call(struct call_queue *queue,
+				       struct pvcalls_front_socket *socket, uint32_t cmd,
+				       pvcalls_front_done done, void *context)
+{
+	struct front_call *call;
+
+	if (!queue->free && call_queue_grow(queue))
+		return NULL;
+	call = queue->free;
+	queue->free = call->next;
+	*call = (struct front_call){.socket = socket,
+				    .done = done,
+				    .context = context,
+				    .request = {.cmd = cmd, .id = socket->id}};
+	return call;
+}
+
+void call_queue_free_call(struct call_queue *queue, struct front_call *call)
+{
+	call->next = queue->free;
+	queue->free = call;
+}
+
+static bool call_queue_is_long(const struct front_call *call)
+{
+	return call->request.cmd == WIRE_ACCEPT || call->request.cmd == WIRE_POLL;
+}
+
+void call_queue_add(struct call_queue *queue, struct front_call *call)
+{
+	struct call_list *list = call_queue_is_long(call) ? &queue->long_list : &queue->list;
+
+	ASSERT(!queue->failed);
+	call->socket->calls++;
+	call->next = NULL;
+	if (list->first)
+		list->last->next = call;
+	else
+		list->first = call;
+	list->last = call;
+}
+
+static struct front_call *call_queue_pop(struct call_list *list)
+{
+	struct front_call *call = list->first;
+
+	if (call)
+		list->first = call->next;
+	return call;
+}
+
+static void call_queue_cancel(struct call_queue *queue, struct front_call *call, int error)
+{
+	struct wire_response response = {.ret = error};
+
+	queue->settle(call, &response);
+}
+
+static void call_queue_push_one(struct call_queue *queue, struct front_call *call)
+{
+	uint32_t slot = 0;
+
+	while (slot < COMMAND_SLOTS && queue->in_flight[slot])
+		slot++;
+	ASSERT(slot < COMMAND_SLOTS);
+	call->request.req_id = queue->tickets++ << SLOT_BITS | slot;
+	queue->in_flight[slot] = call;
+	queue->in_flight_id[slot] = call->request.req_id;
+	queue->in_flight_long += call_queue_is_long(call);
+	command_front_push(&queue->ring, &call->request);
+}
+
+/* The next call that may go out; calls of released sockets, but RELEASE, are not worth a slot. */
+static struct front_call *call_queue_next(struct call_queue *queue)
+{
+	struct front_call *call;
+
+	for (;;) {
+		call = call_queue_pop(&queue->list);
+		if (!call && queue->in_flight_long < LONG_CALLS_MAX)
+			call = call_queue_pop(&queue->long_list);
+		if (!call || !call->socket->released || call->request.cmd == WIRE_RELEASE)
+			return call;
+		call_queue_cancel(queue, call, -ECANCELED);
+	}
+}
+
+bool call_queue_push(struct call_queue *queue)
+{
+	struct front_call *call;
+
+	while (!command_front_full(&queue->ring)) {
+		call = call_queue_next(queue);
+		if (!call)
+			break;
+		call_queue_push_one(queue, call);
+	}
+	return command_front_publish(&queue->ring);
+}
+
+/* Finds the call a response belongs to and takes it out of flight; NULL: nobody asked. */
+static struct front_call *call_queue_match(struct call_queue *queue,
+					   const struct wire_response *response)
+{
+	uint32_t slot = response->req_id & (COMMAND_SLOTS - 1);
+	struct front_call *call = queue->in_flight[slot];
+
+	if (!call || queue->in_flight_id[slot] != response->req_id ||
+	    call->request.cmd != response->cmd || call->request.id != response->id)
+		return NULL;
+	queue->in_flight[slot] = NULL;
+	ASSERT(queue->in_flight_long >= call_queue_is_long(call));
+	queue->in_flight_long -= call_queue_is_long(call);
+	return call;
+}
+
+int call_queue_take(struct call_queue *queue)
+{
+	struct wire_response response;
+	int count = 0;
+	int taken;
+
+	do {
+		while ((taken = command_front_take(&queue->ring, &response)) > 0) {
+			struct front_call *call = call_queue_match(queue, &response);
+
+			if (!call)
+				return -EPROTO;
+			queue->settle(call, &response);
+			count++;
+			if (queue->failed)
+				return count;
+		}
+		if (taken < 0)
+			return taken;
+	} while (command_front_final_check(&queue->ring));
+	return count;
+}
+
+static void call_queue_forget_in(struct front_call *call, const void *context)
+{
+	for (; call; call = call->next)
+		if (call->context == context)
+			call->done = NULL;
+}
+
+void call_queue_forget(struct call_queue *queue, const void *context)
+{
+	uint32_t slot;
+
+	for (slot = 0; slot < COMMAND_SLOTS; slot++)
+		if (queue->in_flight[slot] && queue->in_flight[slot]->context == context)
+			queue->in_flight[slot]->done = NULL;
+	call_queue_forget_in(queue->list.first, context);
+	call_queue_forget_in(queue->long_list.first, context);
+}
+
+void call_queue_fail(struct call_queue *queue, int error)
+{
+	struct front_call *call;
+	uint32_t slot;
+
+	queue->failed = true;
+	for (slot = 0; slot < COMMAND_SLOTS; slot++) {
+		call = queue->in_flight[slot];
+		queue->in_flight[slot] = NULL;
+		if (call)
+			call_queue_cancel(queue, call, error);
+	}
+	while ((call = call_queue_pop(&queue->list)) || (call = call_queue_pop(&queue->long_list)))
+		call_queue_cancel(queue, call, error);
+}

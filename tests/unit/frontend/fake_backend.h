@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A backend for tests, in a thread of the test: speaks local_wire.h and serves rings, and breaks
+ * the rules when told to. The port that a guest connects to says what the stream does; connections
+ * for listeners come from fake_offer().
+ */
+#ifndef TESTS_FRONTEND_FAKE_BACKEND_H
+#define TESTS_FRONTEND_FAKE_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/layout.h"
+
+#define FAKE_ECHO        7  /* sends back what it gets */
+#define FAKE_DISCARD     9  /* takes everything */
+#define FAKE_HELLO       10 /* says "hello\n", then EOF */
+#define FAKE_RESET       11 /* resets on the first byte */
+#define FAKE_MUTE        12 /* takes nothing, says nothing */
+#define FAKE_CHARGEN     19 /* sends 1 MiB of a pattern, then EOF */
+#define FAKE_HANG        20 /* CONNECT is answered when released, with ECANCELED */
+#define FAKE_SLOW        21 /* CONNECT is answered after 100 ms, then echo */
+#define FAKE_BAD_IN      22 /* an in_prod out of range */
+#define FAKE_BAD_OUT     23 /* an out_cons out of range */
+#define FAKE_SLOW_REFUSE 24 /* ECONNREFUSED after 100 ms */
+#define FAKE_ANSWER      25 /* takes everything, and after the end says how many bytes, then EOF */
+#define FAKE_ERRNO       1000 /* port 1000 + n: CONNECT fails with errno n */
+
+struct fake;
+
+struct fake_options {
+	uint32_t refuse;      /* errno for HELLO */
+	const char *versions; /* NULL: "1" */
+	uint32_t max_order;   /* 0: 9 */
+	bool no_names;
+	bool no_half_close;
+	bool never_connected; /* stops at state 2 */
+	bool bad_response;    /* answers a request nobody made */
+};
+
+/* Starts serving one guest at directory/local.sock. */
+struct fake *fake_start(const char *directory, const struct fake_options *options);
+/* Ends the thread as if the daemon had been killed, and frees everything. */
+void fake_stop(struct fake *fake);
+/* The connection to the guest breaks; the thread stays. */
+void fake_die(struct fake *fake);
+/* A connection from `port` to the guest's listener on `listener` arrives (mode FAKE_ECHO, ...). */
+void fake_offer(struct fake *fake, uint16_t listener_port, uint16_t mode);
+
+/* What was seen so far. */
+struct fake_counts {
+	unsigned sockets, connects, releases, binds, listens, accepts, polls, open;
+	unsigned ends;  /* half closes */
+	uint64_t bytes; /* taken from out rings */
+	unsigned state; /* the guest's xenbus state */
+};
+struct fake_counts fake_counts(struct fake *fake);
+/* What was seen of a guest that has ended, once all that it had said is taken; waits at most 10 s.
+ */
+struct fake_counts fake_counts_at_end(struct fake *fake);
+
+#endif

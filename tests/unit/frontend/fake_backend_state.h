@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the fake backend is made of: its thread (fake_backend.c) and its calls
+ * (fake_backend_calls.c). */
+#ifndef TESTS_FRONTEND_FAKE_BACKEND_STATE_H
+#define TESTS_FRONTEND_FAKE_BACKEND_STATE_H
+
+#include <pthread.h>
+
+#include "fake_backend.h"
+#include "ring/command_ring.h"
+#include "ring/data_ring.h"
+#include "transport/local_wire.h"
+
+struct stream {
+	struct stream *next;
+	uint64_t id;
+	uint64_t answer_ns; /* CONNECT: when to answer; 0: never */
+	struct wire_request request;
+	struct data_ring ring;
+	uint32_t port;
+	uint32_t sent;
+	uint64_t taken;
+	char text[24]; /* ANSWER */
+	uint16_t mode;
+	bool connected;
+};
+
+struct listener {
+	struct listener *next;
+	uint64_t id;
+	uint16_t port;
+	bool listening;
+	struct wire_request accept[COMMAND_SLOTS];
+	unsigned accepts;
+	struct wire_request poll[COMMAND_SLOTS];
+	unsigned polls;
+	uint16_t offered[1024];
+	unsigned offers;
+};
+
+struct fake {
+	struct fake_options options;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	char path[108];
+	int listen_fd;
+	int fd;
+	int control; /* wakes the thread */
+	bool stop;
+	bool die;
+	uint8_t *memory;
+	size_t memory_size;
+	struct local_event_page *events;
+	int bell;
+	int guest_bell;
+	struct command_ring command;
+	uint32_t command_port;
+	struct stream *streams;
+	struct listener *listeners;
+	struct fake_counts counts;
+};
+
+void *fake_page(struct fake *fake, uint32_t ref);
+/* Serves all requests and streams once. */
+void fake_serve(struct fake *fake);
+/* Hands offered connections to waiting ACCEPTs and POLLs. */
+void fake_match_accepts(struct fake *fake, struct listener *listener);
+void fake_free_guest(struct fake *fake);
+
+#endif

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program that test_pvcalls_run.c runs as a guest: `probe_program NAME` does one thing that
+ * real programs do with sockets and exits with 0 if all went as on a machine with a network.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake_backend.h"
+#include "probe_socket.h"
+
+static void probe_echo(void)
+{
+	int fd = connected(FAKE_ECHO);
+
+	echo(fd, 1);
+	echo(fd, 100000);
+	close(fd);
+}
+
+static void probe_blocking_failure(void)
+{
+	int fd = tcp(0);
+
+	FAILS(connect_to(fd, FAKE_ERRNO + ECONNREFUSED), ECONNREFUSED);
+	FAILS(connect_to(fd, FAKE_ERRNO + EACCES), EACCES);
+	CHECK(connect_to(fd, FAKE_ECHO) == 0);
+	FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
+	echo(fd, 10);
+}
+
+static void probe_nonblocking(void)
+{
+	int fd = tcp(SOCK_NONBLOCK);
+
+	FAILS(connect_to(fd, FAKE_SLOW), EINPROGRESS);
+	CHECK(polled(fd, POLLOUT | POLLIN, 0) == 0);
+	FAILS(write(fd, "x", 1), EAGAIN);
+	FAILS(connect_to(fd, FAKE_SLOW), EALREADY);
+	CHECK(polled(fd, POLLOUT, 5000) == POLLOUT);
+	CHECK(pending_error(fd) == 0);
+	CHECK(connect_to(fd, FAKE_SLOW) == 0);
+	FAILS(connect_to(fd, FAKE_SLOW), EISCONN);
+	CHECK(fcntl(fd, F_SETFL, 0) == 0);
+	echo(fd, 300000);
+}
+
+static void probe_nonblocking_failure(void)
+{
+	int fd = tcp(SOCK_NONBLOCK);
+
+	FAILS(connect_to(fd, FAKE_SLOW_REFUSE), EINPROGRESS);
+	CHECK(polled(fd, POLLOUT, 0) == 0);
+	CHECK((polled(fd, POLLOUT, 5000) & (POLLERR | POLLHUP)) == (POLLERR | POLLHUP));
+	CHECK(pending_error(fd) == ECONNREFUSED);
+	CHECK(pending_error(fd) == 0);
+	FAILS(connect_to(fd, FAKE_ECHO), EINPROGRESS); /* again, on the same number */
+	CHECK(polled(fd, POLLOUT, 5000) == POLLOUT);
+	CHECK(pending_error(fd) == 0);
+	CHECK(fcntl(fd, F_SETFL, 0) == 0);
+	echo(fd, 1000);
+}
+
+/* Edge-triggered, registered before connect(): an edge when connected, and for each later room. */
+static void probe_epoll_edge(void)
+{
+	int epoll = epoll_create1(0);
+	int fd = tcp(SOCK_NONBLOCK);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+	char buffer[65536] = {0};
+
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+	while (epoll_wait(epoll, &event, 1, 0) > 0)
+		;
+	FAILS(connect_to(fd, FAKE_SLOW), EINPROGRESS);
+	CHECK(epoll_wait(epoll, &event, 1, 50) == 0);
+	CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
+	CHECK((event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == EPOLLOUT);
+	CHECK(pending_error(fd) == 0);
+	CHECK(write(fd, "ping", 4) == 4);
+	do
+		CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
+	while (!(event.events & EPOLLIN));
+	CHECK(read(fd, buffer, sizeof(buffer)) == 4);
+	while (write(fd, buffer, sizeof(buffer)) > 0)
+		;
+	CHECK(errno == EAGAIN);
+	do {
+		CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
+		while (read(fd, buffer, sizeof(buffer)) > 0)
+			;
+	} while (!(event.events & EPOLLOUT));
+}
+
+static void probe_epoll_refused(void)
+{
+	int epoll = epoll_create1(0);
+	int fd = tcp(SOCK_NONBLOCK);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+
+	FAILS(connect_to(fd, FAKE_SLOW_REFUSE), EINPROGRESS);
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+	CHECK(epoll_wait(epoll, &event, 1, 20) == 0);
+	CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
+	CHECK(event.events & EPOLLERR && event.events & EPOLLHUP);
+	CHECK(pending_error(fd) == ECONNREFUSED);
+}
+
+static void probe_connect_timeout(void)
+{
+	int fd = tcp(0);
+	const struct timeval time = {.tv_usec = 100000};
+
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)) == 0);
+	FAILS(connect_to(fd, FAKE_HANG), EINPROGRESS);
+}
+static void probe_interrupted(void)
+{
+	int fd = tcp(0);
+
+	alarm_soon(0);
+	FAILS(connect_to(fd, FAKE_HANG), EINTR);
+	close(fd);
+	fd = tcp(0);
+	alarm_soon(SA_RESTART); /* the call goes on where it was */
+	CHECK(connect_to(fd, FAKE_SLOW) == 0);
+	echo(fd, 100);
+}
+
+static void probe_end(void)
+{
+	int fd = connected(FAKE_HELLO);
+	char buffer[16];
+
+	read_all(fd, buffer, 6);
+	CHECK(memcmp(buffer, "hello\n", 6) == 0);
+	CHECK(read(fd, buffer, sizeof(buffer)) == 0);
+	CHECK(polled(fd, POLLIN | POLLRDHUP, 0) & POLLRDHUP);
+}
+
+static void probe_reset(void)
+{
+	int fd = connected(FAKE_RESET);
+	char byte;
+
+	CHECK(write(fd, "x", 1) == 1);
+	CHECK(polled(fd, POLLIN, 5000) & POLLIN);
+	FAILS(read(fd, &byte, 1), ECONNRESET);
+}
+
+static void probe_download(void)
+{
+	int fd = connected(FAKE_CHARGEN);
+	static char buffer[1 << 20];
+	uint32_t i;
+
+	read_all(fd, buffer, sizeof(buffer));
+	for (i = 0; i < sizeof(buffer); i++)
+		CHECK((uint8_t)buffer[i] == (uint8_t)(i * 2654435761u >> 24));
+	CHECK(read(fd, buffer, 1) == 0);
+}
+
+/* What was written before close() arrives: the test counts it. */
+static void probe_write_and_close(void)
+{
+	int fd = connected(FAKE_DISCARD);
+	static char buffer[3000000];
+
+	write_all(fd, buffer, sizeof(buffer));
+	close(fd);
+}
+
+static void probe_half_close(void)
+{
+	int fd = connected(FAKE_ANSWER);
+	char *many = calloc(1, 1 << 20);
+	char buffer[1000] = "";
+
+	/* More than the ring takes, and nobody answers before the end. */
+	write_all(fd, many, 1 << 20);
+	FAILS(recv(fd, buffer, 1, MSG_DONTWAIT), EAGAIN);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	read_all(fd, buffer, 8);
+	CHECK(strcmp(buffer, "1048576\n") == 0);
+	CHECK(read(fd, buffer, 1) == 0);
+	close(fd);
+	/* The peer has ended its side before. */
+	fd = connected(FAKE_HELLO);
+	read_all(fd, buffer, 6);
+	CHECK(read(fd, buffer, 1) == 0);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	free(many);
+	fd = tcp(0);
+	FAILS(shutdown(fd, SHUT_WR), ENOTCONN);
+}
+
+/* With a backend that knows no half close. */
+static void probe_no_half_close(void)
+{
+	int fd = connected(FAKE_ECHO);
+	char buffer[1000];
+
+	write_all(fd, buffer, sizeof(buffer));
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	read_all(fd, buffer, sizeof(buffer));
+	CHECK(shutdown(fd, SHUT_RDWR) == 0);
+	CHECK(read(fd, buffer, 1) == 0);
+}
+
+static void probe_other_families(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd;
+
+	FAILS(socket(AF_INET6, SOCK_STREAM, 0), EAFNOSUPPORT);
+	FAILS(socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), EPROTONOSUPPORT);
+	CHECK(socket(AF_INET, SOCK_DGRAM, 0) >= 0);
+	CHECK(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)) == 0);
+	CHECK(listen(listener, 1) == 0);
+	socklen_t size = sizeof(address);
+	CHECK(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+	CHECK(connect(client, (struct sockaddr *)&address, size) == 0);
+	fd = accept(listener, NULL, NULL);
+	CHECK(fd >= 0 && write(client, "x", 1) == 1 && read(fd, &address, 1) == 1);
+}
+
+static void probe_names_and_options(void)
+{
+	int fd = connected(FAKE_ECHO);
+	struct sockaddr_in name = {0};
+	socklen_t size = sizeof(name);
+	int one = 1;
+	int value = 0;
+	struct tcp_info info;
+	void *volatile bad = (void *)1;
+
+	CHECK(getsockname(fd, (struct sockaddr *)&name, &size) == 0);
+	CHECK(size == sizeof(name) && ntohs(name.sin_port) == 1234);
+	size = sizeof(name);
+	CHECK(getpeername(fd, (struct sockaddr *)&name, &size) == 0);
+	CHECK(ntohs(name.sin_port) == FAKE_ECHO);
+	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0);
+	size = sizeof(value);
+	CHECK(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0 && value == 1);
+	size = sizeof(value);
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &size) == 0 && value == AF_INET);
+	size = sizeof(value);
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &size) == 0 && value == IPPROTO_TCP);
+	size = sizeof(info);
+	CHECK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == 1);
+	FAILS(getsockopt(fd, IPPROTO_TCP, 200, &value, &size), ENOPROTOOPT);
+	FAILS(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bad, &size), EFAULT);
+	FAILS(connect(tcp(0), bad, sizeof(name)), EFAULT);
+	FAILS(connect(tcp(0), (struct sockaddr *)&name, 4), EINVAL);
+	FAILS(send(fd, "x", 1, MSG_OOB), EOPNOTSUPP);
+}
+
+static void pass_fd(int channel, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	struct iovec part = {.iov_base = "x", .iov_len = 1};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+
+	control.align = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof(int)), SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	CHECK(sendmsg(channel, &message, 0) == 1);
+}
+
+static int passed_fd(int channel)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec part = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+	int fd;
+
+	CHECK(recvmsg(channel, &message, 0) == 1);
+	memcpy(&fd, CMSG_DATA(&control.align), sizeof(fd));
+	return fd;
+}
+static void probe_shared(void)
+{
+	int fd = tcp(0);
+	int copy = dup(fd);
+	int channel[2];
+	pid_t pid;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, channel) == 0);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(connect_to(copy, FAKE_ECHO) == 0);
+		_exit(0);
+	}
+	await_child(pid);
+	FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
+	pid = fork();
+	if (pid == 0) {
+		close(fd);
+		close(copy);
+		fd = passed_fd(channel[1]);
+		FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
+		echo(fd, 5000);
+		_exit(0);
+	}
+	pass_fd(channel[0], fd);
+	close(fd);
+	await_child(pid);
+	echo(copy, 500);
+}
+
+static void *thread_of_echoes(void *context)
+{
+	int i;
+
+	(void)context;
+	for (i = 0; i < 50; i++) {
+		int fd = connected(FAKE_ECHO);
+
+		echo(fd, 2000);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void probe_threads(void)
+{
+	pthread_t threads[4];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		CHECK(pthread_create(&threads[i], NULL, thread_of_echoes, NULL) == 0);
+	for (i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void probe_many(void)
+{
+	static int fds[1000];
+	int i;
+
+	for (i = 0; i < 1000; i++) {
+		fds[i] = tcp(SOCK_NONBLOCK);
+		FAILS(connect_to(fds[i], FAKE_ECHO), EINPROGRESS);
+	}
+	for (i = 0; i < 1000; i++) {
+		CHECK(polled(fds[i], POLLOUT, 5000) == POLLOUT);
+		CHECK(pending_error(fds[i]) == 0);
+		CHECK(write(fds[i], &i, sizeof(i)) == sizeof(i));
+	}
+	for (i = 0; i < 1000; i++) {
+		int back = -1;
+
+		CHECK(polled(fds[i], POLLIN, 5000) & POLLIN);
+		CHECK(read(fds[i], &back, sizeof(back)) == sizeof(back) && back == i);
+	}
+}
+/* The test lets the daemon die once it has seen a byte. */
+static void probe_daemon_dies(void)
+{
+	int fd = connected(FAKE_DISCARD);
+	int fd2 = tcp(SOCK_NONBLOCK);
+	char byte;
+
+	FAILS(connect_to(fd2, FAKE_HANG), EINPROGRESS);
+	CHECK(write(fd, "x", 1) == 1);
+	FAILS(read(fd, &byte, 1), ECONNRESET);
+	CHECK(polled(fd2, POLLOUT, 5000) & POLLERR);
+	FAILS(socket(AF_INET, SOCK_STREAM, 0), ENETDOWN);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} probes[] = {
+	{"echo", probe_echo},
+	{"blocking-failure", probe_blocking_failure},
+	{"nonblocking", probe_nonblocking},
+	{"nonblocking-failure", probe_nonblocking_failure},
+	{"epoll-edge", probe_epoll_edge},
+	{"epoll-refused", probe_epoll_refused},
+	{"connect-timeout", probe_connect_timeout},
+	{"interrupted", probe_interrupted},
+	{"end", probe_end},
+	{"reset", probe_reset},
+	{"download", probe_download},
+	{"write-and-close", probe_write_and_close},
+	{"half-close", probe_half_close},
+	{"no-half-close", probe_no_half_close},
+	{"other-families", probe_other_families},
+	{"names-and-options", probe_names_and_options},
+	{"shared", probe_shared},
+	{"threads", probe_threads},
+	{"many", probe_many},
+	{"accept", probe_accept},
+	{"accept-edges", probe_accept_edges},
+	{"accept-waiters", probe_accept_waiters},
+	{"accept-killed", probe_accept_killed},
+	{"accept-interrupted", probe_accept_interrupted},
+	{"bind-failures", probe_bind_failures},
+	{"daemon-dies", probe_daemon_dies},
+};
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	for (i = 0; argc == 2 && i < sizeof(probes) / sizeof(probes[0]); i++) {
+		if (strcmp(argv[1], probes[i].name) != 0)
+			continue;
+		probes[i].run();
+		return 0;
+	}
+	fprintf(stderr, "probe_program: no such probe\n");
+	return 2;
+}
