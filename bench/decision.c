@@ -15,11 +15,14 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "policy/host.h"
-#include "policy/plugin.h"
+#include "policy/chain.h"
+#include "policy/compile.h"
+#include "policy/host_view/host_view.h"
+#include "policy/match/set.h"
+#include "policy/match/set_compile.h"
+#include "policy/plugin_host/plugin_registry.h"
 #include "policy/policy.h"
-#include "policy/set.h"
-#include "policy/source.h"
+#include "policy/yaml/source.h"
 
 #define SMALL     10u
 #define LARGE     100000u

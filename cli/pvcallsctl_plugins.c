@@ -14,7 +14,7 @@
 
 #include "base/fault.h"
 #include "base/glob.h"
-#include "policy/plugin.h"
+#include "policy/plugin_host/plugin_registry.h"
 #include "pvcallsctl.h"
 
 #define DESCRIPTION_MAX 16384

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "engine/call_steps.h"
 #include "engine/engine.h"
+#include "policy/chain.h"
 
 static struct connection *obtain(struct engine *engine)
 {

@@ -9,6 +9,7 @@
 #include "call/wire_errno.h"
 #include "engine/engine.h"
 #include "engine/follow.h"
+#include "policy/chain.h"
 
 void flights_init(struct engine *engine)
 {

@@ -18,7 +18,8 @@
 #include "engine/follow.h"
 #include "engine/link.h"
 #include "engine/sandbox.h"
-#include "policy/source.h"
+#include "policy/compile.h"
+#include "policy/yaml/source.h"
 
 struct engine *engine_create(int control)
 {

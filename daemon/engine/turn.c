@@ -10,6 +10,7 @@
 #include "engine/follow.h"
 #include "engine/link.h"
 #include "engine/serve.h"
+#include "policy/chain.h"
 
 #define PORTS_PER_TURN  256
 #define LOOKS_PER_CLOCK 32 /* at memory, for each look at the clock, which may be a system call */

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * From a policy's text to one that serves a guest.
- *
- * Everything that can fail happens first; only then anything is taken over from the policy it
- * replaces. So a compilation that fails leaves that one as it was.
- */
+#include "policy/compile.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/cases.h"
-#include "policy/header.h"
-#include "policy/instance.h"
-#include "policy/plugin.h"
-#include "policy/source.h"
+#include "base/assert.h"
+#include "policy/plugin_host/plugin_registry.h"
+#include "policy/policy_header.h"
+#include "policy/policy_state.h"
+#include "policy/policy_tests.h"
+#include "policy/yaml/source.h"
 
-static int out_of_memory(struct policy *policy)
+static int compile_out_of_memory(struct policy *policy)
 {
-	struct position nowhere = {0, 0};
-
-	errors_add(&policy->compiling->errors, nowhere, "out of memory");
+	errors_add(&policy->shared.compiling->errors, POSITION_NONE, "out of memory");
 	return -ENOMEM;
 }
 
@@ -27,34 +22,24 @@ static int out_of_memory(struct policy *policy)
 static int compile_section(struct policy *policy, const struct pvcalls_value *section,
 			   const struct plugin_registry *registry, struct instance *instance)
 {
-	struct errors *errors = &policy->compiling->errors;
+	struct errors *errors = &policy->shared.compiling->errors;
 	const struct pvcalls_value *name = tree_get(section, "plugin");
-	uint32_t before = errors->count;
+	const struct pvcalls_plugin *plugin;
 	struct fault fault = {""};
 
 	if (section->kind != PVCALLS_VALUE_MAP || !name || name->kind != PVCALLS_VALUE_SCALAR)
 		return errors_add(errors, section->at,
 				  "not a plugin's section; expected a map with \"plugin: name\"");
-	instance->plugin = plugin_registry_find(registry, name->text, &fault);
-	if (!instance->plugin)
+	plugin = plugin_registry_find(registry, name->text, &fault);
+	if (!plugin)
 		return errors_add(errors, name->at, "%s", fault.text);
-	instance->policy = policy;
-	instance->section = section;
-	services_init(instance);
-	instance->state = instance->plugin->create(&instance->host, section);
-	if (!instance->state && errors->count == before)
-		errors_add(errors, section->at, "plugin %s refused its section and did not say why",
-			   name->text);
-	if (instance->state)
-		tree_refuse_unknown(section, name->text, NULL, errors);
-	names_free(&instance->ids);
-	return errors->count == before ? 0 : -EINVAL;
+	return instance_create(instance, &policy->shared, plugin, section);
 }
 
 static int compile_chain(struct policy *policy, const struct pvcalls_value *chain,
 			 const struct plugin_registry *registry)
 {
-	struct errors *errors = &policy->compiling->errors;
+	struct errors *errors = &policy->shared.compiling->errors;
 	int result = 0;
 	uint32_t i;
 
@@ -68,7 +53,7 @@ static int compile_chain(struct policy *policy, const struct pvcalls_value *chai
 				  chain->count, CHAIN_MAX);
 	policy->instances = calloc(chain->count + 1, sizeof(*policy->instances));
 	if (!policy->instances)
-		return out_of_memory(policy);
+		return compile_out_of_memory(policy);
 	for (i = 0; i < chain->count; i++)
 		if (compile_section(policy, tree_item(chain, i), registry,
 				    &policy->instances[policy->count++]))
@@ -78,9 +63,9 @@ static int compile_chain(struct policy *policy, const struct pvcalls_value *chai
 
 static void compile_header(struct policy *policy, const struct pvcalls_value *root)
 {
-	struct header header;
+	struct policy_header header;
 
-	if (header_read(&header, root, &policy->compiling->errors))
+	if (policy_header_read(&header, root, &policy->shared.compiling->errors))
 		return;
 	policy->audit = header.audit;
 	policy->default_allows = header.default_allows;
@@ -90,7 +75,7 @@ static void compile_header(struct policy *policy, const struct pvcalls_value *ro
 static int compile_root(struct policy *policy, const struct policy_source *source,
 			const struct plugin_registry *registry)
 {
-	struct compiling *compiling = policy->compiling;
+	struct compiling *compiling = policy->shared.compiling;
 	const struct pvcalls_value *chain;
 	const struct pvcalls_value *root;
 
@@ -100,21 +85,21 @@ static int compile_root(struct policy *policy, const struct policy_source *sourc
 	compile_header(policy, root);
 	if (groups_read(&compiling->groups, tree_get(root, "groups"), &compiling->errors) ==
 	    -ENOMEM)
-		return out_of_memory(policy);
-	if (floor_read(&policy->floor, tree_get(root, "floor"), &compiling->groups,
-		       &compiling->errors) == -ENOMEM)
-		return out_of_memory(policy);
+		return compile_out_of_memory(policy);
+	if (host_rules_read(&policy->rules, tree_get(root, "floor"), &compiling->groups,
+			    &compiling->errors) == -ENOMEM)
+		return compile_out_of_memory(policy);
 	chain = tree_get(root, "chain");
 	compile_chain(policy, chain, registry);
 	policy->tests = tree_get(root, "tests");
-	cases_check(policy->tests, &compiling->errors);
+	policy_tests_check(policy->tests, &compiling->errors);
 	tree_refuse_unknown(root, "a policy", chain, &compiling->errors);
 	return compiling->errors.count ? -EINVAL : 0;
 }
 
 /* The n-th instance of a plugin takes over from the n-th one before. */
-static struct instance *predecessor(const struct policy *policy, uint32_t index,
-				    struct policy *previous)
+static const struct instance *compile_find_predecessor(const struct policy *policy, uint32_t index,
+						       const struct policy *previous)
 {
 	const struct pvcalls_plugin *plugin = policy->instances[index].plugin;
 	uint32_t nth = 0;
@@ -128,52 +113,30 @@ static struct instance *predecessor(const struct policy *policy, uint32_t index,
 	return NULL;
 }
 
-static void take_over(struct policy *policy, struct policy *previous)
-{
-	struct instance *instance;
-	struct instance *before;
-	uint32_t i;
-
-	counters_take(&policy->counters, &previous->counters);
-	for (i = 0; i < policy->count; i++) {
-		instance = &policy->instances[i];
-		before = predecessor(policy, i, previous);
-		if (!before)
-			continue;
-		instance->stats = before->stats;
-		if (instance->plugin->inherit)
-			instance->plugin->inherit(instance->state, before->state);
-	}
-}
-
 /* From here on nothing fails. */
-static void begin_to_serve(struct policy *policy, struct policy *previous)
+static void compile_finish(struct policy *policy, struct policy *previous)
 {
-	struct instance *instance;
 	uint32_t i;
 
-	meters_commit(&policy->meters, previous ? &previous->meters : NULL);
+	meter_table_commit(&policy->shared.meters, previous ? &previous->shared.meters : NULL);
 	if (previous)
-		take_over(policy, previous);
-	for (i = 0; i < policy->count; i++) {
-		instance = &policy->instances[i];
-		if (instance->plugin->guest_attach)
-			instance->plugin->guest_attach(instance->state, &policy->guest);
-		instance->attached = true;
-	}
-	policy->compiling = NULL;
+		counters_inherit(&policy->shared.counters, &previous->shared.counters);
+	for (i = 0; i < policy->count; i++)
+		instance_attach(&policy->instances[i],
+				previous ? compile_find_predecessor(policy, i, previous) : NULL);
+	policy->shared.compiling = NULL;
 }
 
-static struct policy *new_policy(struct host_view *host, const struct pvcalls_guest *guest,
-				 const struct log *log)
+static struct policy *compile_begin(struct host_view *host, const struct pvcalls_guest *guest,
+				    const struct log *log)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 
 	if (!policy)
 		return NULL;
-	policy->guest = *guest;
-	policy->log = log;
-	policy->floor.host = host;
+	policy->shared.guest = *guest;
+	policy->shared.log = log;
+	policy->rules.host = host;
 	return policy;
 }
 
@@ -182,19 +145,21 @@ int policy_compile_telling(struct policy **policy, const struct policy_source *s
 			   const struct pvcalls_guest *guest, struct policy *previous,
 			   const struct log *log, struct errors *errors)
 {
-	struct compiling compiling = {.errors = *errors, .previous = previous};
-	struct policy *made = new_policy(host, guest, log);
+	struct compiling compiling = {.errors = *errors,
+				      .meters_before = previous ? &previous->shared.meters : NULL};
+	struct policy *made = compile_begin(host, guest, log);
 	int result;
 
 	*policy = NULL;
 	if (!made)
 		return -ENOMEM;
-	made->compiling = &compiling;
+	ASSERT(!previous || !previous->shared.compiling);
+	made->shared.compiling = &compiling;
 	compiling.errors.path = source->path;
 	memcpy(made->digest, source->digest, sizeof(made->digest));
 	result = compile_root(made, source, registry);
 	if (!result) {
-		begin_to_serve(made, previous);
+		compile_finish(made, previous);
 		*policy = made;
 	} else {
 		policy_free(made);
@@ -225,26 +190,10 @@ int policy_compile(struct policy **policy, const struct policy_source *source,
 int policy_deny_all(struct policy **policy, struct host_view *host,
 		    const struct pvcalls_guest *guest, const struct log *log)
 {
-	*policy = new_policy(host, guest, log);
+	*policy = compile_begin(host, guest, log);
 	if (!*policy)
 		return -ENOMEM;
 	(*policy)->denies_all = true;
 	memcpy((*policy)->name, "none", sizeof("none"));
 	return 0;
-}
-
-void policy_free(struct policy *policy)
-{
-	uint32_t i;
-
-	if (!policy)
-		return;
-	for (i = policy->count; i-- > 0;)
-		instance_end(&policy->instances[i]);
-	free(policy->instances);
-	floor_free(&policy->floor);
-	meters_free(&policy->meters);
-	names_free(&policy->counters.names);
-	arena_free(&policy->memory);
-	free(policy);
 }

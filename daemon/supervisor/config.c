@@ -17,9 +17,9 @@
 #include "base/decimal.h"
 #include "base/fd.h"
 #include "base/glob.h"
-#include "policy/arena.h"
-#include "policy/errors.h"
-#include "policy/tree.h"
+#include "policy/yaml/arena.h"
+#include "policy/yaml/errors.h"
+#include "policy/yaml/tree.h"
 
 #define UID_LARGEST     (UINT32_MAX - 1) /* the largest number means "no user" */
 #define UIDS_MAX        65536u

@@ -17,7 +17,7 @@
 #include "base/loop.h"
 #include "ipc/audit_record.h"
 #include "ipc/engine_message.h"
-#include "policy/source.h"
+#include "policy/yaml/source.h"
 #include "supervisor/config.h"
 #include "supervisor/engine_process.h"
 #include "supervisor/writer.h"

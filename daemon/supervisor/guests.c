@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/fd.h"
+#include "policy/source_check.h"
 #include "supervisor/admission.h"
 #include "supervisor/device_states.h"
 #include "supervisor/recovery_logs.h"

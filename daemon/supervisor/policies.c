@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "policy/plugin.h"
+#include "policy/plugin_host/plugin_registry.h"
+#include "policy/source_check.h"
 #include "supervisor/job.h"
 #include "supervisor/options.h"
 
@@ -59,7 +60,7 @@ static int check(void *context, int output)
 		error = fault_set(&fault, EPERM, "cannot become user %u to check policies: %s",
 				  policies->check_uid, strerror(errno));
 	if (!error)
-		error = policy_set_check(&policies->candidate, registry, &fault);
+		error = source_list_check(&policies->candidate, registry, &fault);
 	job_say(output, fault.text);
 	return error ? 1 : 0;
 }
@@ -80,17 +81,17 @@ static void fill_fault(struct fault *fault, int result, const char *text)
 
 static void refuse(struct policies *policies, const struct fault *fault)
 {
-	policy_set_free(&policies->candidate);
-	policies->candidate = (struct policy_set){0};
+	source_list_free(&policies->candidate);
+	policies->candidate = (struct source_list){0};
 	policies->stale = policies->loaded_wall_ns != 0;
 	policies->stale_fault = *fault;
 }
 
 static void take(struct policies *policies)
 {
-	policy_set_free(&policies->set);
+	source_list_free(&policies->set);
 	policies->set = policies->candidate;
-	policies->candidate = (struct policy_set){0};
+	policies->candidate = (struct source_list){0};
 	policies->loaded_wall_ns = clock_wall_ns();
 	policies->stale = false;
 	policies->stale_fault.text[0] = '\0';
@@ -123,7 +124,7 @@ int policies_load(struct policies *policies,
 		return fault_set(fault, EBUSY, "a reload is under way already");
 	error = choose_directories(policies, chosen, &count, fault);
 	if (!error) {
-		error = policy_set_read(&policies->candidate, chosen, count, fault);
+		error = source_list_read(&policies->candidate, chosen, count, fault);
 		if (error)
 			refuse(policies, fault);
 	}
@@ -144,14 +145,14 @@ void policies_free(struct policies *policies)
 {
 	job_cancel(policies->job);
 	policies->job = NULL;
-	policy_set_free(&policies->set);
-	policy_set_free(&policies->candidate);
-	policies->set = (struct policy_set){0};
-	policies->candidate = (struct policy_set){0};
+	source_list_free(&policies->set);
+	source_list_free(&policies->candidate);
+	policies->set = (struct source_list){0};
+	policies->candidate = (struct source_list){0};
 }
 
 const struct policy_source *policies_match(const struct policies *policies,
 					   const struct pvcalls_guest *guest)
 {
-	return policy_set_match(&policies->set, guest);
+	return source_list_match(&policies->set, guest);
 }

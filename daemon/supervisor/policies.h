@@ -7,10 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvcalls/plugin.h>
+
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/loop.h"
-#include "policy/source.h"
+#include "policy/yaml/source_list.h"
 
 #define POLICIES_CHECK_NS (10 * NS_PER_S)
 
@@ -23,14 +25,14 @@ struct policies {
 	size_t directory_count;
 	bool directories_given; /* a missing one is an error */
 	const char *plugin_dir;
-	uint32_t check_uid;    /* what checks run as; UINT32_MAX: stay */
-	struct policy_set set; /* in force */
+	uint32_t check_uid;     /* what checks run as; UINT32_MAX: stay */
+	struct source_list set; /* in force */
 	uint64_t loaded_wall_ns;
 	bool stale; /* the last reload was refused */
 	struct fault stale_fault;
 	/* while a check runs */
 	struct job *job;
-	struct policy_set candidate;
+	struct source_list candidate;
 	void (*checked)(void *owner, int error, const struct fault *fault);
 	void *owner;
 };

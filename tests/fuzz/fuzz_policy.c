@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/cases.h"
-#include "policy/errors.h"
-#include "policy/host.h"
-#include "policy/plugin.h"
+#include "policy/chain.h"
+#include "policy/compile.h"
+#include "policy/host_view/host_view.h"
+#include "policy/plugin_host/plugin_registry.h"
 #include "policy/policy.h"
-#include "policy/source.h"
+#include "policy/policy_tests.h"
+#include "policy/yaml/errors.h"
+#include "policy/yaml/source.h"
 
 #define TEXT_MAX 16384 /* larger ones only take longer */
 
@@ -51,7 +53,7 @@ static void ask(struct policy *policy, const char *text, int floor_denies)
 	struct decision decision;
 	struct pvcalls_call call;
 
-	must(case_read_call(text, &call) == 0, text);
+	must(policy_test_read_call(text, &call) == 0, text);
 	call.guest = &guest;
 	call.serial = call.socket = 1;
 	policy_decide(policy, &call, &decision);

@@ -14,7 +14,8 @@
 
 #include "base/fault.h"
 #include "engine/calls.h"
-#include "policy/source.h"
+#include "policy/compile.h"
+#include "policy/yaml/source.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define TURNS 64 /* more than any call needs */

@@ -12,6 +12,7 @@
 #include "engine/calls.h"
 #include "engine/connection.h"
 #include "guest_calls.h"
+#include "policy/compile.h"
 
 #define RING_REF  8u  /* indexes page of the first connection */
 #define DATA_REF  16u /* its data pages */

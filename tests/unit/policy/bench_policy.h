@@ -13,12 +13,14 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "policy/cases.h"
-#include "policy/errors.h"
-#include "policy/host.h"
-#include "policy/plugin.h"
+#include "policy/chain.h"
+#include "policy/compile.h"
+#include "policy/host_view/host_view.h"
+#include "policy/plugin_host/plugin_registry.h"
 #include "policy/policy.h"
-#include "policy/source.h"
+#include "policy/policy_tests.h"
+#include "policy/source_check.h"
+#include "policy/yaml/errors.h"
 
 /* One host, one guest, and the policy under test. */
 struct bench {
@@ -82,7 +84,7 @@ static inline void bench_use(struct bench *bench, const char *text)
 /* Asks, and observes the outcome as if the call had worked. Returns the verdict. */
 static inline uint32_t bench_ask_on(struct bench *bench, const char *call, uint64_t socket)
 {
-	assert_int_equal(case_read_call(call, &bench->call), 0);
+	assert_int_equal(policy_test_read_call(call, &bench->call), 0);
 	bench->call.guest = &bench->guest;
 	bench->call.serial = ++bench->serial;
 	bench->call.socket = socket;

@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "policy/set.h"
+#include "policy/match/near_miss.h"
+#include "policy/match/set.h"
+#include "policy/match/set_compile.h"
 
 static uint64_t seed = 88172645463325252ull;
 

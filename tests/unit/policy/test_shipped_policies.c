@@ -8,7 +8,7 @@
 static void run_tests_of(struct bench *bench, const char *path)
 {
 	struct policy_source source;
-	struct policy_case test;
+	struct policy_test test;
 	struct errors errors = {0};
 	uint32_t i;
 
@@ -17,9 +17,9 @@ static void run_tests_of(struct bench *bench, const char *path)
 	if (policy_compile(&bench->policy, &source, bench->registry, bench->host, &bench->guest,
 			   NULL, NULL, &bench->fault))
 		fail_msg("%s", bench->fault.text);
-	assert_true(policy_case_count(bench->policy) > 5);
-	for (i = 0; i < policy_case_count(bench->policy); i++)
-		if (!policy_case_run(bench->policy, i, &test, &bench->decision))
+	assert_true(policy_test_count(bench->policy) > 5);
+	for (i = 0; i < policy_test_count(bench->policy); i++)
+		if (!policy_test_run(bench->policy, i, &test, &bench->decision))
 			fail_msg("%s:%u: %s: expected %s, got verdict %u by %s %s: %s", path,
 				 test.at.line, test.call_text, test.expect_text,
 				 bench->decision.verdict, bench->decision.decider,
@@ -53,7 +53,7 @@ static void test_shipped(void **state)
 
 static void test_failing(void **state)
 {
-	struct policy_case test;
+	struct policy_test test;
 	struct bench bench;
 
 	(void)state;
@@ -62,11 +62,11 @@ static void test_failing(void **state)
 			  "- {call: connect 8.8.8.8:1, expect: deny}\n"
 			  "- {call: connect 8.8.8.8:1, expect: allow rule}\n"
 			  "- {call: connect 8.8.8.8:1, expect: allow default}\n");
-	assert_int_equal(policy_case_count(bench.policy), 3);
-	assert_false(policy_case_run(bench.policy, 0, &test, &bench.decision));
+	assert_int_equal(policy_test_count(bench.policy), 3);
+	assert_false(policy_test_run(bench.policy, 0, &test, &bench.decision));
 	assert_int_equal(test.at.line, 6);
-	assert_false(policy_case_run(bench.policy, 1, &test, &bench.decision));
-	assert_true(policy_case_run(bench.policy, 2, &test, &bench.decision));
+	assert_false(policy_test_run(bench.policy, 1, &test, &bench.decision));
+	assert_true(policy_test_run(bench.policy, 2, &test, &bench.decision));
 	bench_close(&bench);
 }
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/header.h"
+#include "policy/policy_header.h"
 
 /* Two directories, one before the other. */
 struct dirs {
@@ -51,7 +51,7 @@ static void put(const char *directory, const char *name, const char *policy, con
 	fclose(file);
 }
 
-static void expect_match(const struct policy_set *set, const char *name, uint32_t domid,
+static void expect_match(const struct source_list *set, const char *name, uint32_t domid,
 			 const char *expected)
 {
 	struct pvcalls_guest guest = {.size = sizeof(guest), .domid = domid};
@@ -59,7 +59,7 @@ static void expect_match(const struct policy_set *set, const char *name, uint32_
 	char policy[PVCALLS_NAME_MAX] = "nothing";
 
 	strcpy(guest.name, name);
-	source = policy_set_match(set, &guest);
+	source = source_list_match(set, &guest);
 	if (source)
 		assert_int_equal(policy_source_name(source, policy), 0);
 	assert_string_equal(policy, expected);
@@ -67,7 +67,7 @@ static void expect_match(const struct policy_set *set, const char *name, uint32_
 
 static void test_order(void **state)
 {
-	struct policy_set set;
+	struct source_list set;
 	struct fault fault;
 	struct dirs dirs;
 
@@ -81,7 +81,7 @@ static void test_order(void **state)
 	put(dirs.second, ".hidden.yaml", "hidden", "name: \"*\"");
 	put(dirs.second, "00-not-a-policy.yml", "yml", "name: \"*\"");
 	put(dirs.second, "00-backup.yaml~", "backup", "name: \"*\"");
-	assert_int_equal(policy_set_read(&set, dirs.list, 3, &fault), 0);
+	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
 	assert_int_equal(set.count, 4);
 	assert_non_null(strstr(set.sources[0].path, "/b/10-web.yaml"));
 	assert_non_null(strstr(set.sources[3].path, "/a/B.yaml"));
@@ -91,35 +91,35 @@ static void test_order(void **state)
 	expect_match(&set, "seven", 7, "seven");
 	expect_match(&set, "seven", 9, "rest");
 	expect_match(&set, "other", 7, "rest");
-	policy_set_free(&set);
+	source_list_free(&set);
 	dirs_remove(&dirs);
 }
 
 static void test_no_match(void **state)
 {
-	struct policy_set set;
+	struct source_list set;
 	struct fault fault;
 	struct dirs dirs;
 
 	(void)state;
 	dirs_make(&dirs);
-	assert_int_equal(policy_set_read(&set, dirs.list, 3, &fault), 0);
+	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
 	expect_match(&set, "any", 1, "nothing");
-	policy_set_free(&set);
+	source_list_free(&set);
 	put(dirs.first, "a.yaml", "a", "name: web");
-	assert_int_equal(policy_set_read(&set, dirs.list, 3, &fault), 0);
+	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
 	expect_match(&set, "web2", 1, "nothing");
 	expect_match(&set, "", 1, "nothing");
-	policy_set_free(&set);
+	source_list_free(&set);
 	dirs_remove(&dirs);
 }
 
 static void refuse(const struct dirs *dirs, const char *expected)
 {
-	struct policy_set set;
+	struct source_list set;
 	struct fault fault;
 
-	assert_int_equal(policy_set_read(&set, dirs->list, 3, &fault), -EINVAL);
+	assert_int_equal(source_list_read(&set, dirs->list, 3, &fault), -EINVAL);
 	if (!strstr(fault.text, expected))
 		fail_msg("said: %s\nexpected: %s", fault.text, expected);
 	assert_null(set.sources);
@@ -167,22 +167,22 @@ static void test_digest(void **state)
 {
 	/* printf 'version: 1\nname: a\nmatch: {name: a}\n' | sha256sum */
 	static const uint8_t begin[] = {0x30, 0x22, 0x7a, 0x30};
-	struct policy_set set;
+	struct source_list set;
 	struct fault fault;
 	struct dirs dirs;
 
 	(void)state;
 	dirs_make(&dirs);
 	put(dirs.first, "a.yaml", "a", "name: a");
-	assert_int_equal(policy_set_read(&set, dirs.list, 3, &fault), 0);
+	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
 	assert_memory_equal(set.sources[0].digest, begin, sizeof(begin));
-	policy_set_free(&set);
+	source_list_free(&set);
 	dirs_remove(&dirs);
 }
 
 static void test_check_of_all(void **state)
 {
-	struct policy_set set;
+	struct source_list set;
 	struct fault fault;
 	struct bench bench;
 	struct dirs dirs;
@@ -191,17 +191,17 @@ static void test_check_of_all(void **state)
 	bench_open(&bench, PLUGIN_DIR);
 	dirs_make(&dirs);
 	put(dirs.first, "a.yaml", "a", "name: a");
-	assert_int_equal(policy_set_read(&set, dirs.list, 3, &fault), 0);
-	assert_int_equal(policy_set_check(&set, bench.registry, &fault), 0);
-	policy_set_free(&set);
+	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
+	assert_int_equal(source_list_check(&set, bench.registry, &fault), 0);
+	source_list_free(&set);
 	put(dirs.first, "b.yaml", "b", "nmae: a");
 	put(dirs.second, "c.yaml", "c", "name: \"[\"");
-	assert_int_equal(policy_set_read(&set, dirs.list, 3, &fault), 0);
-	assert_int_equal(policy_set_check(&set, bench.registry, &fault), -EINVAL);
+	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
+	assert_int_equal(source_list_check(&set, bench.registry, &fault), -EINVAL);
 	assert_non_null(strstr(fault.text, "/a/b.yaml:3:8: matches nothing"));
 	assert_non_null(strstr(fault.text, "\n"));
 	assert_non_null(strstr(fault.text, "/b/c.yaml:3:15: not a pattern"));
-	policy_set_free(&set);
+	source_list_free(&set);
 	dirs_remove(&dirs);
 	bench_close(&bench);
 }

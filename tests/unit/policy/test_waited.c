@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "policy/instance.h"
+#include "policy/policy_state.h"
 
 #define DELAYS                                                                                \
 	"default: allow\nchain:\n  - plugin: ratelimit\n    limits:\n"                        \
@@ -60,7 +60,7 @@ static void test_address_added(void **state)
 
 	before = bench.host;
 	assert_int_equal(host_view_fixed(&bench.host, addresses, 2, NULL, 0), 0);
-	bench.policy->floor.host = bench.host;
+	bench.policy->rules.host = bench.host;
 	assert_true(bench_judge(&bench));
 	expect_denial(&bench, "host-address");
 	assert_int_equal(bench.decision.effective.port, 80);
@@ -85,14 +85,14 @@ static void test_opened_and_rewritten(void **state)
 	before = bench.host;
 	bench_delay(&bench, "connect 198.51.100.7:80");
 	assert_int_equal(host_view_fixed(&bench.host, addresses, 2, NULL, 0), 0);
-	bench.policy->floor.host = bench.host;
+	bench.policy->rules.host = bench.host;
 	assert_false(bench_judge(&bench));
 	assert_true(bench.decision.delay_ns > 0);
 
-	bench.policy->floor.host = before;
+	bench.policy->rules.host = before;
 	bench_delay(&bench, "connect 203.0.113.5:80");
 	assert_true(bench.decision.rewritten);
-	bench.policy->floor.host = bench.host;
+	bench.policy->rules.host = bench.host;
 	assert_true(bench_judge(&bench));
 	expect_denial(&bench, "host-address");
 	assert_true(bench.decision.rewritten);
@@ -114,7 +114,7 @@ static void test_would_deny(void **state)
 	before = bench.host;
 	assert_int_equal(bench_ask(&bench, "connect 198.51.100.7:80"), VERDICT_WOULD_DENY);
 	assert_int_equal(host_view_fixed(&bench.host, addresses, 1, NULL, 0), 0);
-	bench.policy->floor.host = bench.host;
+	bench.policy->rules.host = bench.host;
 	assert_true(bench_judge(&bench));
 	expect_denial(&bench, "host-address");
 	host_view_close(before);
@@ -164,7 +164,7 @@ static void test_listen_and_others(void **state)
 	memset(&bench.call.local, 0, sizeof(bench.call.local));
 	assert_true(bench_judge(&bench));
 	expect_denial(&bench, "unbound");
-	bench.policy->floor.host = NULL;
+	bench.policy->rules.host = NULL;
 	assert_int_equal(bench_ask(&bench, "socket"), VERDICT_ALLOW);
 	assert_false(bench_judge(&bench));
 	assert_int_equal(bench_ask(&bench, "accept 127.0.0.1:9 at 192.0.2.10:8080"), VERDICT_ALLOW);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "policy/source_check.h"
 #include "supervisor/policies.h"
 
 #define GOOD "default: deny"

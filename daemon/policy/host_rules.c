@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "policy/host_rules.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "policy/match/address.h"
+#include "policy/match/conditions.h"
+#include "policy/match/set_compile.h"
+#include "policy/yaml/tree.h"
+
+/* A kind of address that is denied. */
+struct address_kind {
+	uint32_t first;
+	uint32_t last;
+	struct host_denial denial;
+};
+
+static const struct address_kind address_kinds[] = {
+	{0x00000000, 0x00ffffff, {"unspecified", "0.0.0.0/8 means the host itself"}},
+	{0x7f000000, 0x7fffffff, {"loopback", "127.0.0.0/8 is the host itself"}},
+	{0xa9fe0000, 0xa9feffff, {"link-local", "169.254.0.0/16: link-local and metadata"}},
+	{0xe0000000, 0xefffffff, {"multicast", "224.0.0.0/4: multicast"}},
+	{0xf0000000, 0xffffffff, {"reserved", "240.0.0.0/4: reserved and broadcast"}},
+};
+
+static const struct host_denial host_denial_none; /* permitted */
+
+static struct host_denial host_denial_of(const char *rule, const char *reason)
+{
+	struct host_denial denial = {rule, reason};
+
+	return denial;
+}
+
+static struct host_denial host_rules_judge_kind(uint32_t address)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(address_kinds) / sizeof(address_kinds[0]); i++)
+		if (address >= address_kinds[i].first && address <= address_kinds[i].last)
+			return address_kinds[i].denial;
+	return host_denial_none;
+}
+
+static bool host_rules_open(const struct host_rules *rules, uint32_t op,
+			    const struct pvcalls_endpoint *endpoint)
+{
+	return rules->allow && set_find(rules->allow, op, endpoint) >= 0;
+}
+
+static struct host_denial host_rules_judge_connect(const struct host_rules *rules,
+						   const struct pvcalls_endpoint *to)
+{
+	struct host_denial denial;
+
+	if (to->port == 0)
+		return host_denial_of("port-zero", "port 0 can not be connected to");
+	if (host_rules_open(rules, PVCALLS_OP_CONNECT, to))
+		return host_denial_none;
+	denial = host_rules_judge_kind(address_of_endpoint(to));
+	if (denial.rule)
+		return denial;
+	if (!rules->host)
+		return host_denial_of("host-unknown", "the host's own addresses are not known");
+	if (host_view_has_address(rules->host, to->addr))
+		return host_denial_of("host-address", "an address of the host itself");
+	return host_denial_none;
+}
+
+static struct host_denial host_rules_judge_bind(const struct host_rules *rules,
+						const struct pvcalls_endpoint *at)
+{
+	struct host_denial denial;
+	int listens = 0;
+
+	if (!rules->host)
+		return host_denial_of("host-unknown", "the host's own ports are not known");
+	if (at->port)
+		listens = host_view_listens(rules->host, at->port);
+	if (listens < 0)
+		return host_denial_of("host-unknown", "the host's own ports can not be read");
+	if (listens)
+		return host_denial_of("host-port", "the host itself listens on this port");
+	if (host_rules_open(rules, PVCALLS_OP_BIND, at))
+		return host_denial_none;
+	denial = host_rules_judge_kind(address_of_endpoint(at));
+	if (denial.rule)
+		return denial;
+	if (host_view_is_broadcast(rules->host, at->addr))
+		return host_denial_of("broadcast", "a broadcast address of the host");
+	if (at->port && at->port < HOST_RULES_PORT_FIRST)
+		return host_denial_of("low-port", "ports below 1024 are the host's");
+	return host_denial_none;
+}
+
+static struct host_denial host_rules_judge_listen(const struct pvcalls_endpoint *local)
+{
+	if (local->family == 0 || (address_of_endpoint(local) == 0 && local->port == 0))
+		return host_denial_of("unbound",
+				      "listen without bind would listen on every address");
+	return host_denial_none;
+}
+
+struct host_denial host_rules_judge(const struct host_rules *rules, const struct pvcalls_call *call)
+{
+	if (call->op == PVCALLS_OP_LISTEN)
+		return host_rules_judge_listen(&call->local);
+	if (call->op != PVCALLS_OP_CONNECT && call->op != PVCALLS_OP_BIND)
+		return host_denial_none;
+	if (!address_is_ipv4(&call->effective))
+		return host_denial_of("family", "not an IPv4 address");
+	if (call->op == PVCALLS_OP_CONNECT)
+		return host_rules_judge_connect(rules, &call->effective);
+	return host_rules_judge_bind(rules, &call->effective);
+}
+
+static bool host_rules_concern(uint32_t op)
+{
+	return op == PVCALLS_OP_CONNECT || op == PVCALLS_OP_BIND || op == PVCALLS_OP_LISTEN;
+}
+
+struct host_denial host_rules_judge_now(const struct host_rules *rules,
+					const struct pvcalls_call *call, bool *unknown)
+{
+	static const struct host_denial host_unknown = {"host-unknown",
+							"the host's own addresses can not be read"};
+
+	*unknown = false;
+	if (!host_rules_concern(call->op))
+		return host_denial_none;
+	*unknown = rules->host && host_view_refresh(rules->host) != 0;
+	return *unknown ? host_unknown : host_rules_judge(rules, call);
+}
+
+static int host_rules_read_opening(struct host_rules *rules, const struct pvcalls_value *opening,
+				   const struct groups *groups, struct errors *errors)
+{
+	static const uint32_t allowed = 1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_BIND;
+	const struct pvcalls_value *on = tree_get(opening, "on");
+	const struct pvcalls_value *to = tree_get(opening, "to");
+	struct set_rule rule = {0};
+	int result;
+
+	if (opening->kind != PVCALLS_VALUE_MAP || !on || !to)
+		return errors_add(errors, opening->at,
+				  "not a rule of the floor; expected {on: connect, to: {net: "
+				  "addresses, ports: ports}}");
+	result = conditions_read_ops(on, allowed, &rule.ops, errors);
+	if (conditions_read(groups, to, &rule, errors))
+		result = -EINVAL;
+	if (!result && rule.any_net)
+		result = errors_add(errors, to->at,
+				    "net is missing; expected the addresses to open by name");
+	if (!result)
+		result = set_append(rules->allow, &rule);
+	if (result) {
+		ranges_free(&rule.nets);
+		ranges_free(&rule.ports);
+	}
+	return result;
+}
+
+int host_rules_read(struct host_rules *rules, const struct pvcalls_value *section,
+		    const struct groups *groups, struct errors *errors)
+{
+	const struct pvcalls_value *list;
+	int result = 0;
+	int problem;
+	uint32_t i;
+
+	if (!section)
+		return 0;
+	list = tree_get(section, "allow");
+	if (!list || list->kind != PVCALLS_VALUE_LIST)
+		return errors_add(errors, (list ? list : section)->at,
+				  "not what opens the floor; expected floor: {allow: [rules]}");
+	rules->allow = set_new();
+	if (!rules->allow)
+		return -ENOMEM;
+	for (i = 0; i < list->count; i++) {
+		problem = host_rules_read_opening(rules, tree_item(list, i), groups, errors);
+		if (problem)
+			result = problem;
+	}
+	return result ? result : set_compile(rules->allow);
+}
+
+void host_rules_free(struct host_rules *rules)
+{
+	set_free(rules->allow);
+	rules->allow = NULL;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "policy/plugin_host/meter_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define METER_CHAINS     METERS_MAX /* a power of two */
+#define METER_HAND_STEPS 64u        /* meters looked at for one that can be replaced */
+
+static uint32_t meter_table_hash(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 16777619u;
+	return (hash ^ hash >> 15) & (METER_CHAINS - 1);
+}
+
+static uint32_t meter_table_find(const struct meter_table *table, const char *name)
+{
+	uint32_t number;
+
+	if (!table || !table->list)
+		return 0;
+	for (number = table->chains[meter_table_hash(name)]; number;
+	     number = table->list[number - 1].next)
+		if (strcmp(table->list[number - 1].name, name) == 0)
+			return number;
+	return 0;
+}
+
+static int meter_table_allocate(struct meter_table *table)
+{
+	if (table->list)
+		return 0;
+	table->list = calloc(METERS_MAX, sizeof(*table->list));
+	table->chains = calloc(METER_CHAINS, sizeof(*table->chains));
+	return table->list && table->chains ? 0 : -1;
+}
+
+static void meter_table_remove(struct meter_table *table, uint32_t number)
+{
+	struct meter_entry *entry = &table->list[number - 1];
+	uint32_t *link = &table->chains[meter_table_hash(entry->name)];
+
+	while (*link != number)
+		link = &table->list[*link - 1].next;
+	*link = entry->next;
+	meter_unref(entry->meter);
+	memset(entry, 0, sizeof(*entry));
+}
+
+/* A meter that nothing holds and that would be full again is as good as a new one. */
+static bool meter_entry_is_spent(const struct meter_entry *entry, uint64_t now_ns)
+{
+	if (entry->pinned || entry->meter->refs > 1)
+		return false;
+	return meter_allows(entry->meter, entry->burst, now_ns) >= entry->burst;
+}
+
+/* The number of a free place, or 0. */
+static uint32_t meter_table_free_place(struct meter_table *table, uint64_t now_ns)
+{
+	uint32_t step;
+
+	if (table->count < METERS_MAX)
+		return ++table->count;
+	for (step = 0; step < METER_HAND_STEPS; step++) {
+		table->hand = table->hand % METERS_MAX + 1;
+		if (!meter_entry_is_spent(&table->list[table->hand - 1], now_ns))
+			continue;
+		meter_table_remove(table, table->hand);
+		return table->hand;
+	}
+	return 0;
+}
+
+/* Puts a reference of the caller's into the table. */
+static uint32_t meter_table_insert(struct meter_table *table, struct meter *meter, const char *name)
+{
+	uint32_t number = meter_table_free_place(table, clock_monotonic_ns());
+	struct meter_entry *entry;
+	uint32_t *chain;
+
+	if (!number) {
+		meter_unref(meter);
+		return 0;
+	}
+	entry = &table->list[number - 1];
+	chain = &table->chains[meter_table_hash(name)];
+	snprintf(entry->name, sizeof(entry->name), "%s", name);
+	entry->meter = meter;
+	entry->bytes_per_s = meter->bytes_per_s;
+	entry->burst = meter->burst;
+	entry->next = *chain;
+	*chain = number;
+	return number;
+}
+
+uint32_t meter_table_get(struct meter_table *table, const struct meter_table *previous,
+			 const char *plugin, const char *key, uint64_t bytes_per_s, uint64_t burst,
+			 bool pinned)
+{
+	char name[METER_KEY_MAX];
+	struct meter *meter;
+	uint32_t number;
+	int length = snprintf(name, sizeof(name), "%s.%s", plugin, key);
+
+	if (length < 0 || (size_t)length >= sizeof(name) || !bytes_per_s || !burst ||
+	    meter_table_allocate(table))
+		return 0;
+	number = meter_table_find(table, name);
+	if (!number) {
+		number = meter_table_find(previous, name);
+		meter = number ? meter_ref(previous->list[number - 1].meter)
+			       : meter_create(bytes_per_s, burst, clock_monotonic_ns());
+		number = meter ? meter_table_insert(table, meter, name) : 0;
+	}
+	if (!number)
+		return 0;
+	table->list[number - 1].bytes_per_s = bytes_per_s;
+	table->list[number - 1].burst = burst;
+	table->list[number - 1].pinned |= pinned;
+	if (!pinned)
+		meter_set(table->list[number - 1].meter, bytes_per_s, burst);
+	return number;
+}
+
+struct meter *meter_table_at(const struct meter_table *table, uint32_t number)
+{
+	if (!number || number > table->count)
+		return NULL;
+	return table->list[number - 1].meter;
+}
+
+void meter_table_commit(struct meter_table *table, const struct meter_table *previous)
+{
+	uint32_t i;
+
+	for (i = 0; i < table->count; i++)
+		meter_set(table->list[i].meter, table->list[i].bytes_per_s, table->list[i].burst);
+	for (i = 0; previous && i < previous->count; i++)
+		if (!previous->list[i].pinned && !meter_table_find(table, previous->list[i].name) &&
+		    !meter_table_allocate(table))
+			meter_table_insert(table, meter_ref(previous->list[i].meter),
+					   previous->list[i].name);
+}
+
+void meter_table_free(struct meter_table *table)
+{
+	uint32_t i;
+
+	for (i = 0; i < table->count; i++)
+		meter_unref(table->list[i].meter);
+	free(table->list);
+	free(table->chains);
+	memset(table, 0, sizeof(*table));
+}

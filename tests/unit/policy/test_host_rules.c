@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host floor: what it denies, what opens it, and what never does. */
+#include "bench_policy.h"
+
+#include "policy/host_rules.h"
+
+#define ALLOW_ALL "default: allow\n"
+
+static void expect_host_rule(struct bench *bench, const char *call, const char *rule)
+{
+	bench_expect(bench, call, VERDICT_DENY, "floor", rule);
+	assert_int_equal(bench->decision.error, -13);
+}
+
+static void test_connect(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, ALLOW_ALL);
+	expect_host_rule(&bench, "connect 127.0.0.1:22", "loopback");
+	expect_host_rule(&bench, "connect 127.255.255.254:80", "loopback");
+	expect_host_rule(&bench, "connect 0.0.0.0:80", "unspecified");
+	expect_host_rule(&bench, "connect 0.1.2.3:80", "unspecified");
+	expect_host_rule(&bench, "connect 169.254.169.254:80", "link-local");
+	expect_host_rule(&bench, "connect 224.0.0.1:80", "multicast");
+	expect_host_rule(&bench, "connect 239.255.255.255:80", "multicast");
+	expect_host_rule(&bench, "connect 240.0.0.1:80", "reserved");
+	expect_host_rule(&bench, "connect 255.255.255.255:80", "reserved");
+	expect_host_rule(&bench, "connect 192.0.2.10:80", "host-address");
+	expect_host_rule(&bench, "connect 10.9.0.1:80", "host-address");
+	expect_host_rule(&bench, "connect 8.8.8.8:0", "port-zero");
+	assert_int_equal(bench_ask(&bench, "connect 8.8.8.8:80"), VERDICT_ALLOW);
+	assert_int_equal(bench_ask(&bench, "connect 126.255.255.255:80"), VERDICT_ALLOW);
+	assert_int_equal(bench_ask(&bench, "connect 192.0.2.11:80"), VERDICT_ALLOW);
+	bench_close(&bench);
+}
+
+static void test_bind_and_listen(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, ALLOW_ALL);
+	expect_host_rule(&bench, "bind 0.0.0.0:8080", "unspecified");
+	expect_host_rule(&bench, "bind 127.0.0.1:8080", "loopback");
+	expect_host_rule(&bench, "bind 169.254.1.1:8080", "link-local");
+	expect_host_rule(&bench, "bind 224.0.0.1:8080", "multicast");
+	expect_host_rule(&bench, "bind 255.255.255.255:8080", "reserved");
+	expect_host_rule(&bench, "bind 192.0.2.10:80", "low-port");
+	expect_host_rule(&bench, "bind 192.0.2.10:1023", "low-port");
+	expect_host_rule(&bench, "bind 192.0.2.10:22", "host-port");
+	expect_host_rule(&bench, "bind 192.0.2.10:8443", "host-port");
+	assert_int_equal(bench_ask(&bench, "bind 192.0.2.10:1024"), VERDICT_ALLOW);
+	assert_int_equal(bench_ask(&bench, "bind 10.9.0.1:0"), VERDICT_ALLOW);
+	expect_host_rule(&bench, "listen", "unbound");
+	expect_host_rule(&bench, "listen 0.0.0.0:0", "unbound");
+	assert_int_equal(bench_ask(&bench, "listen 192.0.2.10:8080"), VERDICT_ALLOW);
+	assert_int_equal(bench_ask(&bench, "accept 127.0.0.1:9 at 192.0.2.10:8080"), VERDICT_ALLOW);
+	bench_close(&bench);
+}
+
+static void test_opened_by_name(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, ALLOW_ALL "groups: {db: [127.0.0.1]}\n"
+				    "floor:\n  allow:\n"
+				    "    - {on: connect, to: {net: db, ports: 5432}}\n"
+				    "    - {on: bind, to: {net: 0.0.0.0/0, ports: [80, 22]}}\n");
+	bench_expect(&bench, "connect 127.0.0.1:5432", VERDICT_ALLOW, "default", "default");
+	expect_host_rule(&bench, "connect 127.0.0.1:5433", "loopback");
+	expect_host_rule(&bench, "connect 127.0.0.2:5432", "loopback");
+	expect_host_rule(&bench, "bind 127.0.0.1:5432", "loopback");
+	bench_expect(&bench, "bind 0.0.0.0:80", VERDICT_ALLOW, "default", "default");
+	bench_expect(&bench, "listen 0.0.0.0:80", VERDICT_ALLOW, "default", "default");
+	expect_host_rule(&bench, "bind 0.0.0.0:22", "host-port"); /* opened, but the host's */
+	bench_use(&bench, ALLOW_ALL "floor: {allow: [{on: connect, to: {net: any}}]}\n");
+	expect_host_rule(&bench, "connect 8.8.8.8:0", "port-zero");
+	bench_expect(&bench, "connect 192.0.2.10:22", VERDICT_ALLOW, "default", "default");
+	bench_close(&bench);
+}
+
+static void test_audit_does_not_open(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, "mode: audit\n" ALLOW_ALL);
+	expect_host_rule(&bench, "connect 127.0.0.1:22", "loopback");
+	expect_host_rule(&bench, "bind 192.0.2.10:22", "host-port");
+	expect_host_rule(&bench, "listen", "unbound");
+	bench_close(&bench);
+}
+
+/* Forms that the wire can not carry, should one ever reach the floor. */
+static void test_other_families(void **state)
+{
+	struct pvcalls_call call = {.op = PVCALLS_OP_CONNECT,
+				    .effective = {.family = 10, .port = 80, .addr = {0x20, 1}}};
+	struct host_rules floor = {NULL, NULL};
+
+	(void)state;
+	assert_string_equal(host_rules_judge(&floor, &call).rule, "family");
+	call.effective = (struct pvcalls_endpoint){
+		.family = 2, .port = 80, .addr = {[10] = 255, [11] = 255, [12] = 127, [15] = 1}};
+	assert_string_equal(host_rules_judge(&floor, &call).rule, "family");
+	call.op = PVCALLS_OP_BIND;
+	call.effective.family = 0;
+	assert_string_equal(host_rules_judge(&floor, &call).rule, "family");
+}
+
+/* Without a host to ask, nothing is reached. */
+static void test_unknown_host(void **state)
+{
+	struct host_view *host;
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	host = bench.host;
+	bench.host = NULL;
+	bench_use(&bench, ALLOW_ALL);
+	expect_host_rule(&bench, "connect 8.8.8.8:80", "host-unknown");
+	expect_host_rule(&bench, "bind 192.0.2.10:8080", "host-unknown");
+	bench.host = host;
+	bench_close(&bench);
+}
+
+static void test_deny_all(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	assert_int_equal(policy_deny_all(&bench.policy, bench.host, &bench.guest, NULL), 0);
+	bench_expect(&bench, "socket", VERDICT_DENY, "default", "default");
+	assert_string_equal(bench.decision.reason, "no policy is for this guest");
+	bench_expect(&bench, "connect 8.8.8.8:80", VERDICT_DENY, "default", "default");
+	bench_expect(&bench, "accept 8.8.8.8:80", VERDICT_DENY, "default", "default");
+	bench_expect(&bench, "poll", VERDICT_DENY, "default", "default");
+	assert_int_equal(bench_ask(&bench, "release"), VERDICT_ALLOW);
+	bench_close(&bench);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_connect),        cmocka_unit_test(test_bind_and_listen),
+		cmocka_unit_test(test_opened_by_name), cmocka_unit_test(test_audit_does_not_open),
+		cmocka_unit_test(test_other_families), cmocka_unit_test(test_unknown_host),
+		cmocka_unit_test(test_deny_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
