@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "ring/layout.h"
 #include "transport/local_wire.h"
 #include "transports/local_link.h"
@@ -116,6 +117,7 @@ static void local_transport_port_close(struct front_transport *transport, uint32
 {
 	struct local_transport *local = local_transport_of(transport);
 
+	ASSERT(port > 0 && port < local->fresh_port && local->free_ports < LOCAL_PORTS);
 	local->free_port[local->free_ports++] = (uint16_t)port;
 }
 
@@ -127,6 +129,7 @@ static bool local_transport_set_bit(struct local_events *events, uint32_t port)
 {
 	uint64_t bit = 1ull << (port % WORD_BITS);
 
+	ASSERT(port < LOCAL_PORTS);
 	if (__atomic_fetch_or(&events->word[port / WORD_BITS], bit, __ATOMIC_SEQ_CST) & bit)
 		return false;
 	__atomic_fetch_or(&events->selector[port / SELECTOR_BITS],

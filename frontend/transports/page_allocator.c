@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
+
 #define BLOCK (1u << PAGES_ORDER_MAX)
 
 int page_allocator_init(struct page_allocator *pages, uint32_t count)
@@ -74,6 +76,7 @@ uint32_t page_allocator_take(struct page_allocator *pages, uint32_t order)
 	uint32_t have;
 	uint32_t page;
 
+	ASSERT(order <= PAGES_ORDER_MAX);
 	do {
 		for (have = order; have <= PAGES_ORDER_MAX; have++)
 			if (pages->free[have])
@@ -92,6 +95,8 @@ uint32_t page_allocator_take(struct page_allocator *pages, uint32_t order)
 
 void page_allocator_give(struct page_allocator *pages, uint32_t page, uint32_t order)
 {
+	ASSERT(order <= PAGES_ORDER_MAX && page % (1u << order) == 0);
+	ASSERT(page > 0 && page < pages->fresh && pages->state[page] == 0);
 	for (; order < PAGES_ORDER_MAX; order++) {
 		uint32_t buddy = page ^ (1u << order);
 

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "transports/why.h"
 
 /* The lock is the kernel's, so it ends with us whatever ends us, and leaves no file. */
@@ -74,6 +75,7 @@ static uint64_t xen_events_bit(uint32_t port)
 
 void xen_events_notify(struct xen_events *events, uint32_t port)
 {
+	ASSERT(port < FRONT_PORTS);
 	/* Its mark is done, too. */
 	events->is_marked[port / 64] &= ~xen_events_bit(port);
 	xenevtchn_notify(events->channels, port);
@@ -81,6 +83,7 @@ void xen_events_notify(struct xen_events *events, uint32_t port)
 
 void xen_events_mark(struct xen_events *events, uint32_t port)
 {
+	ASSERT(port < FRONT_PORTS);
 	if (events->is_marked[port / 64] & xen_events_bit(port))
 		return;
 	if (events->marks == XEN_MARKS_MAX) {

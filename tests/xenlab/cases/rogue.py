@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest whose kernel breaks the protocol on purpose (guest-hook/rogue.c): it is cut off, and the other
+"""A guest whose kernel breaks the protocol on purpose (guest-hook/hook_rogue.c): it is cut off, and the other
 guest's error count stays 0.
 """
 import re

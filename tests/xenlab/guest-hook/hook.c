@@ -8,8 +8,8 @@
 #include <linux/net.h>
 #include <net/sock.h>
 
-#include "rogue.h"
-#include "socket.h"
+#include "hook_rogue.h"
+#include "hook_socket.h"
 
 static const struct net_proto_family *original;
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/trapped/trapped_socket.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "run/trapped/trapped_accept.h"
+
+void trapped_socket(struct endpoint_table *table, const struct trapped_call *call)
+{
+	int type = (int)call->args[1];
+	int protocol = (int)call->args[2];
+	struct endpoint *endpoint;
+	int theirs;
+	int number;
+
+	if (pvcalls_front_error(table->front) || (protocol != 0 && protocol != IPPROTO_TCP)) {
+		trap_answer(&table->trap, call->id,
+			    pvcalls_front_error(table->front) ? -ENETDOWN : -EPROTONOSUPPORT);
+		return;
+	}
+	endpoint = endpoint_new(table, type & SOCK_NONBLOCK, &theirs);
+	if (!endpoint) {
+		trap_answer(&table->trap, call->id, errno == EMFILE ? -ENFILE : -errno);
+		return;
+	}
+	number = trap_give_fd(&table->trap, call->id, theirs, type & SOCK_CLOEXEC);
+	close(theirs);
+	if (number < 0) {
+		endpoint_end(endpoint);
+		trap_answer(&table->trap, call->id, number);
+		return;
+	}
+	endpoint->last_tid = call->tid;
+	endpoint->last_fd = number;
+}
+
+void trapped_shutdown(struct endpoint *endpoint, const struct trapped_call *call, int theirs)
+{
+	(void)theirs;
+	if (endpoint->state == ENDPOINT_CONNECTED) {
+		trap_continue(&endpoint->table->trap, call->id);
+	} else if (endpoint->state == ENDPOINT_LISTENING) {
+		if ((int)call->args[1] != SHUT_WR)
+			trapped_accept_stop(endpoint, -EINVAL);
+		trap_answer(&endpoint->table->trap, call->id, 0);
+	} else {
+		trap_answer(&endpoint->table->trap, call->id, -ENOTCONN);
+	}
+}

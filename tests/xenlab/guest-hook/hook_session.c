@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Theory of operation
+ *
+ * The driver's source is included here, unmodified, because it exports nothing. Of it are used: the
+ * probe (features, command ring, event channel, xenstore nodes) and the event handler, which copies
+ * each response to rsp[req_id] and wakes inflight_req. A wait queue entry of our own hangs there:
+ * its function collects what was answered, in the interrupt, and sends what waited for room.
+ *
+ * The driver probes once and never again. Here the probe waits until the backend has written its
+ * features (state InitWait), and starts again when the backend comes back after it has gone.
+ */
+#include <linux/module.h>
+#include <linux/mutex.h>
+
+#include "hook_session.h"
+
+/* The driver's own entry point is called by ours. */
+#undef module_init
+#define module_init(function)                       \
+	static int __init session_driver_init(void) \
+	{                                           \
+		return function();                  \
+	}
+#include "pvcalls-front.c"
+
+/* So many unanswered ACCEPTs of the ring's 32 slots are worth a warning. */
+#define LOST_SLOTS_WARN 8
+
+static struct {
+	spinlock_t lock;
+	struct pvcalls_bedata *bedata; /* NULL: no backend */
+	domid_t domid;
+	unsigned int order_max;
+	unsigned int generation;
+	unsigned int lost_slots;
+	bool names;      /* the backend writes names into the indexes page */
+	bool cancel;     /* it answers ACCEPTs of released listeners */
+	bool reuse;      /* it keeps pages mapped that come again */
+	bool half_close; /* it takes the end of what a socket writes */
+	struct wait_queue_entry collector;
+	struct list_head waiting;
+	struct session_call *inflight[PVCALLS_NR_RSP_PER_RING];
+	struct mutex life; /* begin and end of the session */
+} session = {
+	.lock = __SPIN_LOCK_UNLOCKED(session.lock),
+	.waiting = LIST_HEAD_INIT(session.waiting),
+	.life = __MUTEX_INITIALIZER(session.life),
+};
+
+static int free_id(void)
+{
+	int id;
+
+	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++)
+		if (!session.inflight[id])
+			return id;
+	return -1;
+}
+
+/* The lock is held. */
+static void send_waiting(void)
+{
+	struct pvcalls_bedata *bedata = session.bedata;
+	bool sent = false;
+	int notify, id;
+
+	while (!list_empty(&session.waiting) && !RING_FULL(&bedata->ring)) {
+		struct session_call *call;
+		struct xen_pvcalls_request *request;
+
+		id = free_id();
+		if (id < 0)
+			break;
+		call = list_first_entry(&session.waiting, struct session_call, node);
+		list_del_init(&call->node);
+		request = RING_GET_REQUEST(&bedata->ring, bedata->ring.req_prod_pvt);
+		*request = call->request;
+		request->req_id = id;
+		bedata->ring.req_prod_pvt++;
+		session.inflight[id] = call;
+		sent = true;
+	}
+	if (!sent)
+		return;
+	RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(&bedata->ring, notify);
+	if (notify)
+		notify_remote_via_irq(bedata->irq);
+}
+
+/* Outside the lock. Results were stored before, so that one call can look at another's. */
+static void finish(struct list_head *answered)
+{
+	while (!list_empty(answered)) {
+		struct session_call *call = list_first_entry(answered, struct session_call, node);
+
+		list_del_init(&call->node);
+		call->done(call);
+	}
+}
+
+static void answer(struct session_call *call, int result, u32 port, struct list_head *answered)
+{
+	call->result = result;
+	call->port = port;
+	call->answered = true;
+	list_add_tail(&call->node, answered);
+}
+
+static void collect_answers(struct list_head *answered)
+{
+	struct pvcalls_bedata *bedata = session.bedata;
+	int id;
+
+	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++) {
+		struct session_call *call = session.inflight[id];
+		struct xen_pvcalls_response *response = &bedata->rsp[id];
+
+		if (READ_ONCE(bedata->disabled) && call) {
+			session.inflight[id] = NULL;
+			answer(call, -EIO, 0, answered);
+		}
+		if (READ_ONCE(response->req_id) != id)
+			continue;
+		/* read req_id, then the content */
+		smp_rmb();
+		if (session.inflight[id])
+			answer(call, response->ret, response->pad, answered);
+		session.inflight[id] = NULL;
+		response->req_id = PVCALLS_INVALID_ID;
+	}
+}
+
+static int collect(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+{
+	LIST_HEAD(answered);
+	unsigned long flags;
+
+	spin_lock_irqsave(&session.lock, flags);
+	if (session.bedata) {
+		collect_answers(&answered);
+		send_waiting();
+	}
+	spin_unlock_irqrestore(&session.lock, flags);
+	finish(&answered);
+	return 0;
+}
+
+void session_submit(struct session_call *const calls[], unsigned int count)
+{
+	LIST_HEAD(answered);
+	unsigned long flags;
+	unsigned int i;
+
+	spin_lock_irqsave(&session.lock, flags);
+	for (i = 0; i < count; i++) {
+		calls[i]->answered = false;
+		if (session.bedata && !READ_ONCE(session.bedata->disabled))
+			list_add_tail(&calls[i]->node, &session.waiting);
+		else
+			answer(calls[i], -ENETDOWN, 0, &answered);
+	}
+	if (session.bedata)
+		send_waiting();
+	spin_unlock_irqrestore(&session.lock, flags);
+	finish(&answered);
+}
+
+bool session_forget(struct session_call *call)
+{
+	bool forgotten = false;
+	unsigned long flags;
+	int id;
+
+	spin_lock_irqsave(&session.lock, flags);
+	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++) {
+		if (session.inflight[id] != call || session.cancel)
+			continue;
+		session.inflight[id] = NULL;
+		forgotten = true;
+		/* The ring has room for 32 requests without answer, and this one stays. */
+		if (++session.lost_slots >= LOST_SLOTS_WARN)
+			pr_warn("pvcalls-hook: %u of 32 slots of the command ring are lost to listeners that were closed while they waited\n",
+				session.lost_slots);
+	}
+	spin_unlock_irqrestore(&session.lock, flags);
+	return forgotten;
+}
+
+int session_peer(struct session_peer *peer)
+{
+	int error = -ENETDOWN;
+	unsigned long flags;
+
+	spin_lock_irqsave(&session.lock, flags);
+	if (session.bedata) {
+		*peer = (struct session_peer){
+			.domid = session.domid,
+			.order_max = session.order_max,
+			.generation = session.generation,
+			.names = session.names,
+			.reuse = session.reuse,
+			.half_close = session.half_close,
+		};
+		error = 0;
+	}
+	spin_unlock_irqrestore(&session.lock, flags);
+	return error;
+}
+
+struct xen_pvcalls_sring *session_page(int *irq)
+{
+	struct pvcalls_bedata *bedata = session.bedata;
+
+	if (!bedata)
+		return NULL;
+	*irq = bedata->irq;
+	return bedata->ring.sring;
+}
+
+const char *session_node(void)
+{
+	return pvcalls_front_dev ? pvcalls_front_dev->nodename : NULL;
+}
+
+static bool backend_has(struct xenbus_device *dev, const char *feature)
+{
+	return xenbus_read_unsigned(dev->otherend, feature, 0) == 1;
+}
+
+/* Features are taken back if the backend has none of them: it may be another than last time. */
+static int write_features(struct xenbus_device *dev, bool names, bool cancel, bool reuse,
+			  bool half_close)
+{
+	int error = xenbus_printf(XBT_NIL, dev->nodename, "feature-names", "%d", names);
+
+	if (!error)
+		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-cancel", "%d", cancel);
+	if (!error)
+		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-reuse", "%d", reuse);
+	if (!error)
+		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-shutdown", "%d", half_close);
+	return error;
+}
+
+/* The mutex is held. */
+static int session_begin(struct xenbus_device *dev)
+{
+	bool names = backend_has(dev, "feature-names");
+	bool cancel = backend_has(dev, "feature-cancel");
+	bool reuse = backend_has(dev, "feature-reuse");
+	bool half_close = backend_has(dev, "feature-shutdown");
+	unsigned int order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
+	struct pvcalls_bedata *bedata;
+	unsigned long flags;
+	int error = write_features(dev, names, cancel, reuse, half_close);
+
+	if (!error)
+		error = pvcalls_front_probe(dev, NULL);
+	if (error)
+		return error;
+	bedata = dev_get_drvdata(&dev->dev);
+	init_waitqueue_func_entry(&session.collector, collect);
+	add_wait_queue(&bedata->inflight_req, &session.collector);
+	spin_lock_irqsave(&session.lock, flags);
+	session.bedata = bedata;
+	session.domid = dev->otherend_id;
+	session.order_max = order_max;
+	session.names = names;
+	session.cancel = cancel;
+	session.reuse = reuse;
+	session.half_close = half_close;
+	session.lost_slots = 0;
+	session.generation++;
+	spin_unlock_irqrestore(&session.lock, flags);
+	return 0;
+}
+
+static void fail_calls(struct list_head *answered)
+{
+	int id;
+
+	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++) {
+		if (session.inflight[id])
+			answer(session.inflight[id], -ENETDOWN, 0, answered);
+		session.inflight[id] = NULL;
+	}
+	while (!list_empty(&session.waiting)) {
+		struct session_call *call =
+			list_first_entry(&session.waiting, struct session_call, node);
+
+		list_del_init(&call->node);
+		answer(call, -ENETDOWN, 0, answered);
+	}
+}
+
+/*
+ * Instead of the driver's remove: there is nothing of its sockets to remove, and its way to free
+ * the page (kfree of a page, which may still be mapped by the backend) is not the right one.
+ */
+static void session_end(struct xenbus_device *dev)
+{
+	struct pvcalls_bedata *bedata;
+	LIST_HEAD(answered);
+	unsigned long flags;
+
+	spin_lock_irqsave(&session.lock, flags);
+	bedata = session.bedata;
+	session.bedata = NULL;
+	session.generation++;
+	fail_calls(&answered);
+	spin_unlock_irqrestore(&session.lock, flags);
+	if (!bedata)
+		return;
+	dev_set_drvdata(&dev->dev, NULL);
+	pvcalls_front_dev = NULL;
+	unbind_from_irqhandler(bedata->irq, dev);
+	remove_wait_queue(&bedata->inflight_req, &session.collector);
+	finish(&answered);
+	gnttab_end_foreign_access(bedata->ref, virt_to_page(bedata->ring.sring));
+	kfree(bedata);
+	sockets_lost();
+}
+
+static int hook_probe(struct xenbus_device *dev, const struct xenbus_device_id *id)
+{
+	int error = 0;
+
+	/* The rest follows when the backend has written its features. */
+	if (xenbus_read_driver_state(dev->otherend) < XenbusStateInitWait)
+		return 0;
+	mutex_lock(&session.life);
+	if (!session.bedata)
+		error = session_begin(dev);
+	mutex_unlock(&session.life);
+	return error;
+}
+
+/* The backend has gone, but the device has not: we can begin again when it comes back. */
+static void ask_again(struct xenbus_device *dev)
+{
+	if (xenbus_read_unsigned(dev->otherend, "online", 0))
+		xenbus_switch_state(dev, XenbusStateInitialising);
+}
+
+static void hook_changed(struct xenbus_device *dev, enum xenbus_state state)
+{
+	int error;
+
+	mutex_lock(&session.life);
+	switch (state) {
+	case XenbusStateInitWait:
+		if (session.bedata && dev->state == XenbusStateInitialised)
+			break; /* it has not looked yet */
+		session_end(dev);
+		error = session_begin(dev);
+		if (error)
+			dev_err(&dev->dev, "no session with the backend: %d\n", error);
+		break;
+	case XenbusStateClosing:
+	case XenbusStateClosed:
+		session_end(dev);
+		pvcalls_front_changed(dev, state);
+		if (state == XenbusStateClosed)
+			ask_again(dev);
+		break;
+	case XenbusStateConnected:
+		if (session.bedata)
+			pvcalls_front_changed(dev, state);
+		break;
+	default:
+		break;
+	}
+	mutex_unlock(&session.life);
+}
+
+static void hook_remove(struct xenbus_device *dev)
+{
+	mutex_lock(&session.life);
+	session_end(dev);
+	mutex_unlock(&session.life);
+	xenbus_switch_state(dev, XenbusStateClosed);
+}
+
+int __init session_register(void)
+{
+	pvcalls_front_driver.probe = hook_probe;
+	pvcalls_front_driver.otherend_changed = hook_changed;
+	pvcalls_front_driver.remove = hook_remove;
+	return session_driver_init();
+}
+
+void session_unregister(void)
+{
+	xenbus_unregister_driver(&pvcalls_front_driver);
+}
