@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an engine reports of itself, as JSON. Engines are not trusted: any text may come. */
+#ifndef SUPERVISOR_CONTROL_ENGINE_REPORT_H
+#define SUPERVISOR_CONTROL_ENGINE_REPORT_H
+
+#include <jansson.h>
+
+/* Adds the "key value" lines of an engine's report to object: numbers as numbers. */
+void engine_report_add(json_t *object, const char *text);
+/*
+ * The sockets of a report, each a line of "key value" pairs. Returns an array that is the caller's,
+ * or NULL if there is no memory.
+ */
+json_t *engine_report_sockets(const char *text);
+
+#endif

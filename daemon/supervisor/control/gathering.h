@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A command that asks engines. A gathering holds the answer as it grows and how many parts are
+ * still to come. Each part is answered once, by the engine, by its end or by the deadline; the last
+ * one sends the answer.
+ */
+#ifndef SUPERVISOR_CONTROL_GATHERING_H
+#define SUPERVISOR_CONTROL_GATHERING_H
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "supervisor/control/control_socket.h"
+#include "supervisor/guests/guests.h"
+
+#define GATHERING_ANSWER_NS (1 * NS_PER_S) /* for an engine's answer */
+
+struct gathering;
+
+/*
+ * Adds one guest's part to items, an array. about is what the supervisor knows of the guest,
+ * borrowed; text is its engine's report, or error (a negative errno) says why there is none.
+ */
+typedef void (*gathering_add_fn)(json_t *items, json_t *about, int error, const char *text);
+
+/* Returns a gathering that answers client, or NULL: then client has been told. */
+struct gathering *gathering_create(struct control_client *client, gathering_add_fn add);
+/* Asks a guest's engine for ENGINE_MESSAGE_STATUS with value; about is taken over. */
+void gathering_ask(struct gathering *gathering, struct guest *guest, json_t *about, uint32_t value);
+/* Everybody was asked: sends the answer if none is to come; else the last one sends it. */
+void gathering_close(struct gathering *gathering);
+
+/* Why an engine gave no answer, for a human. */
+const char *gathering_why_no_answer(int error);
+
+#endif

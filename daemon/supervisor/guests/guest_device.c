@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "supervisor/guests/guest_device.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/decimal.h"
+
+#define GUEST_NODE_NEEDED UINT64_MAX /* instead of a value for an absent node */
+
+int guest_device_set_state(struct device *device, enum xenbus_state state)
+{
+	struct device_node node = {.key = "state"};
+	int error;
+
+	ASSERT(state < XENBUS_STATES);
+	snprintf(node.value, sizeof(node.value), "%u", (unsigned int)state);
+	error = device->host->ops->write(device, &node, 1);
+	device->backend = state;
+	return error;
+}
+
+int guest_device_publish(struct device *device)
+{
+	static const struct device_node nodes[] = {
+		{"versions", GUEST_VERSIONS},
+		{"max-page-order", GUEST_MAX_PAGE_ORDER},
+		{"function-calls", GUEST_FUNCTION_CALLS},
+		{"feature-names", GUEST_FEATURE_NAMES},
+		{"feature-cancel", GUEST_FEATURE_CANCEL},
+		{"feature-reuse", GUEST_FEATURE_REUSE},
+		{"feature-shutdown", GUEST_FEATURE_SHUTDOWN},
+		{"state", "2"},
+	};
+	int error;
+
+	_Static_assert(XENBUS_INIT_WAIT == 2, "the state among the nodes");
+	_Static_assert(sizeof(nodes) / sizeof(nodes[0]) <= DEVICE_NODES_MAX, "one transaction");
+	error = device->host->ops->write(device, nodes, sizeof(nodes) / sizeof(nodes[0]));
+	if (!error)
+		device->backend = XENBUS_INIT_WAIT;
+	return error;
+}
+
+/* Reads a number of the frontend's; *value is absent if the node is. Returns 0 or -errno. */
+static int guest_device_read_number(struct device *device, const char *key, uint64_t absent,
+				    uint64_t *value)
+{
+	char text[DEVICE_VALUE_MAX];
+	int error = device->host->ops->read(device, key, text);
+
+	if (error == -ENOENT && absent != GUEST_NODE_NEEDED) {
+		*value = absent;
+		return 0;
+	}
+	return error ? error : decimal_read(text, UINT32_MAX, value);
+}
+
+const char *guest_device_read_ring(struct device *device, struct engine_attach_args *attach)
+{
+	uint64_t ref;
+	uint64_t port;
+	uint64_t version;
+	uint64_t names;
+	uint64_t cancel;
+	uint64_t reuse;
+	uint64_t half_close;
+
+	if (guest_device_read_number(device, "ring-ref", GUEST_NODE_NEEDED, &ref))
+		return "its node ring-ref is missing or no number";
+	if (guest_device_read_number(device, "port", GUEST_NODE_NEEDED, &port))
+		return "its node port is missing or no number";
+	if (guest_device_read_number(device, "version", 1, &version) || version != 1)
+		return "its node version is not 1";
+	if (guest_device_read_number(device, "feature-names", 0, &names))
+		return "its node feature-names is no number";
+	if (guest_device_read_number(device, "feature-cancel", 0, &cancel))
+		return "its node feature-cancel is no number";
+	if (guest_device_read_number(device, "feature-reuse", 0, &reuse))
+		return "its node feature-reuse is no number";
+	if (guest_device_read_number(device, "feature-shutdown", 0, &half_close))
+		return "its node feature-shutdown is no number";
+	*attach = (struct engine_attach_args){
+		.ring_ref = (uint32_t)ref,
+		.port = (uint32_t)port,
+		.names = names == 1,
+		.reuse = reuse == 1,
+		.half_close = half_close == 1,
+		.cancel = cancel == 1,
+	};
+	return NULL;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Loading policies: all or none, and what was in force stays when new ones are refused. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "policy/source_check.h"
+#include "supervisor/policies/policies.h"
+
+#define GOOD "default: deny"
+#define BAD  "colour: red"
+
+struct world {
+	char top[32];
+	char files[48];
+	char plugins[48];
+	const char *directories[1];
+	struct policies policies;
+	int calls;
+	int error;
+	struct fault fault;
+};
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	strcpy(world->top, "/tmp/pvcalls-policies-XXXXXX");
+	assert_non_null(mkdtemp(world->top));
+	snprintf(world->files, sizeof(world->files), "%s/policy.d", world->top);
+	snprintf(world->plugins, sizeof(world->plugins), "%s/plugins", world->top);
+	assert_int_equal(mkdir(world->files, 0755), 0);
+	assert_int_equal(mkdir(world->plugins, 0755), 0);
+	world->directories[0] = world->files;
+	world->policies = (struct policies){
+		.loop = loop_create(),
+		.directories = world->directories,
+		.directory_count = 1,
+		.directories_given = true,
+		.plugin_dir = world->plugins,
+		.check_uid = UINT32_MAX,
+	};
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+	char path[64];
+
+	policies_free(&world->policies);
+	loop_destroy(world->policies.loop);
+	snprintf(path, sizeof(path), "%s/a.yaml", world->files);
+	unlink(path);
+	rmdir(world->files);
+	rmdir(world->plugins);
+	assert_int_equal(rmdir(world->top), 0);
+	free(world);
+	return 0;
+}
+
+static void put(struct world *world, const char *line, const char *name)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/a.yaml", world->files);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "version: 1\nname: %s\nmatch: {name: ['web-*']}\n%s\nchain: []\n", name,
+		line);
+	fclose(file);
+}
+
+static void checked(void *owner, int error, const struct fault *fault)
+{
+	struct world *world = owner;
+
+	world->calls++;
+	world->error = error;
+	world->fault = *fault;
+}
+
+static int load(struct world *world)
+{
+	int error;
+
+	world->calls = 0;
+	world->fault.text[0] = '\0';
+	error = policies_load(&world->policies, checked, world, &world->fault);
+	if (error)
+		return error;
+	assert_int_equal(policies_load(&world->policies, checked, world, NULL), -EBUSY);
+	while (!world->calls)
+		loop_turn(world->policies.loop, 20 * NS_PER_S);
+	return world->error;
+}
+
+static const char *policy_of(struct world *world, const char *guest)
+{
+	struct pvcalls_guest about = {.size = sizeof(about)};
+	const struct policy_source *source;
+	static char name[PVCALLS_NAME_MAX];
+
+	snprintf(about.name, sizeof(about.name), "%s", guest);
+	source = source_list_match(&world->policies.set, &about);
+	if (!source || policy_source_name(source, name))
+		return "none";
+	return name;
+}
+
+static void a_bad_one_changes_nothing(void **state)
+{
+	struct world *world = *state;
+
+	put(world, GOOD, "first");
+	assert_int_equal(load(world), 0);
+	assert_string_equal(policy_of(world, "web-1"), "first");
+	assert_string_equal(policy_of(world, "db"), "none");
+	put(world, BAD, "second");
+	assert_int_equal(load(world), -EINVAL);
+	assert_non_null(strstr(world->fault.text, "a.yaml:4:"));
+	assert_true(world->policies.stale);
+	assert_string_equal(policy_of(world, "web-1"), "first");
+	put(world, GOOD, "third");
+	assert_int_equal(load(world), 0);
+	assert_false(world->policies.stale);
+	assert_string_equal(policy_of(world, "web-1"), "third");
+}
+
+static void a_bad_start_is_not_stale(void **state)
+{
+	struct world *world = *state;
+
+	put(world, BAD, "first");
+	assert_int_equal(load(world), -EINVAL);
+	assert_false(world->policies.stale);
+	assert_string_equal(policy_of(world, "web-1"), "none");
+}
+
+static void missing_directories(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(rmdir(world->files), 0);
+	assert_int_equal(load(world), -ENOENT);
+	assert_non_null(strstr(world->fault.text, world->files));
+	world->policies.directories_given = false;
+	assert_int_equal(load(world), 0);
+	assert_int_equal(world->policies.set.count, 0);
+}
+
+static void a_check_can_be_dropped(void **state)
+{
+	struct world *world = *state;
+
+	put(world, GOOD, "first");
+	assert_int_equal(policies_load(&world->policies, checked, world, &world->fault), 0);
+	policies_free(&world->policies);
+	loop_turn(world->policies.loop, NS_PER_MS);
+	assert_int_equal(world->calls, 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_bad_one_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_bad_start_is_not_stale, setup, teardown),
+		cmocka_unit_test_setup_teardown(missing_directories, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_check_can_be_dropped, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
