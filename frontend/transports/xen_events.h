@@ -4,7 +4,7 @@
  *
  * System calls are what costs here (each goes through the hypervisor in a PV guest), so ports are
  * read many at once, and opened for their next event many at once and late: when we have done what
- * they asked for, before the next look or before we sleep. What comes meanwhile is one event then.
+ * they asked for, before we ask again or sleep. What comes meanwhile is one event then.
  */
 #ifndef TRANSPORTS_XEN_EVENTS_H
 #define TRANSPORTS_XEN_EVENTS_H

@@ -178,7 +178,7 @@ int xenbus_refresh(struct xenbus *xenbus, char *why)
 	bool changed = false;
 	char **event;
 
-	while ((event = xs_check_watch(xenbus->handle)) != NULL) {
+	while ((event = xs_check_watch(xenbus->handle))) {
 		changed = true;
 		free(event);
 	}

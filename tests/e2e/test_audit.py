@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from frontend import RELEASE, Frontend
+from guest_frontend import RELEASE, Frontend
 from harness import (GUEST_PRELUDE, PYTHON, check, filter_rules, free_port, make_policy, output_of, peers, run, running, tagged,
                      wait_for)
 

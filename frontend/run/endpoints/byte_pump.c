@@ -167,5 +167,5 @@ bool byte_pump_turn(struct endpoint_table *table)
 		byte_pump_move(endpoint);
 		endpoint = next;
 	}
-	return table->pump_first != NULL;
+	return table->pump_first;
 }

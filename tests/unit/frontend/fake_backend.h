@@ -2,7 +2,7 @@
 /*
  * A backend for tests, in a thread of the test: speaks local_wire.h and serves rings, and breaks
  * the rules when told to. The port that a guest connects to says what the stream does; connections
- * for listeners come from fake_offer().
+ * for listeners come from fake_backend_offer().
  */
 #ifndef TESTS_FRONTEND_FAKE_BACKEND_H
 #define TESTS_FRONTEND_FAKE_BACKEND_H
@@ -26,9 +26,9 @@
 #define FAKE_ANSWER      25 /* takes everything, and after the end says how many bytes, then EOF */
 #define FAKE_ERRNO       1000 /* port 1000 + n: CONNECT fails with errno n */
 
-struct fake;
+struct fake_backend;
 
-struct fake_options {
+struct fake_backend_options {
 	uint32_t refuse;      /* errno for HELLO */
 	const char *versions; /* NULL: "1" */
 	uint32_t max_order;   /* 0: 9 */
@@ -39,24 +39,25 @@ struct fake_options {
 };
 
 /* Starts serving one guest at directory/local.sock. */
-struct fake *fake_start(const char *directory, const struct fake_options *options);
+struct fake_backend *fake_backend_start(const char *directory,
+					const struct fake_backend_options *options);
 /* Ends the thread as if the daemon had been killed, and frees everything. */
-void fake_stop(struct fake *fake);
+void fake_backend_stop(struct fake_backend *fake);
 /* The connection to the guest breaks; the thread stays. */
-void fake_die(struct fake *fake);
+void fake_backend_die(struct fake_backend *fake);
 /* A connection from `port` to the guest's listener on `listener` arrives (mode FAKE_ECHO, ...). */
-void fake_offer(struct fake *fake, uint16_t listener_port, uint16_t mode);
+void fake_backend_offer(struct fake_backend *fake, uint16_t listener_port, uint16_t mode);
 
 /* What was seen so far. */
-struct fake_counts {
+struct fake_backend_counts {
 	unsigned sockets, connects, releases, binds, listens, accepts, polls, open;
 	unsigned ends;  /* half closes */
 	uint64_t bytes; /* taken from out rings */
 	unsigned state; /* the guest's xenbus state */
 };
-struct fake_counts fake_counts(struct fake *fake);
+struct fake_backend_counts fake_backend_counts(struct fake_backend *fake);
 /* What was seen of a guest that has ended, once all that it had said is taken; waits at most 10 s.
  */
-struct fake_counts fake_counts_at_end(struct fake *fake);
+struct fake_backend_counts fake_backend_counts_at_end(struct fake_backend *fake);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fake_backend_calls.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -8,19 +10,18 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "fake_backend_state.h"
 #include "ring/shared.h"
 
 #define CHARGEN_BYTES (1u << 20)
 #define SLOW_NS       (100 * NS_PER_MS)
 
-void *fake_page(struct fake *fake, uint32_t ref)
+void *fake_backend_page(struct fake_backend *fake, uint32_t ref)
 {
 	assert(ref > 0 && ref < fake->memory_size / RING_PAGE_SIZE);
 	return fake->memory + (size_t)ref * RING_PAGE_SIZE;
 }
 
-static void notify(struct fake *fake, uint32_t port)
+static void fake_backend_notify(struct fake_backend *fake, uint32_t port)
 {
 	struct local_events *events = &fake->events->to_frontend;
 	const uint64_t one = 1;
@@ -28,9 +29,10 @@ static void notify(struct fake *fake, uint32_t port)
 	__atomic_fetch_or(&events->word[port / 64], 1ull << port % 64, __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(&events->selector[port / 4096], 1ull << port / 64 % 64, __ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&events->asleep, 0, __ATOMIC_SEQ_CST))
-		(void)!write(fake->guest_bell, &one, sizeof(one));
+		(void)!write(fake->guest_eventfd, &one, sizeof(one));
 }
-static void answer(struct fake *fake, const struct wire_request *request, int ret, uint32_t pad)
+static void fake_backend_answer(struct fake_backend *fake, const struct wire_request *request,
+				int ret, uint32_t pad)
 {
 	struct wire_response response = {.req_id = request->req_id,
 					 .cmd = request->cmd,
@@ -42,12 +44,13 @@ static void answer(struct fake *fake, const struct wire_request *request, int re
 		response.req_id ^= 0x40;
 	command_ring_push(&fake->command, &response);
 	if (command_ring_publish(&fake->command))
-		notify(fake, fake->command_port);
+		fake_backend_notify(fake, fake->command_port);
 }
 
-static void attach_ring(struct fake *fake, struct stream *stream, uint32_t ref, uint32_t port)
+static void fake_backend_attach_ring(struct fake_backend *fake, struct stream *stream, uint32_t ref,
+				     uint32_t port)
 {
-	struct indexes_page *indexes = fake_page(fake, ref);
+	struct indexes_page *indexes = fake_backend_page(fake, ref);
 	struct wire_names names = {.local_addr = htonl(INADDR_LOOPBACK),
 				   .peer_addr = htonl(INADDR_LOOPBACK + 1),
 				   .local_port = htons(1234),
@@ -60,7 +63,7 @@ static void attach_ring(struct fake *fake, struct stream *stream, uint32_t ref, 
 	assert(count > 0);
 	for (i = 1; i < count; i++)
 		assert(refs[i] == refs[0] + (uint32_t)i);
-	data_ring_attach(&stream->ring, indexes, fake_page(fake, refs[0]), order);
+	data_ring_attach(&stream->ring, indexes, fake_backend_page(fake, refs[0]), order);
 	stream->ring.half_close = !fake->options.no_half_close;
 	stream->port = port;
 	if (!fake->options.no_names)
@@ -68,7 +71,8 @@ static void attach_ring(struct fake *fake, struct stream *stream, uint32_t ref, 
 	stream->connected = true;
 }
 
-static size_t span_copy(const struct ring_span *to, const struct ring_span *from, size_t bytes)
+static size_t fake_backend_span_copy(const struct ring_span *to, const struct ring_span *from,
+				     size_t bytes)
 {
 	size_t i;
 
@@ -82,7 +86,7 @@ static size_t span_copy(const struct ring_span *to, const struct ring_span *from
 	return bytes;
 }
 
-static bool serve_out(struct fake *fake, struct stream *stream)
+static bool fake_backend_serve_out(struct fake_backend *fake, struct stream *stream)
 {
 	struct ring_span out;
 	struct ring_span in;
@@ -104,7 +108,7 @@ static bool serve_out(struct fake *fake, struct stream *stream)
 		assert(room >= 0);
 		if (room == 0)
 			return false;
-		bytes = (ssize_t)span_copy(&in, &out, (size_t)room);
+		bytes = (ssize_t)fake_backend_span_copy(&in, &out, (size_t)room);
 		wake = data_ring_in_commit(&stream->ring, (size_t)bytes);
 	}
 	fake->counts.bytes += (uint64_t)bytes;
@@ -112,7 +116,7 @@ static bool serve_out(struct fake *fake, struct stream *stream)
 	return data_ring_out_commit(&stream->ring, (size_t)bytes) || wake;
 }
 
-static bool serve_chargen(struct stream *stream, const char *text, uint32_t total)
+static bool fake_backend_serve_chargen(struct stream *stream, const char *text, uint32_t total)
 {
 	struct ring_span in;
 	ssize_t room = data_ring_in_room(&stream->ring, total - stream->sent, &in);
@@ -140,7 +144,7 @@ static bool serve_chargen(struct stream *stream, const char *text, uint32_t tota
 }
 
 /* The guest writes no more, and all of it was taken. Returns whether the guest is to be told. */
-static bool serve_end(struct fake *fake, struct stream *stream)
+static bool fake_backend_serve_end(struct fake_backend *fake, struct stream *stream)
 {
 	if (stream->ring.in_ended || (stream->mode != FAKE_ECHO && stream->mode != FAKE_ANSWER))
 		return false;
@@ -150,57 +154,58 @@ static bool serve_end(struct fake *fake, struct stream *stream)
 			 (unsigned long long)stream->taken);
 	}
 	if (stream->mode == FAKE_ANSWER)
-		return serve_chargen(stream, stream->text, (uint32_t)strlen(stream->text));
+		return fake_backend_serve_chargen(stream, stream->text,
+						  (uint32_t)strlen(stream->text));
 	data_ring_in_end(&stream->ring, -ENOTCONN);
 	return true;
 }
 
-static void serve_stream(struct fake *fake, struct stream *stream)
+static void fake_backend_serve_stream(struct fake_backend *fake, struct stream *stream)
 {
 	bool wake = false;
 
 	if (!stream->connected)
 		return;
 	if (stream->mode == FAKE_CHARGEN && stream->sent < CHARGEN_BYTES)
-		wake = serve_chargen(stream, NULL, CHARGEN_BYTES);
+		wake = fake_backend_serve_chargen(stream, NULL, CHARGEN_BYTES);
 	if (stream->mode == FAKE_HELLO && stream->sent < 6)
-		wake = serve_chargen(stream, "hello\n", 6);
+		wake = fake_backend_serve_chargen(stream, "hello\n", 6);
 	if (data_ring_out_closing(&stream->ring))
 		data_ring_out_close(&stream->ring);
-	while (serve_out(fake, stream))
+	while (fake_backend_serve_out(fake, stream))
 		wake = true;
 	if (data_ring_out_drained(&stream->ring))
-		wake |= serve_end(fake, stream);
+		wake |= fake_backend_serve_end(fake, stream);
 	if (wake)
-		notify(fake, stream->port);
+		fake_backend_notify(fake, stream->port);
 }
 
-static void break_ring(struct fake *fake, struct stream *stream)
+static void fake_backend_break_ring(struct fake_backend *fake, struct stream *stream)
 {
 	if (stream->mode == FAKE_BAD_IN)
 		shared_store(&stream->ring.indexes->in_prod, stream->ring.size + 1);
 	if (stream->mode == FAKE_BAD_OUT)
 		shared_store(&stream->ring.indexes->out_cons, 5);
-	notify(fake, stream->port);
+	fake_backend_notify(fake, stream->port);
 }
 
-static void finish_connect(struct fake *fake, struct stream *stream)
+static void fake_backend_finish_connect(struct fake_backend *fake, struct stream *stream)
 {
 	const struct wire_request *request = &stream->request;
 
 	stream->answer_ns = 0;
 	if (stream->mode == FAKE_SLOW_REFUSE) {
-		answer(fake, request, -ECONNREFUSED, 0);
+		fake_backend_answer(fake, request, -ECONNREFUSED, 0);
 		return;
 	}
-	attach_ring(fake, stream, request->u.connect.ref, request->u.connect.evtchn);
+	fake_backend_attach_ring(fake, stream, request->u.connect.ref, request->u.connect.evtchn);
 	fake->counts.open++;
-	answer(fake, request, 0, 0);
+	fake_backend_answer(fake, request, 0, 0);
 	if (stream->mode == FAKE_BAD_IN || stream->mode == FAKE_BAD_OUT)
-		break_ring(fake, stream);
+		fake_backend_break_ring(fake, stream);
 }
 
-static struct stream *new_stream(struct fake *fake, uint64_t id, uint16_t mode)
+static struct stream *fake_backend_new_stream(struct fake_backend *fake, uint64_t id, uint16_t mode)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 
@@ -212,51 +217,52 @@ static struct stream *new_stream(struct fake *fake, uint64_t id, uint16_t mode)
 	return stream;
 }
 
-static void do_connect(struct fake *fake, const struct wire_request *request)
+static void fake_backend_do_connect(struct fake_backend *fake, const struct wire_request *request)
 {
 	uint16_t mode = (uint16_t)(request->u.connect.addr[2] << 8 | request->u.connect.addr[3]);
 	struct stream *stream;
 
 	fake->counts.connects++;
 	if (mode >= FAKE_ERRNO) {
-		answer(fake, request, -(mode - FAKE_ERRNO), 0);
+		fake_backend_answer(fake, request, -(mode - FAKE_ERRNO), 0);
 		return;
 	}
-	stream = new_stream(fake, request->id, mode);
+	stream = fake_backend_new_stream(fake, request->id, mode);
 	stream->request = *request;
 	if (mode == FAKE_SLOW || mode == FAKE_SLOW_REFUSE)
 		stream->answer_ns = clock_monotonic_ns() + SLOW_NS;
 	else if (mode != FAKE_HANG)
-		finish_connect(fake, stream);
+		fake_backend_finish_connect(fake, stream);
 }
 
-void fake_match_accepts(struct fake *fake, struct listener *listener)
+void fake_backend_match_accepts(struct fake_backend *fake, struct listener *listener)
 {
 	while (listener->offers > 0 && listener->accepts > 0) {
 		struct wire_request request = listener->accept[0];
-		struct stream *stream =
-			new_stream(fake, request.u.accept.id_new, listener->offered[0]);
+		struct stream *stream = fake_backend_new_stream(fake, request.u.accept.id_new,
+								listener->offered[0]);
 
 		memmove(listener->accept, listener->accept + 1,
 			--listener->accepts * sizeof(request));
 		memmove(listener->offered, listener->offered + 1,
 			--listener->offers * sizeof(uint16_t));
-		attach_ring(fake, stream, request.u.accept.ref, request.u.accept.evtchn);
+		fake_backend_attach_ring(fake, stream, request.u.accept.ref,
+					 request.u.accept.evtchn);
 		fake->counts.open++;
-		answer(fake, &request, 0, 0);
+		fake_backend_answer(fake, &request, 0, 0);
 	}
 	while (listener->offers > 0 && listener->polls > 0)
-		answer(fake, &listener->poll[--listener->polls], 0, 0);
+		fake_backend_answer(fake, &listener->poll[--listener->polls], 0, 0);
 }
 
-static void do_bind(struct fake *fake, const struct wire_request *request)
+static void fake_backend_do_bind(struct fake_backend *fake, const struct wire_request *request)
 {
 	uint16_t port = (uint16_t)(request->u.bind.addr[2] << 8 | request->u.bind.addr[3]);
 	struct listener *listener;
 
 	fake->counts.binds++;
 	if (port == 81) {
-		answer(fake, request, -EACCES, 0);
+		fake_backend_answer(fake, request, -EACCES, 0);
 		return;
 	}
 	listener = calloc(1, sizeof(*listener));
@@ -265,10 +271,10 @@ static void do_bind(struct fake *fake, const struct wire_request *request)
 	listener->port = port ? port : 40000;
 	listener->next = fake->listeners;
 	fake->listeners = listener;
-	answer(fake, request, 0, 0);
+	fake_backend_answer(fake, request, 0, 0);
 }
 
-static struct listener *listener_by_id(struct fake *fake, uint64_t id)
+static struct listener *fake_backend_listener_by_id(struct fake_backend *fake, uint64_t id)
 {
 	struct listener *listener;
 
@@ -278,28 +284,28 @@ static struct listener *listener_by_id(struct fake *fake, uint64_t id)
 	return NULL;
 }
 
-static void do_listener(struct fake *fake, const struct wire_request *request)
+static void fake_backend_do_listener(struct fake_backend *fake, const struct wire_request *request)
 {
-	struct listener *listener = listener_by_id(fake, request->id);
+	struct listener *listener = fake_backend_listener_by_id(fake, request->id);
 
 	if (!listener) {
-		answer(fake, request, -EINVAL, 0);
+		fake_backend_answer(fake, request, -EINVAL, 0);
 	} else if (request->cmd == WIRE_LISTEN) {
 		fake->counts.listens++;
 		listener->listening = true;
-		answer(fake, request, 0, fake->options.no_names ? 0 : listener->port);
+		fake_backend_answer(fake, request, 0, fake->options.no_names ? 0 : listener->port);
 	} else if (request->cmd == WIRE_ACCEPT) {
 		fake->counts.accepts++;
 		listener->accept[listener->accepts++] = *request;
-		fake_match_accepts(fake, listener);
+		fake_backend_match_accepts(fake, listener);
 	} else {
 		fake->counts.polls++;
 		listener->poll[listener->polls++] = *request;
-		fake_match_accepts(fake, listener);
+		fake_backend_match_accepts(fake, listener);
 	}
 }
 
-static void release_listener(struct fake *fake, uint64_t id)
+static void fake_backend_release_listener(struct fake_backend *fake, uint64_t id)
 {
 	struct listener **at = &fake->listeners;
 	struct listener *listener;
@@ -310,57 +316,57 @@ static void release_listener(struct fake *fake, uint64_t id)
 	if (!listener)
 		return;
 	while (listener->accepts > 0)
-		answer(fake, &listener->accept[--listener->accepts], -ECANCELED, 0);
+		fake_backend_answer(fake, &listener->accept[--listener->accepts], -ECANCELED, 0);
 	while (listener->polls > 0)
-		answer(fake, &listener->poll[--listener->polls], -ECANCELED, 0);
+		fake_backend_answer(fake, &listener->poll[--listener->polls], -ECANCELED, 0);
 	*at = listener->next;
 	free(listener);
 }
 
-static void do_release(struct fake *fake, const struct wire_request *request)
+static void fake_backend_do_release(struct fake_backend *fake, const struct wire_request *request)
 {
 	struct stream **at = &fake->streams;
 	struct stream *stream;
 
 	fake->counts.releases++;
-	release_listener(fake, request->id);
+	fake_backend_release_listener(fake, request->id);
 	while (*at && (*at)->id != request->id)
 		at = &(*at)->next;
 	stream = *at;
 	if (stream) {
-		serve_stream(fake, stream);
+		fake_backend_serve_stream(fake, stream);
 		if (!stream->connected && (stream->mode == FAKE_HANG || stream->answer_ns))
-			answer(fake, &stream->request, -ECANCELED, 0);
+			fake_backend_answer(fake, &stream->request, -ECANCELED, 0);
 		fake->counts.open -= stream->connected;
 		*at = stream->next;
 		free(stream);
 	}
-	answer(fake, request, 0, 0);
+	fake_backend_answer(fake, request, 0, 0);
 }
 
-static void do_request(struct fake *fake, const struct wire_request *request)
+static void fake_backend_do_request(struct fake_backend *fake, const struct wire_request *request)
 {
 	switch (request->cmd) {
 	case WIRE_SOCKET:
 		fake->counts.sockets++;
-		answer(fake, request, 0, 0);
+		fake_backend_answer(fake, request, 0, 0);
 		break;
 	case WIRE_CONNECT:
-		do_connect(fake, request);
+		fake_backend_do_connect(fake, request);
 		break;
 	case WIRE_RELEASE:
-		do_release(fake, request);
+		fake_backend_do_release(fake, request);
 		break;
 	case WIRE_BIND:
-		do_bind(fake, request);
+		fake_backend_do_bind(fake, request);
 		break;
 	default:
-		do_listener(fake, request);
+		fake_backend_do_listener(fake, request);
 		break;
 	}
 }
 
-void fake_serve(struct fake *fake)
+void fake_backend_serve(struct fake_backend *fake)
 {
 	struct wire_request request;
 	struct stream *stream;
@@ -370,15 +376,15 @@ void fake_serve(struct fake *fake)
 		return;
 	do {
 		while (command_ring_take(&fake->command, &request) > 0)
-			do_request(fake, &request);
+			fake_backend_do_request(fake, &request);
 	} while (command_ring_final_check(&fake->command));
 	for (stream = fake->streams; stream; stream = stream->next) {
 		if (stream->answer_ns && stream->answer_ns <= now)
-			finish_connect(fake, stream);
-		serve_stream(fake, stream);
+			fake_backend_finish_connect(fake, stream);
+		fake_backend_serve_stream(fake, stream);
 	}
 }
-void fake_free_guest(struct fake *fake)
+void fake_backend_free_guest(struct fake_backend *fake)
 {
 	while (fake->streams) {
 		struct stream *stream = fake->streams;

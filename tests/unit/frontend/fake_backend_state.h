@@ -38,8 +38,8 @@ struct listener {
 	unsigned offers;
 };
 
-struct fake {
-	struct fake_options options;
+struct fake_backend {
+	struct fake_backend_options options;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	char path[108];
@@ -51,20 +51,13 @@ struct fake {
 	uint8_t *memory;
 	size_t memory_size;
 	struct local_event_page *events;
-	int bell;
-	int guest_bell;
+	int eventfd;
+	int guest_eventfd;
 	struct command_ring command;
 	uint32_t command_port;
 	struct stream *streams;
 	struct listener *listeners;
-	struct fake_counts counts;
+	struct fake_backend_counts counts;
 };
-
-void *fake_page(struct fake *fake, uint32_t ref);
-/* Serves all requests and streams once. */
-void fake_serve(struct fake *fake);
-/* Hands offered connections to waiting ACCEPTs and POLLs. */
-void fake_match_accepts(struct fake *fake, struct listener *listener);
-void fake_free_guest(struct fake *fake);
 
 #endif

@@ -32,7 +32,7 @@ static int watch_fd = -1;
 static int channels_fd = -1;
 static bool in_transaction;
 
-static int find(const char *path)
+static int fake_xen_find(const char *path)
 {
 	int i;
 
@@ -44,23 +44,23 @@ static int find(const char *path)
 
 const char *fake_xen_node(const char *path)
 {
-	int i = find(path);
+	int i = fake_xen_find(path);
 
 	return i < 0 ? NULL : nodes[i].value;
 }
 
-static void put(const char *path, const char *value)
+static void fake_xen_put(const char *path, const char *value)
 {
-	int i = find(path);
+	int i = fake_xen_find(path);
 
 	if (i < 0)
-		i = find("");
+		i = fake_xen_find("");
 	assert(i >= 0);
 	snprintf(nodes[i].path, sizeof(nodes[i].path), "%s", path);
 	snprintf(nodes[i].value, sizeof(nodes[i].value), "%s", value);
 }
 
-static void tell(void)
+static void fake_xen_tell(void)
 {
 	const uint64_t one = 1;
 
@@ -72,15 +72,15 @@ static void tell(void)
 
 void fake_xen_set(const char *path, const char *value)
 {
-	put(path, value);
+	fake_xen_put(path, value);
 	if (strcmp(path, FAKE_BACKEND "/state") == 0)
-		tell();
+		fake_xen_tell();
 }
 
 void fake_xen_remove(void)
 {
 	memset(nodes, 0, sizeof(nodes));
-	tell();
+	fake_xen_tell();
 }
 
 void fake_xen_reset(const char *own_state, const char *backend_state)
@@ -90,17 +90,17 @@ void fake_xen_reset(const char *own_state, const char *backend_state)
 	fake_xen = (struct fake_xen){.driver = -1};
 	memset(nodes, 0, sizeof(nodes));
 	watched = false;
-	put(FAKE_DEVICE "/backend", FAKE_BACKEND);
-	put(FAKE_DEVICE "/backend-id", "0");
-	put(FAKE_DEVICE "/state", own_state);
-	put(FAKE_BACKEND "/state", backend_state);
-	put(FAKE_BACKEND "/versions", "1");
-	put(FAKE_BACKEND "/max-page-order", "4");
-	put(FAKE_BACKEND "/function-calls", "1");
+	fake_xen_put(FAKE_DEVICE "/backend", FAKE_BACKEND);
+	fake_xen_put(FAKE_DEVICE "/backend-id", "0");
+	fake_xen_put(FAKE_DEVICE "/state", own_state);
+	fake_xen_put(FAKE_BACKEND "/state", backend_state);
+	fake_xen_put(FAKE_BACKEND "/versions", "1");
+	fake_xen_put(FAKE_BACKEND "/max-page-order", "4");
+	fake_xen_put(FAKE_BACKEND "/function-calls", "1");
 }
 
 /* What the real backends answer to a frontend's state. */
-static void answer(const char *state)
+static void fake_xen_answer(const char *state)
 {
 	static const char *const answers[] = {NULL, "2", NULL, "4", NULL, "5", "6"};
 	const char *now = answers[(*state - '0') % 7];
@@ -163,9 +163,9 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
 	assert(in_transaction == (t != XBT_NULL));
 	if (t != XBT_NULL && fake_xen.conflicts > 0)
 		return true;
-	put(path, value);
+	fake_xen_put(path, value);
 	if (strcmp(path, FAKE_DEVICE "/state") == 0)
-		answer(value);
+		fake_xen_answer(value);
 	return true;
 }
 
@@ -198,7 +198,7 @@ bool xs_watch(struct xs_handle *h, const char *path, const char *token)
 	(void)token;
 	assert(strcmp(path, FAKE_BACKEND "/state") == 0);
 	watched = true;
-	tell();
+	fake_xen_tell();
 	return true;
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* bind(), listen() and accept() as programs use them. */
+#include "probe_listener.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +16,10 @@
 #include "fake_backend.h"
 #include "probe_socket.h"
 
-static int listener(uint16_t port)
+static int probe_listener_open(uint16_t port)
 {
-	struct sockaddr_in address = to(port);
-	int fd = tcp(0);
+	struct sockaddr_in address = probe_to(port);
+	int fd = probe_tcp(0);
 
 	CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	CHECK(listen(fd, 16) == 0);
@@ -27,7 +29,7 @@ static int listener(uint16_t port)
 /* The test offers three connections. */
 void probe_accept(void)
 {
-	int fd = listener(100);
+	int fd = probe_listener_open(100);
 	struct sockaddr_in name = {0};
 	socklen_t size = sizeof(name);
 	int i;
@@ -35,15 +37,15 @@ void probe_accept(void)
 	for (i = 0; i < 3; i++) {
 		int accepted;
 
-		CHECK(polled(fd, POLLIN, 5000) == POLLIN);
+		CHECK(probe_polled(fd, POLLIN, 5000) == POLLIN);
 		size = sizeof(name);
 		accepted = accept4(fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC);
 		CHECK(accepted >= 0 && size == sizeof(name) && ntohs(name.sin_port) == FAKE_ECHO);
 		CHECK(fcntl(accepted, F_GETFD) == FD_CLOEXEC);
-		echo(accepted, 1000);
+		probe_exchange(accepted, 1000);
 		close(accepted);
 	}
-	CHECK(polled(fd, POLLIN, 50) == 0);
+	CHECK(probe_polled(fd, POLLIN, 50) == 0);
 	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
 	FAILS(accept(fd, NULL, NULL), EAGAIN);
 }
@@ -51,7 +53,7 @@ void probe_accept(void)
 /* An edge for each connection, also without accepting in between. */
 void probe_accept_edges(void)
 {
-	int fd = listener(100);
+	int fd = probe_listener_open(100);
 	int epoll = epoll_create1(0);
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 	int accepted = 0;
@@ -70,7 +72,7 @@ void probe_accept_edges(void)
 /* Three processes wait in accept(), each gets one connection. */
 void probe_accept_waiters(void)
 {
-	int fd = listener(0);
+	int fd = probe_listener_open(0);
 	struct sockaddr_in name = {0};
 	socklen_t size = sizeof(name);
 	pid_t children[3];
@@ -84,18 +86,18 @@ void probe_accept_waiters(void)
 			int accepted = accept(fd, NULL, NULL);
 
 			CHECK(accepted >= 0);
-			echo(accepted, 100);
+			probe_exchange(accepted, 100);
 			_exit(0);
 		}
 	}
 	for (i = 0; i < 3; i++)
-		await_child(children[i]);
+		probe_await_child(children[i]);
 }
 
 /* A process that is killed in accept() does not take the connection with it. */
 void probe_accept_killed(void)
 {
-	int fd = listener(99);
+	int fd = probe_listener_open(99);
 	pid_t child = fork();
 	int accepted;
 
@@ -107,18 +109,18 @@ void probe_accept_killed(void)
 	kill(child, SIGKILL);
 	CHECK(waitpid(child, NULL, 0) == child);
 	CHECK(listen(fd, 16) == 0);
-	fd = listener(100); /* now the test offers one to each */
+	fd = probe_listener_open(100); /* now the test offers one to each */
 	accepted = accept(fd, NULL, NULL);
 	CHECK(accepted >= 0);
-	echo(accepted, 100);
+	probe_exchange(accepted, 100);
 }
 
 void probe_accept_interrupted(void)
 {
-	int fd = listener(99);
+	int fd = probe_listener_open(99);
 	const struct timeval time = {.tv_usec = 50000};
 
-	alarm_soon(0);
+	probe_alarm_soon(0);
 	FAILS(accept(fd, NULL, NULL), EINTR);
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)) == 0);
 	FAILS(accept(fd, NULL, NULL), EAGAIN);
@@ -128,12 +130,12 @@ void probe_accept_interrupted(void)
 
 void probe_bind_failures(void)
 {
-	struct sockaddr_in address = to(81);
-	int fd = tcp(0);
+	struct sockaddr_in address = probe_to(81);
+	int fd = probe_tcp(0);
 
 	FAILS(bind(fd, (struct sockaddr *)&address, sizeof(address)), EACCES);
 	FAILS(accept(fd, NULL, NULL), EINVAL);
 	CHECK(listen(fd, 5) == 0); /* without bind(): any port */
 	FAILS(bind(fd, (struct sockaddr *)&address, sizeof(address)), EINVAL);
-	FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
+	FAILS(probe_connect_to(fd, FAKE_ECHO), EISCONN);
 }

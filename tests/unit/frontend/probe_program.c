@@ -23,76 +23,77 @@
 #include <unistd.h>
 
 #include "fake_backend.h"
+#include "probe_listener.h"
 #include "probe_socket.h"
 
 static void probe_echo(void)
 {
-	int fd = connected(FAKE_ECHO);
+	int fd = probe_connected(FAKE_ECHO);
 
-	echo(fd, 1);
-	echo(fd, 100000);
+	probe_exchange(fd, 1);
+	probe_exchange(fd, 100000);
 	close(fd);
 }
 
 static void probe_blocking_failure(void)
 {
-	int fd = tcp(0);
+	int fd = probe_tcp(0);
 
-	FAILS(connect_to(fd, FAKE_ERRNO + ECONNREFUSED), ECONNREFUSED);
-	FAILS(connect_to(fd, FAKE_ERRNO + EACCES), EACCES);
-	CHECK(connect_to(fd, FAKE_ECHO) == 0);
-	FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
-	echo(fd, 10);
+	FAILS(probe_connect_to(fd, FAKE_ERRNO + ECONNREFUSED), ECONNREFUSED);
+	FAILS(probe_connect_to(fd, FAKE_ERRNO + EACCES), EACCES);
+	CHECK(probe_connect_to(fd, FAKE_ECHO) == 0);
+	FAILS(probe_connect_to(fd, FAKE_ECHO), EISCONN);
+	probe_exchange(fd, 10);
 }
 
 static void probe_nonblocking(void)
 {
-	int fd = tcp(SOCK_NONBLOCK);
+	int fd = probe_tcp(SOCK_NONBLOCK);
 
-	FAILS(connect_to(fd, FAKE_SLOW), EINPROGRESS);
-	CHECK(polled(fd, POLLOUT | POLLIN, 0) == 0);
+	FAILS(probe_connect_to(fd, FAKE_SLOW), EINPROGRESS);
+	CHECK(probe_polled(fd, POLLOUT | POLLIN, 0) == 0);
 	FAILS(write(fd, "x", 1), EAGAIN);
-	FAILS(connect_to(fd, FAKE_SLOW), EALREADY);
-	CHECK(polled(fd, POLLOUT, 5000) == POLLOUT);
-	CHECK(pending_error(fd) == 0);
-	CHECK(connect_to(fd, FAKE_SLOW) == 0);
-	FAILS(connect_to(fd, FAKE_SLOW), EISCONN);
+	FAILS(probe_connect_to(fd, FAKE_SLOW), EALREADY);
+	CHECK(probe_polled(fd, POLLOUT, 5000) == POLLOUT);
+	CHECK(probe_pending_error(fd) == 0);
+	CHECK(probe_connect_to(fd, FAKE_SLOW) == 0);
+	FAILS(probe_connect_to(fd, FAKE_SLOW), EISCONN);
 	CHECK(fcntl(fd, F_SETFL, 0) == 0);
-	echo(fd, 300000);
+	probe_exchange(fd, 300000);
 }
 
 static void probe_nonblocking_failure(void)
 {
-	int fd = tcp(SOCK_NONBLOCK);
+	int fd = probe_tcp(SOCK_NONBLOCK);
 
-	FAILS(connect_to(fd, FAKE_SLOW_REFUSE), EINPROGRESS);
-	CHECK(polled(fd, POLLOUT, 0) == 0);
-	CHECK((polled(fd, POLLOUT, 5000) & (POLLERR | POLLHUP)) == (POLLERR | POLLHUP));
-	CHECK(pending_error(fd) == ECONNREFUSED);
-	CHECK(pending_error(fd) == 0);
-	FAILS(connect_to(fd, FAKE_ECHO), EINPROGRESS); /* again, on the same number */
-	CHECK(polled(fd, POLLOUT, 5000) == POLLOUT);
-	CHECK(pending_error(fd) == 0);
+	FAILS(probe_connect_to(fd, FAKE_SLOW_REFUSE), EINPROGRESS);
+	CHECK(probe_polled(fd, POLLOUT, 0) == 0);
+	CHECK((probe_polled(fd, POLLOUT, 5000) & (POLLERR | POLLHUP)) == (POLLERR | POLLHUP));
+	CHECK(probe_pending_error(fd) == ECONNREFUSED);
+	CHECK(probe_pending_error(fd) == 0);
+	FAILS(probe_connect_to(fd, FAKE_ECHO), EINPROGRESS); /* again, on the same number */
+	CHECK(probe_polled(fd, POLLOUT, 5000) == POLLOUT);
+	CHECK(probe_pending_error(fd) == 0);
 	CHECK(fcntl(fd, F_SETFL, 0) == 0);
-	echo(fd, 1000);
+	probe_exchange(fd, 1000);
 }
 
 /* Edge-triggered, registered before connect(): an edge when connected, and for each later room. */
 static void probe_epoll_edge(void)
 {
 	int epoll = epoll_create1(0);
-	int fd = tcp(SOCK_NONBLOCK);
+	int fd = probe_tcp(SOCK_NONBLOCK);
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
 	char buffer[65536] = {0};
 
 	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
 	while (epoll_wait(epoll, &event, 1, 0) > 0)
 		;
-	FAILS(connect_to(fd, FAKE_SLOW), EINPROGRESS);
+	FAILS(probe_connect_to(fd, FAKE_SLOW), EINPROGRESS);
 	CHECK(epoll_wait(epoll, &event, 1, 50) == 0);
 	CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
 	CHECK((event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == EPOLLOUT);
-	CHECK(pending_error(fd) == 0);
+	CHECK(probe_pending_error(fd) == 0);
 	CHECK(write(fd, "ping", 4) == 4);
 	do
 		CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
@@ -111,66 +112,66 @@ static void probe_epoll_edge(void)
 static void probe_epoll_refused(void)
 {
 	int epoll = epoll_create1(0);
-	int fd = tcp(SOCK_NONBLOCK);
+	int fd = probe_tcp(SOCK_NONBLOCK);
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
 
-	FAILS(connect_to(fd, FAKE_SLOW_REFUSE), EINPROGRESS);
+	FAILS(probe_connect_to(fd, FAKE_SLOW_REFUSE), EINPROGRESS);
 	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
 	CHECK(epoll_wait(epoll, &event, 1, 20) == 0);
 	CHECK(epoll_wait(epoll, &event, 1, 5000) == 1);
 	CHECK(event.events & EPOLLERR && event.events & EPOLLHUP);
-	CHECK(pending_error(fd) == ECONNREFUSED);
+	CHECK(probe_pending_error(fd) == ECONNREFUSED);
 }
 
 static void probe_connect_timeout(void)
 {
-	int fd = tcp(0);
+	int fd = probe_tcp(0);
 	const struct timeval time = {.tv_usec = 100000};
 
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)) == 0);
-	FAILS(connect_to(fd, FAKE_HANG), EINPROGRESS);
+	FAILS(probe_connect_to(fd, FAKE_HANG), EINPROGRESS);
 }
 static void probe_interrupted(void)
 {
-	int fd = tcp(0);
+	int fd = probe_tcp(0);
 
-	alarm_soon(0);
-	FAILS(connect_to(fd, FAKE_HANG), EINTR);
+	probe_alarm_soon(0);
+	FAILS(probe_connect_to(fd, FAKE_HANG), EINTR);
 	close(fd);
-	fd = tcp(0);
-	alarm_soon(SA_RESTART); /* the call goes on where it was */
-	CHECK(connect_to(fd, FAKE_SLOW) == 0);
-	echo(fd, 100);
+	fd = probe_tcp(0);
+	probe_alarm_soon(SA_RESTART); /* the call goes on where it was */
+	CHECK(probe_connect_to(fd, FAKE_SLOW) == 0);
+	probe_exchange(fd, 100);
 }
 
 static void probe_end(void)
 {
-	int fd = connected(FAKE_HELLO);
+	int fd = probe_connected(FAKE_HELLO);
 	char buffer[16];
 
-	read_all(fd, buffer, 6);
+	probe_read_all(fd, buffer, 6);
 	CHECK(memcmp(buffer, "hello\n", 6) == 0);
 	CHECK(read(fd, buffer, sizeof(buffer)) == 0);
-	CHECK(polled(fd, POLLIN | POLLRDHUP, 0) & POLLRDHUP);
+	CHECK(probe_polled(fd, POLLIN | POLLRDHUP, 0) & POLLRDHUP);
 }
 
 static void probe_reset(void)
 {
-	int fd = connected(FAKE_RESET);
+	int fd = probe_connected(FAKE_RESET);
 	char byte;
 
 	CHECK(write(fd, "x", 1) == 1);
-	CHECK(polled(fd, POLLIN, 5000) & POLLIN);
+	CHECK(probe_polled(fd, POLLIN, 5000) & POLLIN);
 	FAILS(read(fd, &byte, 1), ECONNRESET);
 }
 
 static void probe_download(void)
 {
-	int fd = connected(FAKE_CHARGEN);
+	int fd = probe_connected(FAKE_CHARGEN);
 	static char buffer[1 << 20];
 	uint32_t i;
 
-	read_all(fd, buffer, sizeof(buffer));
+	probe_read_all(fd, buffer, sizeof(buffer));
 	for (i = 0; i < sizeof(buffer); i++)
 		CHECK((uint8_t)buffer[i] == (uint8_t)(i * 2654435761u >> 24));
 	CHECK(read(fd, buffer, 1) == 0);
@@ -179,48 +180,48 @@ static void probe_download(void)
 /* What was written before close() arrives: the test counts it. */
 static void probe_write_and_close(void)
 {
-	int fd = connected(FAKE_DISCARD);
+	int fd = probe_connected(FAKE_DISCARD);
 	static char buffer[3000000];
 
-	write_all(fd, buffer, sizeof(buffer));
+	probe_write_all(fd, buffer, sizeof(buffer));
 	close(fd);
 }
 
 static void probe_half_close(void)
 {
-	int fd = connected(FAKE_ANSWER);
+	int fd = probe_connected(FAKE_ANSWER);
 	char *many = calloc(1, 1 << 20);
 	char buffer[1000] = "";
 
 	/* More than the ring takes, and nobody answers before the end. */
-	write_all(fd, many, 1 << 20);
+	probe_write_all(fd, many, 1 << 20);
 	FAILS(recv(fd, buffer, 1, MSG_DONTWAIT), EAGAIN);
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
-	read_all(fd, buffer, 8);
+	probe_read_all(fd, buffer, 8);
 	CHECK(strcmp(buffer, "1048576\n") == 0);
 	CHECK(read(fd, buffer, 1) == 0);
 	close(fd);
 	/* The peer has ended its side before. */
-	fd = connected(FAKE_HELLO);
-	read_all(fd, buffer, 6);
+	fd = probe_connected(FAKE_HELLO);
+	probe_read_all(fd, buffer, 6);
 	CHECK(read(fd, buffer, 1) == 0);
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	free(many);
-	fd = tcp(0);
+	fd = probe_tcp(0);
 	FAILS(shutdown(fd, SHUT_WR), ENOTCONN);
 }
 
 /* With a backend that knows no half close. */
 static void probe_no_half_close(void)
 {
-	int fd = connected(FAKE_ECHO);
+	int fd = probe_connected(FAKE_ECHO);
 	char buffer[1000];
 
-	write_all(fd, buffer, sizeof(buffer));
+	probe_write_all(fd, buffer, sizeof(buffer));
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
-	read_all(fd, buffer, sizeof(buffer));
+	probe_read_all(fd, buffer, sizeof(buffer));
 	CHECK(shutdown(fd, SHUT_RDWR) == 0);
 	CHECK(read(fd, buffer, 1) == 0);
 }
@@ -246,7 +247,7 @@ static void probe_other_families(void)
 
 static void probe_names_and_options(void)
 {
-	int fd = connected(FAKE_ECHO);
+	int fd = probe_connected(FAKE_ECHO);
 	struct sockaddr_in name = {0};
 	socklen_t size = sizeof(name);
 	int one = 1;
@@ -270,8 +271,8 @@ static void probe_names_and_options(void)
 	CHECK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == 1);
 	FAILS(getsockopt(fd, IPPROTO_TCP, 200, &value, &size), ENOPROTOOPT);
 	FAILS(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bad, &size), EFAULT);
-	FAILS(connect(tcp(0), bad, sizeof(name)), EFAULT);
-	FAILS(connect(tcp(0), (struct sockaddr *)&name, 4), EINVAL);
+	FAILS(connect(probe_tcp(0), bad, sizeof(name)), EFAULT);
+	FAILS(connect(probe_tcp(0), (struct sockaddr *)&name, 4), EINVAL);
 	FAILS(send(fd, "x", 1, MSG_OOB), EOPNOTSUPP);
 }
 
@@ -313,7 +314,7 @@ static int passed_fd(int channel)
 }
 static void probe_shared(void)
 {
-	int fd = tcp(0);
+	int fd = probe_tcp(0);
 	int copy = dup(fd);
 	int channel[2];
 	pid_t pid;
@@ -321,24 +322,24 @@ static void probe_shared(void)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, channel) == 0);
 	pid = fork();
 	if (pid == 0) {
-		CHECK(connect_to(copy, FAKE_ECHO) == 0);
+		CHECK(probe_connect_to(copy, FAKE_ECHO) == 0);
 		_exit(0);
 	}
-	await_child(pid);
-	FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
+	probe_await_child(pid);
+	FAILS(probe_connect_to(fd, FAKE_ECHO), EISCONN);
 	pid = fork();
 	if (pid == 0) {
 		close(fd);
 		close(copy);
 		fd = passed_fd(channel[1]);
-		FAILS(connect_to(fd, FAKE_ECHO), EISCONN);
-		echo(fd, 5000);
+		FAILS(probe_connect_to(fd, FAKE_ECHO), EISCONN);
+		probe_exchange(fd, 5000);
 		_exit(0);
 	}
 	pass_fd(channel[0], fd);
 	close(fd);
-	await_child(pid);
-	echo(copy, 500);
+	probe_await_child(pid);
+	probe_exchange(copy, 500);
 }
 
 static void *thread_of_echoes(void *context)
@@ -347,9 +348,9 @@ static void *thread_of_echoes(void *context)
 
 	(void)context;
 	for (i = 0; i < 50; i++) {
-		int fd = connected(FAKE_ECHO);
+		int fd = probe_connected(FAKE_ECHO);
 
-		echo(fd, 2000);
+		probe_exchange(fd, 2000);
 		close(fd);
 	}
 	return NULL;
@@ -372,32 +373,32 @@ static void probe_many(void)
 	int i;
 
 	for (i = 0; i < 1000; i++) {
-		fds[i] = tcp(SOCK_NONBLOCK);
-		FAILS(connect_to(fds[i], FAKE_ECHO), EINPROGRESS);
+		fds[i] = probe_tcp(SOCK_NONBLOCK);
+		FAILS(probe_connect_to(fds[i], FAKE_ECHO), EINPROGRESS);
 	}
 	for (i = 0; i < 1000; i++) {
-		CHECK(polled(fds[i], POLLOUT, 5000) == POLLOUT);
-		CHECK(pending_error(fds[i]) == 0);
+		CHECK(probe_polled(fds[i], POLLOUT, 5000) == POLLOUT);
+		CHECK(probe_pending_error(fds[i]) == 0);
 		CHECK(write(fds[i], &i, sizeof(i)) == sizeof(i));
 	}
 	for (i = 0; i < 1000; i++) {
 		int back = -1;
 
-		CHECK(polled(fds[i], POLLIN, 5000) & POLLIN);
+		CHECK(probe_polled(fds[i], POLLIN, 5000) & POLLIN);
 		CHECK(read(fds[i], &back, sizeof(back)) == sizeof(back) && back == i);
 	}
 }
 /* The test lets the daemon die once it has seen a byte. */
 static void probe_daemon_dies(void)
 {
-	int fd = connected(FAKE_DISCARD);
-	int fd2 = tcp(SOCK_NONBLOCK);
+	int fd = probe_connected(FAKE_DISCARD);
+	int fd2 = probe_tcp(SOCK_NONBLOCK);
 	char byte;
 
-	FAILS(connect_to(fd2, FAKE_HANG), EINPROGRESS);
+	FAILS(probe_connect_to(fd2, FAKE_HANG), EINPROGRESS);
 	CHECK(write(fd, "x", 1) == 1);
 	FAILS(read(fd, &byte, 1), ECONNRESET);
-	CHECK(polled(fd2, POLLOUT, 5000) & POLLERR);
+	CHECK(probe_polled(fd2, POLLOUT, 5000) & POLLERR);
 	FAILS(socket(AF_INET, SOCK_STREAM, 0), ENETDOWN);
 }
 

@@ -26,21 +26,21 @@ void probe_check_fails(long result, int error, const char *where, int line, cons
 	probe_check(result == -1 && errno == error, where, line, what);
 }
 
-struct sockaddr_in to(uint16_t port)
+struct sockaddr_in probe_to(uint16_t port)
 {
 	return (struct sockaddr_in){.sin_family = AF_INET,
 				    .sin_port = htons(port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-int connect_to(int fd, uint16_t port)
+int probe_connect_to(int fd, uint16_t port)
 {
-	struct sockaddr_in address = to(port);
+	struct sockaddr_in address = probe_to(port);
 
 	return connect(fd, (struct sockaddr *)&address, sizeof(address));
 }
 
-int tcp(int flags)
+int probe_tcp(int flags)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
 
@@ -48,15 +48,15 @@ int tcp(int flags)
 	return fd;
 }
 
-int connected(uint16_t port)
+int probe_connected(uint16_t port)
 {
-	int fd = tcp(0);
+	int fd = probe_tcp(0);
 
-	CHECK(connect_to(fd, port) == 0);
+	CHECK(probe_connect_to(fd, port) == 0);
 	return fd;
 }
 
-short polled(int fd, short events, int timeout)
+short probe_polled(int fd, short events, int timeout)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = events};
 
@@ -64,7 +64,7 @@ short polled(int fd, short events, int timeout)
 	return poll_fd.revents;
 }
 
-int pending_error(int fd)
+int probe_pending_error(int fd)
 {
 	int error = -1;
 	socklen_t size = sizeof(error);
@@ -73,7 +73,7 @@ int pending_error(int fd)
 	return error;
 }
 
-void write_all(int fd, const char *bytes, size_t size)
+void probe_write_all(int fd, const char *bytes, size_t size)
 {
 	while (size > 0) {
 		ssize_t written = write(fd, bytes, size);
@@ -84,7 +84,7 @@ void write_all(int fd, const char *bytes, size_t size)
 	}
 }
 
-void read_all(int fd, char *bytes, size_t size)
+void probe_read_all(int fd, char *bytes, size_t size)
 {
 	while (size > 0) {
 		ssize_t got = read(fd, bytes, size);
@@ -95,7 +95,7 @@ void read_all(int fd, char *bytes, size_t size)
 	}
 }
 
-void echo(int fd, size_t size)
+void probe_exchange(int fd, size_t size)
 {
 	char *out = malloc(size);
 	char *in = malloc(size);
@@ -104,26 +104,26 @@ void echo(int fd, size_t size)
 	CHECK(out && in);
 	for (i = 0; i < size; i++)
 		out[i] = (char)(i * 31 + i / 256);
-	write_all(fd, out, size);
-	read_all(fd, in, size);
+	probe_write_all(fd, out, size);
+	probe_read_all(fd, in, size);
 	CHECK(memcmp(in, out, size) == 0);
 	free(in);
 	free(out);
 }
-static void on_alarm(int number)
+static void probe_on_alarm(int number)
 {
 	(void)number;
 }
 
-void alarm_soon(int flags)
+void probe_alarm_soon(int flags)
 {
-	const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
+	const struct sigaction action = {.sa_handler = probe_on_alarm, .sa_flags = flags};
 	const struct itimerval timer = {.it_value.tv_usec = 50000};
 
 	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
 	CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
-void await_child(pid_t pid)
+void probe_await_child(pid_t pid)
 {
 	int status;
 

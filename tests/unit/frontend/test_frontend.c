@@ -21,19 +21,19 @@
 
 static char directory[] = "/tmp/pvcalls-test-XXXXXX";
 
-static int make_directory(void **state)
+static int front_test_make_directory(void **state)
 {
 	(void)state;
 	return mkdtemp(directory) ? 0 : -1;
 }
 
-static int remove_directory(void **state)
+static int front_test_remove_directory(void **state)
 {
 	(void)state;
 	return rmdir(directory);
 }
 
-static struct pvcalls_front_options options_here(void)
+static struct pvcalls_front_options front_test_options_here(void)
 {
 	return (struct pvcalls_front_options){.size = sizeof(struct pvcalls_front_options),
 					      .runtime_dir = directory,
@@ -42,34 +42,34 @@ static struct pvcalls_front_options options_here(void)
 					      .timeout_ms = 2000};
 }
 
-static struct pvcalls_front *open_here(void)
+static struct pvcalls_front *front_test_open_here(void)
 {
-	struct pvcalls_front_options options = options_here();
+	struct pvcalls_front_options options = front_test_options_here();
 	struct pvcalls_front *front;
 
 	assert_int_equal(pvcalls_front_open(&front, &options, NULL), 0);
 	return front;
 }
 
-static struct sockaddr_in address(uint16_t port)
+static struct sockaddr_in front_test_address(uint16_t port)
 {
 	return (struct sockaddr_in){.sin_family = AF_INET,
 				    .sin_port = htons(port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-static struct pvcalls_front_socket *connect_to(struct pvcalls_front *front, uint32_t order,
-					       uint16_t port)
+static struct pvcalls_front_socket *front_test_connect_to(struct pvcalls_front *front,
+							  uint32_t order, uint16_t port)
 {
 	struct pvcalls_front_socket *socket;
-	struct sockaddr_in to = address(port);
+	struct sockaddr_in to = front_test_address(port);
 
 	assert_int_equal(pvcalls_front_socket(front, order, &socket), 0);
 	assert_int_equal(pvcalls_front_connect_wait(socket, &to, SECONDS(5)), 0);
 	return socket;
 }
 
-static void settle(struct pvcalls_front *front)
+static void front_test_settle(struct pvcalls_front *front)
 {
 	while (pvcalls_front_releasing(front) > 0)
 		assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
@@ -77,23 +77,25 @@ static void settle(struct pvcalls_front *front)
 
 static void test_opens_and_closes(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
 
 	(void)state;
 	assert_int_equal(pvcalls_front_max_order(front), 9);
 	pvcalls_front_close(front, 1000);
 	/* The last state is on its way to the fake's thread; the test times out if it never comes.
 	 */
-	while (fake_counts(fake).state != 6)
+	while (fake_backend_counts(fake).state != 6)
 		sched_yield();
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
-static void open_fails(const struct fake_options *fake_options, int error, const char *words)
+static void front_test_open_fails(const struct fake_backend_options *fake_options, int error,
+				  const char *words)
 {
-	struct fake *fake = fake_options ? fake_start(directory, fake_options) : NULL;
-	struct pvcalls_front_options options = options_here();
+	struct fake_backend *fake =
+		fake_options ? fake_backend_start(directory, fake_options) : NULL;
+	struct pvcalls_front_options options = front_test_options_here();
 	struct pvcalls_front *front;
 	char why[PVCALLS_FRONT_WHY_MAX] = "";
 
@@ -102,28 +104,31 @@ static void open_fails(const struct fake_options *fake_options, int error, const
 	if (!strstr(why, words))
 		fail_msg("\"%s\" does not contain \"%s\"", why, words);
 	if (fake)
-		fake_stop(fake);
+		fake_backend_stop(fake);
 }
 
 static void test_open_failures(void **state)
 {
 	(void)state;
-	open_fails(NULL, -ENOENT, "--runtime-dir");
-	open_fails(&(struct fake_options){.refuse = EPERM}, -EPERM, "not in a test");
-	open_fails(&(struct fake_options){.versions = "2"}, -EPROTO, "version \"2\"");
-	open_fails(&(struct fake_options){.never_connected = true}, -ETIMEDOUT, "state 4");
+	front_test_open_fails(NULL, -ENOENT, "--runtime-dir");
+	front_test_open_fails(&(struct fake_backend_options){.refuse = EPERM}, -EPERM,
+			      "not in a test");
+	front_test_open_fails(&(struct fake_backend_options){.versions = "2"}, -EPROTO,
+			      "version \"2\"");
+	front_test_open_fails(&(struct fake_backend_options){.never_connected = true}, -ETIMEDOUT,
+			      "state 4");
 }
 
 static void test_connect_failures(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
 	static const int errors[] = {ECONNREFUSED, EACCES, ETIMEDOUT, 524};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-		struct sockaddr_in to = address((uint16_t)(FAKE_ERRNO + errors[i]));
+		struct sockaddr_in to = front_test_address((uint16_t)(FAKE_ERRNO + errors[i]));
 		struct pvcalls_front_socket *socket;
 
 		assert_int_equal(pvcalls_front_socket(front, 4, &socket), 0);
@@ -132,14 +137,14 @@ static void test_connect_failures(void **state)
 		assert_int_equal(pvcalls_front_read(socket, &to, 1), -ENOTCONN);
 		pvcalls_front_release(socket);
 	}
-	settle(front);
-	assert_int_equal(fake_counts(fake).releases, 4);
+	front_test_settle(front);
+	assert_int_equal(fake_backend_counts(fake).releases, 4);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 /* Sends and receives total bytes at once, in odd portions, and compares them. */
-static void echo(struct pvcalls_front_socket *socket, size_t total, size_t portion)
+static void front_test_echo(struct pvcalls_front_socket *socket, size_t total, size_t portion)
 {
 	size_t sent = 0;
 	size_t received = 0;
@@ -170,45 +175,46 @@ static void echo(struct pvcalls_front_socket *socket, size_t total, size_t porti
 
 static void test_echo_at_every_order(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
 	uint32_t order;
 
 	(void)state;
 	for (order = 1; order <= 9; order++) {
-		struct pvcalls_front_socket *socket = connect_to(front, order, FAKE_ECHO);
+		struct pvcalls_front_socket *socket =
+			front_test_connect_to(front, order, FAKE_ECHO);
 
 		assert_int_equal(pvcalls_front_ring_bytes(socket), 2048u << order);
-		echo(socket, 3 * pvcalls_front_ring_bytes(socket) + 77, 1500 + order);
+		front_test_echo(socket, 3 * pvcalls_front_ring_bytes(socket) + 77, 1500 + order);
 		pvcalls_front_release(socket);
 	}
-	settle(front);
-	assert_int_equal(fake_counts(fake).open, 0);
+	front_test_settle(front);
+	assert_int_equal(fake_backend_counts(fake).open, 0);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_wrap_at_every_offset(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *socket = connect_to(front, 1, FAKE_ECHO);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 1, FAKE_ECHO);
 	size_t turn;
 
 	(void)state;
 	for (turn = 0; turn < 4096 / 5 + 2; turn++) /* 4096 - 5 bytes: each turn wraps elsewhere */
-		echo(socket, 4091, 4091);
+		front_test_echo(socket, 4091, 4091);
 	pvcalls_front_release(socket);
-	settle(front);
+	front_test_settle(front);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_end_of_stream(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *socket = connect_to(front, 4, FAKE_CHARGEN);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 4, FAKE_CHARGEN);
 	size_t total = 0;
 
 	(void)state;
@@ -234,16 +240,16 @@ static void test_end_of_stream(void **state)
 	}
 	assert_int_equal(total, 1u << 20);
 	pvcalls_front_release(socket);
-	settle(front);
+	front_test_settle(front);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_half_close(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *socket = connect_to(front, 1, FAKE_ANSWER);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 1, FAKE_ANSWER);
 	char answer[8];
 
 	(void)state;
@@ -258,43 +264,44 @@ static void test_half_close(void **state)
 	assert_memory_equal(answer, "3\n", 2);
 	assert_int_equal(pvcalls_front_read(socket, answer, sizeof(answer)), 0);
 	pvcalls_front_release(socket);
-	settle(front);
-	assert_int_equal(fake_counts(fake).ends, 1);
+	front_test_settle(front);
+	assert_int_equal(fake_backend_counts(fake).ends, 1);
 	/* The ring's next connection begins as if nothing had been. */
-	socket = connect_to(front, 1, FAKE_ECHO);
-	echo(socket, 1000, 1000);
+	socket = front_test_connect_to(front, 1, FAKE_ECHO);
+	front_test_echo(socket, 1000, 1000);
 	assert_int_equal(pvcalls_front_read(socket, answer, sizeof(answer)), -EAGAIN);
 	pvcalls_front_release(socket);
 	assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
 	assert_int_equal(pvcalls_front_shutdown(socket), -ENOTCONN);
 	pvcalls_front_release(socket);
-	settle(front);
-	assert_int_equal(fake_counts(fake).ends, 1);
+	front_test_settle(front);
+	assert_int_equal(fake_backend_counts(fake).ends, 1);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_backend_without_half_close(void **state)
 {
-	struct fake *fake = fake_start(directory, &(struct fake_options){.no_half_close = true});
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *socket = connect_to(front, 1, FAKE_ECHO);
+	struct fake_backend *fake = fake_backend_start(
+		directory, &(struct fake_backend_options){.no_half_close = true});
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 1, FAKE_ECHO);
 
 	(void)state;
 	assert_int_equal(pvcalls_front_shutdown(socket), -EOPNOTSUPP);
-	echo(socket, 1000, 1000);
+	front_test_echo(socket, 1000, 1000);
 	pvcalls_front_release(socket);
-	settle(front);
-	assert_int_equal(fake_counts(fake).ends, 0);
+	front_test_settle(front);
+	assert_int_equal(fake_backend_counts(fake).ends, 0);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_reset(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *socket = connect_to(front, 4, FAKE_RESET);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 4, FAKE_RESET);
 	char byte = 1;
 
 	(void)state;
@@ -303,18 +310,18 @@ static void test_reset(void **state)
 	assert_int_equal(pvcalls_front_read(socket, &byte, 1), -ECONNRESET);
 	assert_int_equal(pvcalls_front_write(socket, &byte, 1), -ECONNRESET);
 	pvcalls_front_release(socket);
-	settle(front);
+	front_test_settle(front);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_bad_indexes_end_the_socket(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *in = connect_to(front, 4, FAKE_BAD_IN);
-	struct pvcalls_front_socket *out = connect_to(front, 4, FAKE_BAD_OUT);
-	struct pvcalls_front_socket *good = connect_to(front, 4, FAKE_ECHO);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *in = front_test_connect_to(front, 4, FAKE_BAD_IN);
+	struct pvcalls_front_socket *out = front_test_connect_to(front, 4, FAKE_BAD_OUT);
+	struct pvcalls_front_socket *good = front_test_connect_to(front, 4, FAKE_ECHO);
 	char byte = 1;
 
 	(void)state;
@@ -324,21 +331,22 @@ static void test_bad_indexes_end_the_socket(void **state)
 	while (pvcalls_front_writable(out, NULL) > 0)
 		assert_true(pvcalls_front_wait(front, SECONDS(5)) >= 0);
 	assert_int_equal(pvcalls_front_write(out, &byte, 1), -EPROTO);
-	echo(good, 10000, 1000);
+	front_test_echo(good, 10000, 1000);
 	pvcalls_front_release(in);
 	pvcalls_front_release(out);
 	pvcalls_front_release(good);
-	settle(front);
+	front_test_settle(front);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_bad_response_ends_the_frontend(void **state)
 {
-	struct fake *fake = fake_start(directory, &(struct fake_options){.bad_response = true});
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake =
+		fake_backend_start(directory, &(struct fake_backend_options){.bad_response = true});
+	struct pvcalls_front *front = front_test_open_here();
 	struct pvcalls_front_socket *socket;
-	struct sockaddr_in to = address(FAKE_ECHO);
+	struct sockaddr_in to = front_test_address(FAKE_ECHO);
 
 	(void)state;
 	assert_int_equal(pvcalls_front_socket(front, 4, &socket), 0);
@@ -346,7 +354,7 @@ static void test_bad_response_ends_the_frontend(void **state)
 	assert_int_equal(pvcalls_front_error(front), -EPROTO);
 	pvcalls_front_release(socket);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 struct tally {
@@ -368,10 +376,10 @@ static void tally_done(struct pvcalls_front_socket *socket, int result, void *co
 /* More calls than the ring has slots wait for their turn. */
 static void test_many_connects(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
 	struct pvcalls_front_socket *sockets[200];
-	struct sockaddr_in to = address(FAKE_ECHO);
+	struct sockaddr_in to = front_test_address(FAKE_ECHO);
 	struct tally tally = {0};
 	int round;
 	int i;
@@ -391,21 +399,21 @@ static void test_many_connects(void **state)
 		assert_int_equal(tally.good, 200);
 		for (i = 0; i < 200; i++)
 			pvcalls_front_release(sockets[i]);
-		settle(front);
+		front_test_settle(front);
 	}
-	assert_int_equal(fake_counts(fake).connects, 1000);
-	assert_int_equal(fake_counts(fake).releases, 1000);
-	assert_int_equal(fake_counts(fake).open, 0);
+	assert_int_equal(fake_backend_counts(fake).connects, 1000);
+	assert_int_equal(fake_backend_counts(fake).releases, 1000);
+	assert_int_equal(fake_backend_counts(fake).open, 0);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_release_while_connecting(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
 	struct pvcalls_front_socket *socket;
-	struct sockaddr_in to = address(FAKE_HANG);
+	struct sockaddr_in to = front_test_address(FAKE_HANG);
 	struct tally tally = {0};
 
 	(void)state;
@@ -415,17 +423,17 @@ static void test_release_while_connecting(void **state)
 	assert_int_equal(pvcalls_front_socket(front, 4, &socket), 0);
 	assert_int_equal(pvcalls_front_connect(socket, &to, tally_done, &tally), 0);
 	pvcalls_front_release(socket);
-	settle(front);
+	front_test_settle(front);
 	assert_int_equal(tally.finished, 0);
-	echo(connect_to(front, 4, FAKE_ECHO), 5000, 500);
+	front_test_echo(front_test_connect_to(front, 4, FAKE_ECHO), 5000, 500);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
-static struct pvcalls_front_socket *listen_on(struct pvcalls_front *front, uint16_t port)
+static struct pvcalls_front_socket *front_test_listen_on(struct pvcalls_front *front, uint16_t port)
 {
 	struct pvcalls_front_socket *socket;
-	struct sockaddr_in at = address(port);
+	struct sockaddr_in at = front_test_address(port);
 
 	assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
 	assert_int_equal(pvcalls_front_bind_wait(socket, &at, SECONDS(5)), 0);
@@ -435,9 +443,9 @@ static struct pvcalls_front_socket *listen_on(struct pvcalls_front *front, uint1
 
 static void test_accepts(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *listener = listen_on(front, 0);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *listener = front_test_listen_on(front, 0);
 	struct pvcalls_front_socket *accepted;
 	struct sockaddr_in local;
 	struct sockaddr_in peer;
@@ -451,64 +459,64 @@ static void test_accepts(void **state)
 		assert_int_equal(pvcalls_front_accept(listener, 2, tally_done, &tally), 0);
 	assert_int_equal(pvcalls_front_poll(listener, tally_done, &tally), 0);
 	for (i = 0; i < 11; i++)
-		fake_offer(fake, 40000, FAKE_ECHO);
+		fake_backend_offer(fake, 40000, FAKE_ECHO);
 	while (tally.finished < 11)
 		assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
 	assert_int_equal(pvcalls_front_accept_wait(listener, 3, SECONDS(5), &accepted), 0);
 	assert_int_equal(pvcalls_front_names(accepted, &local, &peer), 0);
 	assert_int_equal(ntohs(peer.sin_port), FAKE_ECHO);
-	echo(accepted, 20000, 1000);
+	front_test_echo(accepted, 20000, 1000);
 	assert_int_equal(pvcalls_front_accept_wait(listener, 3, 50, &accepted), -ETIMEDOUT);
 	pvcalls_front_release(listener);
 	pvcalls_front_release(accepted);
-	settle(front);
+	front_test_settle(front);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 /* Many listeners' ACCEPTs don't keep a connect from getting through. */
 static void test_accepts_leave_slots(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *listener = listen_on(front, 100);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *listener = front_test_listen_on(front, 100);
 	struct tally tally = {0};
 	int i;
 
 	(void)state;
 	for (i = 0; i < 60; i++)
 		assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &tally), 0);
-	echo(connect_to(front, 4, FAKE_ECHO), 5000, 500);
+	front_test_echo(front_test_connect_to(front, 4, FAKE_ECHO), 5000, 500);
 	for (i = 0; i < 60; i++)
-		fake_offer(fake, 100, FAKE_ECHO);
+		fake_backend_offer(fake, 100, FAKE_ECHO);
 	while (tally.good < 60)
 		assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
 	for (i = 0; i < 60; i++)
 		assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &tally), 0);
 	pvcalls_front_release(listener);
-	settle(front);
+	front_test_settle(front);
 	assert_int_equal(tally.finished, 60);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 static void test_bind_is_refused(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
 	struct pvcalls_front_socket *socket;
-	struct sockaddr_in at = address(81);
+	struct sockaddr_in at = front_test_address(81);
 
 	(void)state;
 	assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
 	assert_int_equal(pvcalls_front_bind_wait(socket, &at, SECONDS(5)), -EACCES);
 	pvcalls_front_release(socket);
-	settle(front);
+	front_test_settle(front);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
-static void count_ready(struct pvcalls_front_socket *socket, void *owner)
+static void front_test_count_ready(struct pvcalls_front_socket *socket, void *owner)
 {
 	(void)socket;
 	++*(int *)owner;
@@ -516,20 +524,20 @@ static void count_ready(struct pvcalls_front_socket *socket, void *owner)
 
 static void test_daemon_dies(void **state)
 {
-	struct fake *fake = fake_start(directory, NULL);
-	struct pvcalls_front *front = open_here();
-	struct pvcalls_front_socket *stream = connect_to(front, 4, FAKE_MUTE);
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *stream = front_test_connect_to(front, 4, FAKE_MUTE);
 	struct pvcalls_front_socket *hanging;
-	struct sockaddr_in to = address(FAKE_HANG);
+	struct sockaddr_in to = front_test_address(FAKE_HANG);
 	struct tally tally = {0};
 	int ready = 0;
 	char byte = 0;
 
 	(void)state;
-	pvcalls_front_watch(stream, count_ready, &ready);
+	pvcalls_front_watch(stream, front_test_count_ready, &ready);
 	assert_int_equal(pvcalls_front_socket(front, 4, &hanging), 0);
 	assert_int_equal(pvcalls_front_connect(hanging, &to, tally_done, &tally), 0);
-	fake_die(fake);
+	fake_backend_die(fake);
 	while (!tally.finished)
 		pvcalls_front_wait(front, SECONDS(5));
 	assert_int_equal(tally.good, 0);
@@ -542,7 +550,7 @@ static void test_daemon_dies(void **state)
 	assert_int_equal(pvcalls_front_socket(front, 4, &hanging), -ENETDOWN);
 	pvcalls_front_release(stream);
 	pvcalls_front_close(front, 1000);
-	fake_stop(fake);
+	fake_backend_stop(fake);
 }
 
 int main(void)
@@ -567,5 +575,6 @@ int main(void)
 		cmocka_unit_test(test_daemon_dies),
 	};
 
-	return cmocka_run_group_tests_name("frontend", tests, make_directory, remove_directory);
+	return cmocka_run_group_tests_name("frontend", tests, front_test_make_directory,
+					   front_test_remove_directory);
 }

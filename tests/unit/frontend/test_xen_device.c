@@ -25,12 +25,12 @@ static const struct pvcalls_front_options xen_options = {
 
 /* --- the choice --- */
 
-static bool has(void)
+static bool has_a_device(void)
 {
 	return true;
 }
 
-static bool has_not(void)
+static bool has_no_device(void)
 {
 	return false;
 }
@@ -40,14 +40,14 @@ static void test_the_choice(void **state)
 	struct pvcalls_front_options options = {.size = sizeof(options)};
 
 	(void)state;
-	assert_int_equal(transport_choice_kind(&options, has), PVCALLS_FRONT_XEN);
-	assert_int_equal(transport_choice_kind(&options, has_not), PVCALLS_FRONT_LOCAL);
+	assert_int_equal(transport_choice_kind(&options, has_a_device), PVCALLS_FRONT_XEN);
+	assert_int_equal(transport_choice_kind(&options, has_no_device), PVCALLS_FRONT_LOCAL);
 	options.runtime_dir = "/run/somewhere";
-	assert_int_equal(transport_choice_kind(&options, has), PVCALLS_FRONT_LOCAL);
+	assert_int_equal(transport_choice_kind(&options, has_a_device), PVCALLS_FRONT_LOCAL);
 	options.transport = PVCALLS_FRONT_XEN;
-	assert_int_equal(transport_choice_kind(&options, has_not), PVCALLS_FRONT_XEN);
+	assert_int_equal(transport_choice_kind(&options, has_no_device), PVCALLS_FRONT_XEN);
 	options = (struct pvcalls_front_options){.transport = PVCALLS_FRONT_LOCAL};
-	assert_int_equal(transport_choice_kind(&options, has), PVCALLS_FRONT_LOCAL);
+	assert_int_equal(transport_choice_kind(&options, has_a_device), PVCALLS_FRONT_LOCAL);
 }
 
 static void make_file(const char *root, const char *name, const char *text)

@@ -297,7 +297,7 @@ static void send_ports(const evtchn_port_t *ports, size_t count)
 }
 
 /* How many ports the driver was told to open again. */
-static size_t unmasked(evtchn_port_t *ports, size_t max)
+static size_t unmasked_ports(evtchn_port_t *ports, size_t max)
 {
 	ssize_t size = recv(fake_xen.driver, ports, max * sizeof(*ports), MSG_DONTWAIT);
 
@@ -318,14 +318,14 @@ static void test_ports_are_taken_and_opened_late(void **state)
 	assert_int_equal(xen_events_take(&events, ports, 64), 2);
 	assert_int_equal(ports[0], 21);
 	assert_int_equal(ports[1], 22);
-	assert_int_equal(unmasked(again, 8), 0);
+	assert_int_equal(unmasked_ports(again, 8), 0);
 	assert_true(xen_events_pending(&events));
 	assert_true(xen_events_may_sleep(&events));
 	assert_false(xen_events_pending(&events));
-	assert_int_equal(unmasked(again, 8), 3);
+	assert_int_equal(unmasked_ports(again, 8), 3);
 	assert_memory_equal(again, sent, sizeof(sent));
 	assert_true(xen_events_may_sleep(&events));
-	assert_int_equal(unmasked(again, 8), 0);
+	assert_int_equal(unmasked_ports(again, 8), 0);
 	xen_events_close(&events);
 }
 
@@ -348,7 +348,7 @@ static void test_more_ports_than_fit_keep_us_awake(void **state)
 	xen_events_close(&events);
 }
 
-static void test_marks_are_rung_once(void **state)
+static void test_marked_ports_are_notified_once(void **state)
 {
 	uint32_t i;
 
@@ -417,7 +417,7 @@ int main(void)
 		cmocka_unit_test(test_idle_rings_serve_when_ports_are_short),
 		cmocka_unit_test(test_ports_are_taken_and_opened_late),
 		cmocka_unit_test(test_more_ports_than_fit_keep_us_awake),
-		cmocka_unit_test(test_marks_are_rung_once),
+		cmocka_unit_test(test_marked_ports_are_notified_once),
 		cmocka_unit_test(test_port_numbers_have_a_limit),
 		cmocka_unit_test(test_one_frontend_at_a_time),
 	};
