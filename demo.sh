@@ -60,7 +60,7 @@ server=$!
 until_true grep -qE '^[0-9]+$' "$dir/server.log"
 port=$(head -n 1 "$dir/server.log")
 
-# What the guest may do. The server is on the host's loopback, which the host floor denies to every
+# What the guest may do. The server is on the host's loopback, which host rules deny to every
 # guest unless a policy opens it by name.
 cat >"$dir/policy.d/demo.yaml" <<EOF
 version: 1

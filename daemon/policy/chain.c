@@ -113,6 +113,7 @@ static void chain_take_default(const struct policy *policy, struct trial *trial)
 
 static void chain_say_host_denial(struct trial *trial, struct host_denial denial)
 {
+	ASSERT(denial.rule);
 	trial_say(trial, TRIAL_DENY, -EACCES, "floor", denial.rule, denial.reason);
 }
 

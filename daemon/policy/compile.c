@@ -124,6 +124,7 @@ static void compile_finish(struct policy *policy, struct policy *previous)
 	for (i = 0; i < policy->count; i++)
 		instance_attach(&policy->instances[i],
 				previous ? compile_find_predecessor(policy, i, previous) : NULL);
+	ASSERT(policy->shared.compiling && policy->count <= CHAIN_MAX);
 	policy->shared.compiling = NULL;
 }
 

@@ -7,7 +7,7 @@
 #include "policy/match/address.h"
 #include "policy/match/conditions.h"
 #include "policy/match/set_compile.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 /* A kind of address that is denied. */
 struct address_kind {
@@ -43,8 +43,8 @@ static struct host_denial host_rules_judge_kind(uint32_t address)
 	return host_denial_none;
 }
 
-static bool host_rules_open(const struct host_rules *rules, uint32_t op,
-			    const struct pvcalls_endpoint *endpoint)
+static bool host_rules_have_opened(const struct host_rules *rules, uint32_t op,
+				   const struct pvcalls_endpoint *endpoint)
 {
 	return rules->allow && set_find(rules->allow, op, endpoint) >= 0;
 }
@@ -56,7 +56,7 @@ static struct host_denial host_rules_judge_connect(const struct host_rules *rule
 
 	if (to->port == 0)
 		return host_denial_of("port-zero", "port 0 can not be connected to");
-	if (host_rules_open(rules, PVCALLS_OP_CONNECT, to))
+	if (host_rules_have_opened(rules, PVCALLS_OP_CONNECT, to))
 		return host_denial_none;
 	denial = host_rules_judge_kind(address_of_endpoint(to));
 	if (denial.rule)
@@ -82,7 +82,7 @@ static struct host_denial host_rules_judge_bind(const struct host_rules *rules,
 		return host_denial_of("host-unknown", "the host's own ports can not be read");
 	if (listens)
 		return host_denial_of("host-port", "the host itself listens on this port");
-	if (host_rules_open(rules, PVCALLS_OP_BIND, at))
+	if (host_rules_have_opened(rules, PVCALLS_OP_BIND, at))
 		return host_denial_none;
 	denial = host_rules_judge_kind(address_of_endpoint(at));
 	if (denial.rule)
@@ -115,11 +115,6 @@ struct host_denial host_rules_judge(const struct host_rules *rules, const struct
 	return host_rules_judge_bind(rules, &call->effective);
 }
 
-static bool host_rules_concern(uint32_t op)
-{
-	return op == PVCALLS_OP_CONNECT || op == PVCALLS_OP_BIND || op == PVCALLS_OP_LISTEN;
-}
-
 struct host_denial host_rules_judge_now(const struct host_rules *rules,
 					const struct pvcalls_call *call, bool *unknown)
 {
@@ -127,7 +122,8 @@ struct host_denial host_rules_judge_now(const struct host_rules *rules,
 							"the host's own addresses can not be read"};
 
 	*unknown = false;
-	if (!host_rules_concern(call->op))
+	if (call->op != PVCALLS_OP_CONNECT && call->op != PVCALLS_OP_BIND &&
+	    call->op != PVCALLS_OP_LISTEN)
 		return host_denial_none;
 	*unknown = rules->host && host_view_refresh(rules->host) != 0;
 	return *unknown ? host_unknown : host_rules_judge(rules, call);

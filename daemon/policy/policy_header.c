@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/decimal.h"
 #include "base/glob.h"
 
@@ -195,6 +196,7 @@ static bool header_any_fits(const struct pvcalls_value *value, const struct pvca
 
 bool policy_header_matches(const struct policy_header *header, const struct pvcalls_guest *guest)
 {
+	ASSERT(header->match);
 	return header_any_fits(tree_get(header->match, "name"), guest, header_glob_fits, false) &&
 	       header_any_fits(tree_get(header->match, "uuid"), guest, header_glob_fits, true) &&
 	       header_any_fits(tree_get(header->match, "domid"), guest, header_domid_fits, false);

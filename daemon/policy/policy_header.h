@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 /* `version`, `name`, `match`, `mode`, `default`, `on_revoke` as read. */
 struct policy_header {

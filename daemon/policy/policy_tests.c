@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "policy/chain.h"
 #include "policy/match/address.h"
@@ -158,6 +159,7 @@ bool policy_test_run(struct policy *policy, uint32_t index, struct policy_test *
 {
 	struct errors none = {.path = ""};
 
+	ASSERT(index < policy_test_count(policy));
 	/* It was read without error before, or the policy would not serve. */
 	policy_test_read(tree_item(policy->tests, index), test, &none);
 	errors_free(&none);

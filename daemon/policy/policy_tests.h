@@ -5,7 +5,7 @@
 
 #include "call/call.h"
 #include "policy/yaml/errors.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 /* One entry of `tests`. */
 struct policy_test {

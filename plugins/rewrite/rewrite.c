@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * rewrite: gives a connect or bind another address or port; the first rewrite that matches is used.
- * What comes of it is looked at by the floor and by every other plugin's check again.
+ * What comes of it is looked at by the host rules and by every other plugin's check again.
  */
 #include <stddef.h>
 #include <string.h>

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "policy/host_view/netlink.h"
 #include "policy/match/address.h"
@@ -146,6 +147,7 @@ int host_view_refresh(struct host_view *view)
 
 	if (view->fixed)
 		return 0;
+	ASSERT(view->events >= 0 && view->routes >= 0);
 	for (tries = 0; tries < HOST_VIEW_TRIES; tries++) {
 		result = netlink_drain(view->events, host_view_note_change, view);
 		if (result == -ENOBUFS) {

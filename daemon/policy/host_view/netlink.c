@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 
 int netlink_open(int protocol, uint32_t groups)
@@ -88,6 +89,7 @@ int netlink_dump(int fd, struct nlmsghdr *request, netlink_fn step, void *contex
 	ssize_t got;
 	int result = 0;
 
+	ASSERT(request->nlmsg_flags & NLM_F_DUMP);
 	request->nlmsg_seq++;
 	if (send(fd, request, request->nlmsg_len, 0) < 0)
 		return -errno;

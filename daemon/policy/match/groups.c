@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "policy/match/address.h"
 
 enum group_state {
@@ -79,16 +80,16 @@ static const struct builtin_group *builtin_group_find(const char *name)
 	return NULL;
 }
 
-static int builtin_group_add(const struct builtin_group *builtin_group, struct ranges *out)
+static int builtin_group_add(const struct builtin_group *builtin, struct ranges *out)
 {
 	struct ranges inside = {0};
 	int result = 0;
 	size_t i;
 
-	for (i = 0; i < builtin_group->count && !result; i++)
-		result = ranges_add(builtin_group->outside ? &inside : out, builtin_group->list[i]);
+	for (i = 0; i < builtin->count && !result; i++)
+		result = ranges_add(builtin->outside ? &inside : out, builtin->list[i]);
 	ranges_normalise(&inside);
-	if (builtin_group->outside && !result)
+	if (builtin->outside && !result)
 		result = ranges_complement(out, &inside);
 	ranges_free(&inside);
 	return result;
@@ -107,11 +108,11 @@ static int group_resolve(const struct groups *groups, struct group *group, unsig
 static int group_add_named(const struct groups *groups, const struct pvcalls_value *value,
 			   unsigned depth, struct ranges *out, struct errors *errors)
 {
-	const struct builtin_group *builtin_group = builtin_group_find(value->text);
+	const struct builtin_group *builtin = builtin_group_find(value->text);
 	uint32_t i;
 
-	if (builtin_group)
-		return builtin_group_add(builtin_group, out);
+	if (builtin)
+		return builtin_group_add(builtin, out);
 	for (i = 0; i < groups->count; i++)
 		if (strcmp(groups->list[i].name, value->text) == 0)
 			break;
@@ -190,6 +191,7 @@ static int group_resolve(const struct groups *groups, struct group *group, unsig
 {
 	int result;
 
+	ASSERT(group->state == GROUP_UNREAD);
 	group->state = GROUP_READING;
 	result = group_add_value(groups, group->value, depth, &group->ranges, errors);
 	group->state = GROUP_READ;

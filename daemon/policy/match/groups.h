@@ -5,7 +5,7 @@
 
 #include "policy/match/ranges.h"
 #include "policy/yaml/errors.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 #define GROUP_NESTING_MAX 16u      /* groups within groups */
 #define GROUP_RANGES_MAX  4194304u /* addresses and prefixes of one group, nested ones included */

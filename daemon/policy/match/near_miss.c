@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "call/call.h"
 #include "policy/match/address.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 /* Text that is cut at the end of its buffer. */
 struct miss_text {
@@ -65,6 +66,7 @@ static int32_t miss_port(struct miss_text *out, const struct pvcalls_set *set, i
 {
 	char text[32];
 
+	ASSERT(rule >= 0 && (size_t)rule < set->count);
 	snprintf(text, sizeof(text), "port %u is not in ", endpoint->port);
 	miss_add(out, text);
 	miss_add_value(out, tree_get(set->rules[rule].match, "ports"));
@@ -76,6 +78,7 @@ static int32_t miss_address(struct miss_text *out, const struct pvcalls_set *set
 {
 	char text[48];
 
+	ASSERT(rule >= 0 && (size_t)rule < set->count);
 	snprintf(text, sizeof(text), "address %u.%u.%u.%u is not in ", endpoint->addr[0],
 		 endpoint->addr[1], endpoint->addr[2], endpoint->addr[3]);
 	miss_add(out, text);

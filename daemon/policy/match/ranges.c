@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 int ranges_add(struct ranges *ranges, struct range range)
 {
 	size_t capacity = ranges->capacity ? ranges->capacity * 2 : 4;
@@ -87,6 +89,8 @@ int ranges_complement(struct ranges *out, const struct ranges *ranges)
 	size_t i;
 
 	for (i = 0; i < ranges->count && !result; i++) {
+		ASSERT(ranges->list[i].first <= ranges->list[i].last);
+		ASSERT(gap.first <= ranges->list[i].first);
 		if (ranges->list[i].first > gap.first) {
 			gap.last = ranges->list[i].first - 1;
 			result = ranges_add(out, gap);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "policy/match/set_classes.h"
 #include "policy/match/sweep.h"
 
@@ -62,6 +63,7 @@ static uint32_t set_build_end_spans(struct set_build *build, size_t first)
 {
 	struct set_table *table = build->table;
 
+	ASSERT(first < table->span_count);
 	if (table->span_count - first == 1 && (table->spans[first].value & SET_LEAF))
 		return table->spans[--table->span_count].value;
 	table->spans[first].start = (uint32_t)(table->span_count - first);
@@ -208,6 +210,7 @@ static int set_build_lay_piece(struct set_build *build, uint32_t piece, size_t *
 
 	if (*at + 1 < build->cut_count && build->cuts[*at + 1].point == base)
 		(*at)++;
+	ASSERT(*at < build->cut_count && build->cuts[*at].point < end);
 	result = set_build_add_span(build, 0, build->cuts[*at].value);
 	while (!result && *at + 1 < build->cut_count && build->cuts[*at + 1].point < end) {
 		(*at)++;
@@ -325,6 +328,7 @@ static struct set_table *set_table_for(struct pvcalls_set *set, uint32_t op)
 	for (i = 0; i < set->table_count; i++)
 		if (set_ops_are_alike(set, op, (uint32_t)__builtin_ctz(set->tables[i].ops)))
 			break;
+	ASSERT(i < PVCALLS_OP_COUNT);
 	if (i == set->table_count)
 		set->table_count++;
 	set->tables[i].ops |= 1u << op;

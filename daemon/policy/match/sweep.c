@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 /*
  * An event is one number, so that sorting is comparing numbers: where (33 bits, since what ends at
  * the last address ends behind it), begin or end, which rule (30 bits).
@@ -44,8 +46,10 @@ static int sweep_add_event(struct sweep *sweep, uint64_t event)
 
 int sweep_add(struct sweep *sweep, struct range range, uint32_t rule)
 {
-	int result = sweep_add_event(sweep, SWEEP_EVENT(range.first, rule) | SWEEP_BEGINS);
+	int result;
 
+	ASSERT(range.first <= range.last && rule < SWEEP_RULES_MAX);
+	result = sweep_add_event(sweep, SWEEP_EVENT(range.first, rule) | SWEEP_BEGINS);
 	return result ? result
 		      : sweep_add_event(sweep, SWEEP_EVENT((uint64_t)range.last + 1, rule));
 }
@@ -102,6 +106,7 @@ static int sweep_apply(struct sweep *sweep, uint64_t event)
 	int result;
 
 	if (!(event & SWEEP_BEGINS)) {
+		ASSERT(behind && sweep->active[at] == rule);
 		memmove(sweep->active + at, sweep->active + at + 1,
 			(behind - 1) * sizeof(*sweep->active));
 		sweep->active_count--;

@@ -7,6 +7,7 @@
 
 #include <pvcalls/plugin.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 #define HOOK_USAGE_AGE_NS (4 * NS_PER_MS)
@@ -56,6 +57,7 @@ enum hook_time hook_watch_end(struct hook_watch *watch, uint64_t *took_ns)
 	uint64_t began_ns = watch->now_ns;
 	uint64_t now_ns = clock_monotonic_ns();
 
+	ASSERT(began_ns); /* hook_watch_begin() comes first */
 	*took_ns = now_ns - began_ns;
 	watch->now_ns = now_ns;
 	if (*took_ns <= PVCALLS_HOOK_SLOW_NS)

@@ -10,7 +10,7 @@
 #include "policy/match/set_compile.h"
 #include "policy/plugin_host/instance.h"
 #include "policy/plugin_host/plugin_options.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 /* Plugins get their instance of the host's own through a constant table: this is its only way. */
 static struct instance *host_instance(const struct pvcalls_host *host)
@@ -135,7 +135,7 @@ static uint32_t host_meter(const struct pvcalls_host *host, const char *key, uin
 
 	return meter_table_get(&instance->context->meters,
 			       compiling ? compiling->meters_before : NULL, instance->plugin->name,
-			       key, bytes_per_s, burst_bytes, compiling != NULL);
+			       key, bytes_per_s, burst_bytes, !!compiling);
 }
 
 static void host_count(const struct pvcalls_host *host, const char *name, uint64_t add)

@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "policy/match/set.h"
 #include "policy/plugin_host/host_services.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 int instance_create(struct instance *instance, struct instance_context *context,
 		    const struct pvcalls_plugin *plugin, const struct pvcalls_value *section)

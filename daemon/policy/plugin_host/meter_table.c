@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 #define METER_CHAINS     METERS_MAX /* a power of two */
@@ -46,8 +47,10 @@ static void meter_table_remove(struct meter_table *table, uint32_t number)
 	struct meter_entry *entry = &table->list[number - 1];
 	uint32_t *link = &table->chains[meter_table_hash(entry->name)];
 
-	while (*link != number)
+	while (*link != number) {
+		ASSERT(*link);
 		link = &table->list[*link - 1].next;
+	}
 	*link = entry->next;
 	meter_unref(entry->meter);
 	memset(entry, 0, sizeof(*entry));

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 #define NAME_TABLE_SLOTS 64u
 
 static uint32_t name_hash_add(uint32_t hash, const char *text)
@@ -108,6 +110,7 @@ uint32_t name_table_add(struct name_table *table, const char *scope, const char 
 {
 	const char *full;
 
+	ASSERT(name_table_find(table, scope, name) == NAME_NONE);
 	if (name_table_grow(table))
 		return NAME_NONE;
 	full = name_table_copy(table, scope, name);

@@ -15,7 +15,7 @@
 #include "policy/match/address.h"
 #include "policy/match/conditions.h"
 #include "policy/plugin_host/instance.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 #define HOUR_NS (3600ull * NS_PER_S)
 
@@ -177,7 +177,7 @@ bool plugin_error_is_valid(uint32_t error)
 	/* A frontend takes these for "not yet" and would wait for what never comes. */
 	if (error == 0 || error > INT_MAX || error == EINPROGRESS || error == EALREADY)
 		return false;
-	return wire_errno_name((int)error) != NULL;
+	return !!wire_errno_name((int)error);
 }
 
 static int32_t option_read_errno(const struct pvcalls_host *host, const struct pvcalls_value *value,

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "call/call.h"
 
@@ -155,6 +156,7 @@ static int registry_add_file(struct plugin_registry *registry, const char *direc
 	struct registered_plugin *entry = &registry->list[registry->count];
 	char path[PATH_MAX];
 
+	ASSERT(registry->count <= PLUGINS_MAX);
 	if (registry->count >= PLUGINS_MAX)
 		return fault_set(fault, E2BIG, "%s: more than %u plugins", directory, PLUGINS_MAX);
 	if (plugin_name_of_file(file, entry->name))

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 #define ARENA_BLOCK_BYTES 16384u
 #define ARENA_ALIGNMENT   16u
 
@@ -42,6 +44,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 		block = arena_add_block(arena, size);
 	if (!block)
 		return NULL;
+	ASSERT(block->used <= block->size && size <= block->size - block->used);
 	memory = block->bytes + block->used;
 	block->used += size;
 	return memory;

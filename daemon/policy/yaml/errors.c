@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 #define LINE_BYTES   512
 #define MORE_RESERVE 40 /* bytes of a fault kept for "(and 123 more errors)" */
 
@@ -58,6 +60,7 @@ int errors_add(struct errors *errors, struct position at, const char *format, ..
 	va_list arguments;
 	int head;
 
+	ASSERT(errors->path);
 	if (errors->count >= POLICY_ERRORS_MAX) {
 		errors->count++;
 		return -EINVAL;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "policy/yaml/errors.h"
 
@@ -31,6 +32,7 @@ static int source_list_put(struct source_list *list, struct policy_source *sourc
 {
 	size_t i;
 
+	ASSERT(list->count <= POLICY_FILES_MAX && source->path);
 	for (i = 0; i < list->count; i++)
 		if (strcmp(policy_source_file_name(list->sources[i].path),
 			   policy_source_file_name(source->path)) == 0)

@@ -19,7 +19,7 @@
 #include "base/glob.h"
 #include "policy/yaml/arena.h"
 #include "policy/yaml/errors.h"
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 #define CONFIG_UID_LARGEST     (UINT32_MAX - 1) /* the largest number means "no user" */
 #define CONFIG_UIDS_MAX        65536u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host floor: what it denies, what opens it, and what never does. */
+/* The built-in host rules: what it denies, what opens it, and what never does. */
 #include "bench_policy.h"
 
 #include "policy/host_rules.h"
@@ -98,21 +98,21 @@ static void test_audit_does_not_open(void **state)
 	bench_close(&bench);
 }
 
-/* Forms that the wire can not carry, should one ever reach the floor. */
+/* Forms that the wire can not carry, should one ever reach the host rules. */
 static void test_other_families(void **state)
 {
 	struct pvcalls_call call = {.op = PVCALLS_OP_CONNECT,
 				    .effective = {.family = 10, .port = 80, .addr = {0x20, 1}}};
-	struct host_rules floor = {NULL, NULL};
+	struct host_rules rules = {NULL, NULL};
 
 	(void)state;
-	assert_string_equal(host_rules_judge(&floor, &call).rule, "family");
+	assert_string_equal(host_rules_judge(&rules, &call).rule, "family");
 	call.effective = (struct pvcalls_endpoint){
 		.family = 2, .port = 80, .addr = {[10] = 255, [11] = 255, [12] = 127, [15] = 1}};
-	assert_string_equal(host_rules_judge(&floor, &call).rule, "family");
+	assert_string_equal(host_rules_judge(&rules, &call).rule, "family");
 	call.op = PVCALLS_OP_BIND;
 	call.effective.family = 0;
-	assert_string_equal(host_rules_judge(&floor, &call).rule, "family");
+	assert_string_equal(host_rules_judge(&rules, &call).rule, "family");
 }
 
 /* Without a host to ask, nothing is reached. */

@@ -6,8 +6,8 @@
  * that are not scalars and duplicate keys are errors. A tree remembers which keys were asked for,
  * so that whoever reads it can refuse the ones nobody knows.
  */
-#ifndef POLICY_YAML_TREE_H
-#define POLICY_YAML_TREE_H
+#ifndef POLICY_YAML_VALUE_TREE_H
+#define POLICY_YAML_VALUE_TREE_H
 
 #include <stdbool.h>
 

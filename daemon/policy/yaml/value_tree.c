@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "policy/yaml/tree.h"
+#include "policy/yaml/value_tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
+#include "base/assert.h"
 #include "policy/yaml/source.h"
 
 /* What one reading needs; entries is a stack of the entries of all lists and maps still open. */
@@ -84,6 +85,7 @@ static int reader_close_collection(struct reader *reader, struct pvcalls_value *
 {
 	size_t count = reader->count - base;
 
+	ASSERT(base <= reader->count);
 	value->count = (uint32_t)count;
 	reader->count = base;
 	if (!count)
