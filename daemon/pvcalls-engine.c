@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "base/sanitize.h"
 #include "engine/engine.h"
 #include "engine/start.h"
 #include "ipc/engine_message.h"
 
-static int is_control_socket(int fd)
+static int is_supervisor_socket(int fd)
 {
 	int type = 0;
 	socklen_t size = sizeof(type);
@@ -19,18 +20,26 @@ static int is_control_socket(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
+/* The supervisor stores why this engine ends. */
+static void tell_assertion(void *owner, const char *text)
+{
+	(void)owner;
+	(void)engine_message_send(ENGINE_SOCKET_FD, ENGINE_MESSAGE_ASSERTION, 0, 0, text, NULL, 0);
+}
+
 int main(void)
 {
 	struct engine *engine;
 	int error;
 
-	if (!is_control_socket(ENGINE_SOCKET_FD)) {
+	if (!is_supervisor_socket(ENGINE_SOCKET_FD)) {
 		fprintf(stderr,
 			"pvcalls-engine: descriptor %d is not pvcallsd's socket: this "
 			"program is started by pvcallsd, not by hand\n",
 			ENGINE_SOCKET_FD);
 		return 2;
 	}
+	assert_tell(tell_assertion, NULL);
 	if (sodium_init() < 0)
 		return EXIT_FAILURE;
 	engine = engine_create(ENGINE_SOCKET_FD);

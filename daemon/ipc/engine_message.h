@@ -6,7 +6,8 @@
  * An engine's life: START (with descriptors), TRANSPORT (with descriptors), POLICY; it answers
  * READY after it has closed its sandbox. ATTACH maps the command ring: ATTACHED or FAILED. DETACH
  * closes everything, with a release record for each socket: DETACHED. The end of the socket means
- * the same as DETACH, followed by the end of the process.
+ * the same as DETACH, followed by the end of the process. An engine whose own state is not what it
+ * believes says ASSERTION and aborts.
  */
 #ifndef IPC_ENGINE_MESSAGE_H
 #define IPC_ENGINE_MESSAGE_H
@@ -43,6 +44,8 @@ enum engine_message_kind {
 	ENGINE_MESSAGE_REPORT, /* answer to STATUS: text of "key value" lines; value: 1 if more
 				  follow */
 	ENGINE_MESSAGE_KILLED, /* answer to KILL; value: 0 or ENOENT */
+	/* an assertion has failed and it aborts; text: "file:line: in function(): condition" */
+	ENGINE_MESSAGE_ASSERTION,
 };
 
 enum engine_transport {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -58,6 +59,14 @@ static void engine_inbox_policy_taken(struct engine_process *engine,
 					    message->body.text);
 }
 
+/* It aborts by itself; one that says so and does not is killed. What was said first stays. */
+static void engine_inbox_assertion(struct engine_process *engine, const char *text)
+{
+	if (!engine->end[0])
+		snprintf(engine->end, sizeof(engine->end), "ended: an assertion failed: %s", text);
+	engine_process_set_deadline(engine, ENGINE_END_NS);
+}
+
 static void engine_inbox_take(struct engine_process *engine, const struct engine_message *message)
 {
 	void *owner = engine->owner;
@@ -93,6 +102,9 @@ static void engine_inbox_take(struct engine_process *engine, const struct engine
 		return;
 	case ENGINE_MESSAGE_KILLED:
 		engine_questions_take_killed(engine, message);
+		return;
+	case ENGINE_MESSAGE_ASSERTION:
+		engine_inbox_assertion(engine, message->body.text);
 		return;
 	default:
 		engine_process_kill(engine, "sent a message that does not exist and was killed");

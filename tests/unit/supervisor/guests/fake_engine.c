@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "ipc/engine_message.h"
 
@@ -33,6 +34,8 @@ static void fake_engine_attach(const char *guest, const struct engine_message *m
 	fake_engine_say(ENGINE_MESSAGE_ATTACHED, 0, 0, NULL);
 	if (fake_engine_is(guest, "broken"))
 		fake_engine_say(ENGINE_MESSAGE_BROKEN, 0, 0, "index out of range");
+	if (fake_engine_is(guest, "assert") && !message->body.attach.take_over)
+		assert_failed("ring->size > 0", "ring.c", 7, "ring_take");
 	if (fake_engine_is(guest, "hang"))
 		pause();
 }
@@ -75,12 +78,19 @@ bool fake_engine_is_asked(int argc, char **argv)
 	return argc == 2 && strcmp(argv[0], "pvcalls-engine") == 0;
 }
 
+static void fake_engine_tell_assertion(void *owner, const char *text)
+{
+	(void)owner;
+	fake_engine_say(ENGINE_MESSAGE_ASSERTION, 0, 0, text);
+}
+
 int fake_engine_main(const char *guest)
 {
 	struct pollfd ready_fd = {.fd = ENGINE_SOCKET_FD, .events = POLLIN};
 	static struct engine_message message;
 	bool ready = false;
 
+	assert_tell(fake_engine_tell_assertion, NULL);
 	alarm(60); /* whatever becomes of the test */
 	for (;;) {
 		int fds[FDS_PER_MESSAGE];

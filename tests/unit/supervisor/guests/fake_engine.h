@@ -10,7 +10,8 @@ bool fake_engine_is_asked(int argc, char **argv);
 /*
  * Is an engine, whose guest's name says how it behaves: "crash-..." on ATTACH, "hang-..." after it,
  * "stuck-..." does not answer DETACH, "broken-..." says BROKEN after ATTACHED, "fails-..." says
- * FAILED to ATTACH, "mute-..." does not answer STATUS. Returns the exit status.
+ * FAILED to ATTACH, "assert-..." fails an assertion after ATTACHED unless it took over, "mute-..."
+ * does not answer STATUS. Returns the exit status.
  */
 int fake_engine_main(const char *guest);
 

@@ -38,6 +38,7 @@ int guest_world_setup(void **state)
 		.engines = &world->engines,
 		.config = &world->config,
 		.policies = &world->policies,
+		.runtime_dir = "/nowhere",
 	};
 	guests_events(&world->guests, &world->events);
 	*state = world;

@@ -37,6 +37,44 @@ static void a_crash_costs_its_guest_only(void **state)
 	guest_world_await_no_engines(world);
 }
 
+#define ASSERTION "an assertion failed: ring.c:7: in ring_take(): ring->size > 0"
+
+/* A failed assertion is told by name, and otherwise a crash like any other. */
+static void a_failed_assertion_is_recorded(void **state)
+{
+	struct guest_world *world = *state;
+	struct fake_device *fake = &world->fake;
+
+	guest_world_add(world, fake, "assert-1");
+	guest_world_frontend(world, fake, XENBUS_INITIALISED);
+	guest_world_await(world, fake, "nnnnnnn2456");
+	assert_int_equal(fake_auditd_events(AUDIT_EVENT_ENGINE_CRASHED), 1);
+	assert_non_null(strstr(fake_auditd_text(AUDIT_EVENT_ENGINE_CRASHED), ASSERTION));
+	assert_non_null(strstr(fake_auditd_text(AUDIT_EVENT_ENGINE_CRASHED), "signal 6"));
+	guest_world_remove_device(world, fake);
+	guest_world_await_no_engines(world);
+	assert_non_null(strstr(fake_auditd_text(AUDIT_EVENT_GUEST_DETACHED), "taken away"));
+}
+
+/* Rings that outlive an engine are taken over by another. */
+static void a_failed_assertion_is_survived(void **state)
+{
+	struct guest_world *world = *state;
+	struct fake_device *fake = &world->fake;
+
+	guest_world_add(world, fake, "assert-1");
+	fake->device.lasting = true;
+	guest_world_frontend(world, fake, XENBUS_INITIALISED);
+	guest_world_await(world, fake, "nnnnnnn244");
+	assert_int_equal(fake_auditd_events(AUDIT_EVENT_ENGINE_CRASHED), 1);
+	assert_non_null(strstr(fake_auditd_text(AUDIT_EVENT_ENGINE_CRASHED), ASSERTION));
+	assert_non_null(strstr(fake_auditd_text(AUDIT_EVENT_GUEST_DETACHED), ASSERTION));
+	assert_int_equal(fake_auditd_events(AUDIT_EVENT_GUEST_ATTACHED), 2);
+	assert_false(fake->dropped);
+	guest_world_remove_device(world, fake);
+	guest_world_await_no_engines(world);
+}
+
 static void one_that_hangs_is_killed(void **state)
 {
 	struct guest_world *world = *state;
@@ -180,6 +218,10 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_crash_costs_its_guest_only, guest_world_setup,
+						guest_world_teardown),
+		cmocka_unit_test_setup_teardown(a_failed_assertion_is_recorded, guest_world_setup,
+						guest_world_teardown),
+		cmocka_unit_test_setup_teardown(a_failed_assertion_is_survived, guest_world_setup,
 						guest_world_teardown),
 		cmocka_unit_test_setup_teardown(one_that_hangs_is_killed, guest_world_setup,
 						guest_world_teardown),
