@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Questions to the audit trail. Each subcommand has a file of its own. */
+#include "pvcalls-audit.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "pvcalls-audit.h"
+#include "pvcalls-audit_query.h"
 
 struct subcommand {
 	const char *name;

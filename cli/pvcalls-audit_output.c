@@ -6,13 +6,13 @@
  * table and the compact form pick what a person looks for. Strings that guests influence are
  * escaped everywhere: only printable ASCII leaves this program as it is.
  */
-#include <ctype.h>
+#include "pvcalls-audit_output.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
-
-#include "pvcalls-audit.h"
 
 #define TEXT_MAX 1024 /* bytes of a cell; longer ones are cut */
 
@@ -28,21 +28,21 @@ int output_parse(const char *name, enum output_format *format)
 			return 0;
 		}
 	}
-	return -1;
+	return -EINVAL;
 }
 
 /* A column by its name; -1 if the row has none. Column 0 is the row's place, not data. */
-static int column(sqlite3_stmt *row, const char *name)
+static int output_column(sqlite3_stmt *row, const char *name)
 {
 	for (int i = 1; i < sqlite3_column_count(row); i++) {
 		if (strcmp(sqlite3_column_name(row, i), name) == 0)
 			return i;
 	}
-	return -1;
+	return -EINVAL;
 }
 
 /* Copies text with everything but printable ASCII as \xNN; NULL is "". */
-static const char *escape(const char *text, char out[TEXT_MAX])
+static const char *output_escape(const char *text, char out[TEXT_MAX])
 {
 	size_t used = 0;
 	for (; text && *text != '\0' && used + sizeof("\\xNN") < TEXT_MAX; text++) {
@@ -56,47 +56,47 @@ static const char *escape(const char *text, char out[TEXT_MAX])
 	return out;
 }
 
-static const char *raw(sqlite3_stmt *row, const char *name)
+static const char *output_text(sqlite3_stmt *row, const char *name)
 {
-	int at = column(row, name);
+	int at = output_column(row, name);
 	return at < 0 ? NULL : (const char *)sqlite3_column_text(row, at);
 }
 
-static const char *cell(sqlite3_stmt *row, const char *name, char out[TEXT_MAX])
+static const char *output_cell(sqlite3_stmt *row, const char *name, char out[TEXT_MAX])
 {
-	return escape(raw(row, name), out);
+	return output_escape(output_text(row, name), out);
 }
 
 /* --- table and compact --- */
 
 /* The address that a person means: where the call went, or who came. */
-static void print_endpoint(sqlite3_stmt *row, char out[TEXT_MAX])
+static void output_endpoint(sqlite3_stmt *row, char out[TEXT_MAX])
 {
 	static const char *const kinds[] = {"effective", "peer", "local"};
 	out[0] = '\0';
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && out[0] == '\0'; i++) {
 		char name[32];
 		snprintf(name, sizeof(name), "%s_address", kinds[i]);
-		const char *address = raw(row, name);
+		const char *address = output_text(row, name);
 		snprintf(name, sizeof(name), "%s_port", kinds[i]);
 		if (address)
-			snprintf(out, TEXT_MAX, "%s:%s", address, raw(row, name));
+			snprintf(out, TEXT_MAX, "%s:%s", address, output_text(row, name));
 	}
 }
 
-static void print_result(sqlite3_stmt *row, char out[TEXT_MAX])
+static void output_result(sqlite3_stmt *row, char out[TEXT_MAX])
 {
-	const char *name = raw(row, "errno_name");
-	const char *outcome = raw(row, "outcome");
+	const char *name = output_text(row, "errno_name");
+	const char *outcome = output_text(row, "outcome");
 	if (name)
 		snprintf(out, TEXT_MAX, "%s", name);
 	else if (outcome && strcmp(outcome, "error") == 0)
-		snprintf(out, TEXT_MAX, "errno %s", raw(row, "errno"));
+		snprintf(out, TEXT_MAX, "errno %s", output_text(row, "errno"));
 	else
 		snprintf(out, TEXT_MAX, "%s", outcome ? outcome : "");
 }
 
-static const char *colour_of(const struct output *output, const char *verdict)
+static const char *output_colour(const struct output *output, const char *verdict)
 {
 	static const struct {
 		const char *verdict;
@@ -110,20 +110,20 @@ static const char *colour_of(const struct output *output, const char *verdict)
 }
 
 /* "filter/web-out", with the reason where there is one. */
-static void print_decider(sqlite3_stmt *row, char out[TEXT_MAX])
+static void output_decider(sqlite3_stmt *row, char out[TEXT_MAX])
 {
 	char decider[TEXT_MAX];
 	char rule[TEXT_MAX];
 	char reason[TEXT_MAX];
-	cell(row, "decider", decider);
-	cell(row, "rule", rule);
-	cell(row, "reason", reason);
+	output_cell(row, "decider", decider);
+	output_cell(row, "rule", rule);
+	output_cell(row, "reason", reason);
 	/* Names and reasons are far shorter than a cell. */
 	snprintf(out, TEXT_MAX, "%.300s%s%.300s%s%.300s%s", decider, rule[0] != '\0' ? "/" : "",
 		 rule, reason[0] != '\0' ? " (" : "", reason, reason[0] != '\0' ? ")" : "");
 }
 
-static void print_call(struct output *output, sqlite3_stmt *row)
+static void output_print_call(struct output *output, sqlite3_stmt *row)
 {
 	char time[TEXT_MAX];
 	char guest[TEXT_MAX];
@@ -133,35 +133,36 @@ static void print_call(struct output *output, sqlite3_stmt *row)
 	char result[TEXT_MAX];
 	char decider[TEXT_MAX];
 	bool table = output->format == OUTPUT_TABLE;
-	cell(row, "time", time);
-	cell(row, "guest", guest);
-	cell(row, "operation", operation);
-	cell(row, "verdict", verdict);
-	print_endpoint(row, endpoint);
-	print_result(row, result);
-	print_decider(row, decider);
-	const char *colour = colour_of(output, verdict);
+	output_cell(row, "time", time);
+	output_cell(row, "guest", guest);
+	output_cell(row, "operation", operation);
+	output_cell(row, "verdict", verdict);
+	output_endpoint(row, endpoint);
+	output_result(row, result);
+	output_decider(row, decider);
+	const char *colour = output_colour(output, verdict);
 	if (table && output->rows == 0)
 		fprintf(output->file, "%8s  %-30s  %-16s  %-8s  %-21s  %-10s  %-14s  %s\n", "SEQ",
 			"TIME", "GUEST", "CALL", "ADDRESS", "VERDICT", "RESULT", "DECIDED BY");
 	fprintf(output->file,
 		table ? "%8s  %-30s  %-16s  %-8s  %-21s  %s%-10s%s  %-14s  %s\n"
 		      : "%s %s %s %s %s %s%s%s %s %s\n",
-		raw(row, "seq"), time, guest, operation, endpoint[0] != '\0' ? endpoint : "-",
-		colour, verdict, colour[0] != '\0' ? "\033[0m" : "", result, decider);
+		output_text(row, "seq"), time, guest, operation,
+		endpoint[0] != '\0' ? endpoint : "-", colour, verdict,
+		colour[0] != '\0' ? "\033[0m" : "", result, decider);
 }
 
-static void print_event(struct output *output, sqlite3_stmt *row)
+static void output_print_event(struct output *output, sqlite3_stmt *row)
 {
 	char time[TEXT_MAX];
 	char guest[TEXT_MAX];
 	char event[TEXT_MAX];
 	char text[TEXT_MAX];
 	bool table = output->format == OUTPUT_TABLE;
-	cell(row, "time", time);
-	cell(row, "guest", guest);
-	cell(row, "event", event);
-	cell(row, "text", text);
+	output_cell(row, "time", time);
+	output_cell(row, "guest", guest);
+	output_cell(row, "event", event);
+	output_cell(row, "text", text);
 	if (table && output->rows == 0)
 		fprintf(output->file, "%8s  %-30s  %-16s  %s\n", "SEQ", "TIME", "GUEST", "EVENT");
 	fprintf(output->file, table ? "%8s  %-30s  %-16s  %s: %s\n" : "%s %s %s %s: %s\n", "event",
@@ -175,7 +176,7 @@ static json_t *json_text(const char *text)
 {
 	char clean[TEXT_MAX];
 	json_t *value = !strchr(text, 0x7f) ? json_string(text) : NULL;
-	return value ? value : json_string(escape(text, clean));
+	return value ? value : json_string(output_escape(text, clean));
 }
 
 static json_t *json_cell(sqlite3_stmt *row, int at)
@@ -192,7 +193,7 @@ static json_t *json_cell(sqlite3_stmt *row, int at)
 	}
 }
 
-static void write_json(struct output *output, sqlite3_stmt *row, bool event)
+static void json_write(struct output *output, sqlite3_stmt *row, bool event)
 {
 	json_t *object = json_object();
 	json_object_set_new(object, "record", json_string(event ? "event" : "call"));
@@ -210,16 +211,16 @@ static void write_json(struct output *output, sqlite3_stmt *row, bool event)
 /* --- CSV --- */
 
 /* A spreadsheet takes a cell that begins like this for a formula. */
-static bool like_formula(const char *text)
+static bool csv_like_formula(const char *text)
 {
 	return strchr("=+-@\t\r", text[0]) && text[0] != '\0';
 }
 
-static void write_csv_text(FILE *file, const char *text)
+static void csv_write_text(FILE *file, const char *text)
 {
 	char clean[TEXT_MAX];
-	fprintf(file, "\"%s", like_formula(text) ? "'" : "");
-	for (const char *at = escape(text, clean); *at != '\0'; at++) {
+	fprintf(file, "\"%s", csv_like_formula(text) ? "'" : "");
+	for (const char *at = output_escape(text, clean); *at != '\0'; at++) {
 		if (*at == '"')
 			fputc('"', file);
 		fputc(*at, file);
@@ -227,15 +228,15 @@ static void write_csv_text(FILE *file, const char *text)
 	fputc('"', file);
 }
 
-static void write_csv_cell(FILE *file, sqlite3_stmt *row, int at)
+static void csv_write_cell(FILE *file, sqlite3_stmt *row, int at)
 {
 	if (sqlite3_column_type(row, at) == SQLITE_INTEGER)
 		fprintf(file, "%lld", (long long)sqlite3_column_int64(row, at));
 	else if (sqlite3_column_type(row, at) == SQLITE_TEXT)
-		write_csv_text(file, (const char *)sqlite3_column_text(row, at));
+		csv_write_text(file, (const char *)sqlite3_column_text(row, at));
 }
 
-static void write_csv(struct output *output, sqlite3_stmt *row)
+static void csv_write(struct output *output, sqlite3_stmt *row)
 {
 	int count = sqlite3_column_count(row);
 	for (int i = 1; output->rows == 0 && i < count; i++)
@@ -245,7 +246,7 @@ static void write_csv(struct output *output, sqlite3_stmt *row)
 	for (int i = 1; i < count; i++) {
 		if (i > 1)
 			fputc(',', output->file);
-		write_csv_cell(output->file, row, i);
+		csv_write_cell(output->file, row, i);
 	}
 	fputs("\r\n", output->file);
 }
@@ -256,16 +257,16 @@ void output_row(struct output *output, sqlite3_stmt *row, bool event)
 	case OUTPUT_TABLE:
 	case OUTPUT_COMPACT:
 		if (event)
-			print_event(output, row);
+			output_print_event(output, row);
 		else
-			print_call(output, row);
+			output_print_call(output, row);
 		break;
 	case OUTPUT_JSON:
 	case OUTPUT_JSONL:
-		write_json(output, row, event);
+		json_write(output, row, event);
 		break;
 	case OUTPUT_CSV:
-		write_csv(output, row);
+		csv_write(output, row);
 		break;
 	}
 	output->rows++;

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pvcalls-audit_query.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "audit/query/query.h"
+#include "audit/query/query_time.h"
 #include "base/clock.h"
 #include "base/decimal.h"
-#include "pvcalls-audit.h"
+#include "pvcalls-audit_output.h"
 
 #define DEFAULT_COUNT 20
+#define FOLLOW_NS     (200 * NS_PER_MS) /* between two looks for new records */
 
 static const char usage[] =
 	"usage: pvcalls-audit [query] [OPTION]...\n"
@@ -38,8 +44,8 @@ static const char usage[] =
 	"5 not permitted. See pvcalls-audit(1).\n";
 
 enum option_id {
-	OPTION_FIELD = 256, /* and one for each enum filter_field */
-	OPTION_NOT = OPTION_FIELD + FILTER_FIELDS,
+	OPTION_FIELD = 256, /* and one for each enum query_field */
+	OPTION_NOT = OPTION_FIELD + QUERY_FIELDS,
 	OPTION_SINCE,
 	OPTION_UNTIL,
 	OPTION_EVENTS,
@@ -52,21 +58,21 @@ enum option_id {
 };
 
 static const struct option options[] = {
-	{"guest", required_argument, NULL, OPTION_FIELD + FILTER_GUEST},
-	{"op", required_argument, NULL, OPTION_FIELD + FILTER_OPERATION},
-	{"call", required_argument, NULL, OPTION_FIELD + FILTER_OPERATION},
-	{"verdict", required_argument, NULL, OPTION_FIELD + FILTER_VERDICT},
-	{"decider", required_argument, NULL, OPTION_FIELD + FILTER_DECIDER},
-	{"plugin", required_argument, NULL, OPTION_FIELD + FILTER_DECIDER},
-	{"rule", required_argument, NULL, OPTION_FIELD + FILTER_RULE},
-	{"policy", required_argument, NULL, OPTION_FIELD + FILTER_POLICY},
-	{"address", required_argument, NULL, OPTION_FIELD + FILTER_ADDRESS},
-	{"to", required_argument, NULL, OPTION_FIELD + FILTER_TO},
-	{"from", required_argument, NULL, OPTION_FIELD + FILTER_FROM},
-	{"port", required_argument, NULL, OPTION_FIELD + FILTER_PORT},
-	{"errno", required_argument, NULL, OPTION_FIELD + FILTER_ERRNO},
-	{"socket", required_argument, NULL, OPTION_FIELD + FILTER_SOCKET},
-	{"serial", required_argument, NULL, OPTION_FIELD + FILTER_SERIAL},
+	{"guest", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_GUEST},
+	{"op", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_OPERATION},
+	{"call", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_OPERATION},
+	{"verdict", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_VERDICT},
+	{"decider", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_DECIDER},
+	{"plugin", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_DECIDER},
+	{"rule", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_RULE},
+	{"policy", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_POLICY},
+	{"address", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_ADDRESS},
+	{"to", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_TO},
+	{"from", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_FROM},
+	{"port", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_PORT},
+	{"errno", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_ERRNO},
+	{"socket", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_SOCKET},
+	{"serial", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_SERIAL},
 	{"not", no_argument, NULL, OPTION_NOT},
 	{"since", required_argument, NULL, OPTION_SINCE},
 	{"until", required_argument, NULL, OPTION_UNTIL},
@@ -85,6 +91,7 @@ static const struct option options[] = {
 struct arguments {
 	struct query query;
 	struct output output;
+	bool follow; /* go on with new records until killed */
 	bool negate; /* --not was last */
 	bool help;
 	bool version;
@@ -98,13 +105,13 @@ enum taken {
 	TAKEN_INVALID, /* its value does not; fault says why */
 };
 
-static enum taken take_time(struct arguments *arguments, int64_t *time_ns)
+static enum taken query_take_time(struct arguments *arguments, int64_t *time_ns)
 {
-	int error = time_parse(optarg, (int64_t)clock_wall_ns(), time_ns, &arguments->fault);
+	int error = query_time_parse(optarg, (int64_t)clock_wall_ns(), time_ns, &arguments->fault);
 	return error < 0 ? TAKEN_INVALID : TAKEN;
 }
 
-static enum taken take_count(struct arguments *arguments, bool first)
+static enum taken query_take_count(struct arguments *arguments, bool first)
 {
 	arguments->query.first = first;
 	if (decimal_read(optarg, UINT64_MAX, &arguments->query.count) == 0)
@@ -113,7 +120,7 @@ static enum taken take_count(struct arguments *arguments, bool first)
 	return TAKEN_INVALID;
 }
 
-static enum taken take_events(struct filter *filter)
+static enum taken query_take_events(struct query_filter *filter)
 {
 	filter->events = true;
 	if (!optarg)
@@ -122,7 +129,7 @@ static enum taken take_events(struct filter *filter)
 	return strcmp(optarg, "only") == 0 ? TAKEN : TAKEN_USAGE;
 }
 
-static enum taken take_format(struct arguments *arguments)
+static enum taken query_take_format(struct arguments *arguments)
 {
 	if (output_parse(optarg, &arguments->output.format) == 0)
 		return TAKEN;
@@ -130,20 +137,21 @@ static enum taken take_format(struct arguments *arguments)
 	return TAKEN_USAGE;
 }
 
-static enum taken take_field(struct arguments *arguments, int option)
+static enum taken query_take_field(struct arguments *arguments, int option)
 {
 	bool negate = arguments->negate;
 	arguments->negate = false;
-	int error = filter_add(&arguments->query.filter, (enum filter_field)(option - OPTION_FIELD),
-			       negate, optarg, &arguments->fault);
+	int error = query_filter_add(&arguments->query.filter,
+				     (enum query_field)(option - OPTION_FIELD), negate, optarg,
+				     &arguments->fault);
 	return error < 0 ? TAKEN_INVALID : TAKEN;
 }
 
-static enum taken take_option(struct arguments *arguments, int option)
+static enum taken query_take_option(struct arguments *arguments, int option)
 {
 	struct query *query = &arguments->query;
-	if (option >= OPTION_FIELD && option < OPTION_FIELD + FILTER_FIELDS)
-		return take_field(arguments, option);
+	if (option >= OPTION_FIELD && option < OPTION_FIELD + QUERY_FIELDS)
+		return query_take_field(arguments, option);
 	if (arguments->negate)
 		return TAKEN_USAGE;
 	switch (option) {
@@ -151,17 +159,17 @@ static enum taken take_option(struct arguments *arguments, int option)
 		arguments->negate = true;
 		return TAKEN;
 	case OPTION_SINCE:
-		return take_time(arguments, &query->filter.since_ns);
+		return query_take_time(arguments, &query->filter.since_ns);
 	case OPTION_UNTIL:
-		return take_time(arguments, &query->filter.until_ns);
+		return query_take_time(arguments, &query->filter.until_ns);
 	case OPTION_EVENTS:
-		return take_events(&query->filter);
+		return query_take_events(&query->filter);
 	case OPTION_LAST:
-		return take_count(arguments, false);
+		return query_take_count(arguments, false);
 	case OPTION_FIRST:
-		return take_count(arguments, true);
+		return query_take_count(arguments, true);
 	case OPTION_ALL:
-		query->count = LIMIT_ALL;
+		query->count = QUERY_ALL;
 		return TAKEN;
 	case OPTION_TRAIL:
 		query->dir = optarg;
@@ -173,34 +181,91 @@ static enum taken take_option(struct arguments *arguments, int option)
 		arguments->version = true;
 		return TAKEN;
 	case 'f':
-		query->follow = true;
+		arguments->follow = true;
 		return TAKEN;
 	case 'o':
-		return take_format(arguments);
+		return query_take_format(arguments);
 	default:
 		return TAKEN_USAGE;
 	}
 }
 
 /* Combinations that can't be answered. NULL: none of them. */
-static const char *contradiction(const struct arguments *arguments)
+static const char *query_contradiction(const struct arguments *arguments)
 {
 	const struct query *query = &arguments->query;
 	if (arguments->negate)
 		return "--not is followed by no filter";
-	if (query->follow && query->first)
+	if (arguments->follow && query->first)
 		return "--follow goes on at the end: it can't be used with --first";
-	if (query->follow && arguments->output.format == OUTPUT_JSON)
+	if (arguments->follow && arguments->output.format == OUTPUT_JSON)
 		return "json is one list, which does not end here: use -o jsonl with --follow";
 	if (query->filter.calls && query->filter.events && arguments->output.format == OUTPUT_CSV)
 		return "csv has one kind of rows: use --events=only, or another format";
 	return NULL;
 }
 
-static enum audit_status complain(const char *what)
+static enum audit_status query_complain(const char *what)
 {
 	fprintf(stderr, "pvcalls-audit: %s: see pvcalls-audit --help\n", what);
 	return AUDIT_USAGE;
+}
+
+/* What has become of a query. */
+struct answer {
+	struct output *output;
+	bool unreadable; /* a segment was passed over */
+};
+
+static void query_print_row(void *owner, sqlite3_stmt *row, bool event)
+{
+	struct answer *answer = owner;
+	output_row(answer->output, row, event);
+}
+
+static void query_print_passed_over(void *owner, const char *text)
+{
+	struct answer *answer = owner;
+	answer->unreadable = true;
+	fprintf(stderr, "pvcalls-audit: %s: its records are not shown\n", text);
+}
+
+/* Prints new records as they come. Returns -errno and *fault when the trail can't be read. */
+static int query_follow(struct query_scan *scan, struct output *output, struct fault *fault)
+{
+	static const struct timespec nap = {.tv_nsec = FOLLOW_NS};
+	int error = 0;
+	while (error == 0) {
+		fflush(output->file);
+		nanosleep(&nap, NULL);
+		error = query_read_new(scan, fault);
+	}
+	return error;
+}
+
+static enum audit_status query_run(struct arguments *arguments)
+{
+	struct fault *fault = &arguments->fault;
+	struct answer answer = {.output = &arguments->output};
+	const struct query_reader reader = {
+		.row = query_print_row, .passed_over = query_print_passed_over, .owner = &answer};
+	struct query_scan *scan = NULL;
+	int error = query_open(&scan, &arguments->query, &reader, fault);
+	const char *advice = error < 0 ? ": name the trail's folder with --trail" : "";
+	if (error == 0)
+		error = query_read(scan, fault);
+	if (error == 0 && arguments->follow)
+		error = query_follow(scan, &arguments->output, fault);
+	query_close(scan);
+	output_end(&arguments->output);
+	if (error < 0) {
+		fprintf(stderr, "pvcalls-audit: %s%s\n", fault->text,
+			error == -ENOMEM ? "" : advice);
+		return error == -EACCES || error == -EPERM ? AUDIT_DENIED : AUDIT_TRAIL;
+	}
+	if (arguments->output.rows > 0)
+		return AUDIT_FOUND;
+	return answer.unreadable ? AUDIT_DENIED : AUDIT_NOTHING;
 }
 
 enum audit_status query_main(int argc, char **argv)
@@ -212,9 +277,9 @@ enum audit_status query_main(int argc, char **argv)
 	};
 	int option = 0;
 	while ((option = getopt_long(argc, argv, "fo:", options, NULL)) != -1) {
-		enum taken taken = take_option(&arguments, option);
+		enum taken taken = query_take_option(&arguments, option);
 		if (taken == TAKEN_USAGE)
-			return complain("an option is not understood");
+			return query_complain("an option is not understood");
 		if (taken == TAKEN_INVALID) {
 			fprintf(stderr, "pvcalls-audit: %s\n", arguments.fault.text);
 			return AUDIT_INPUT;
@@ -225,9 +290,9 @@ enum audit_status query_main(int argc, char **argv)
 		return AUDIT_FOUND;
 	}
 	if (optind < argc)
-		return complain("there is an argument too many");
-	const char *wrong = contradiction(&arguments);
+		return query_complain("there is an argument too many");
+	const char *wrong = query_contradiction(&arguments);
 	if (wrong)
-		return complain(wrong);
-	return trail_query(&arguments.query, &arguments.output);
+		return query_complain(wrong);
+	return query_run(&arguments);
 }

@@ -12,7 +12,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "base/decimal.h"
+#include "pvcallsctl_plugins.h"
+#include "pvcallsctl_table.h"
 
 #define SOCKET_NAME "control.sock"
 #define WAIT_S      30 /* a reload checks all policies and waits for the engines */
@@ -55,14 +59,14 @@ static void ctl_print_text(const json_t *result)
 {
 	const char *text = json_string_value(json_object_get(result, "text"));
 
-	print_safely(text ? text : "");
+	table_print_safely(text ? text : "");
 	putchar('\n');
 }
 
 static const struct command commands[] = {
-	{"status", 0, 0, print_status},   {"guests", 0, 0, print_guests},
-	{"sockets", 0, 1, print_sockets}, {"reload", 0, 0, ctl_print_text},
-	{"kill", 1, 2, ctl_print_text},   {"plugins", 0, 0, NULL},
+	{"status", 0, 0, table_print_status},   {"guests", 0, 0, table_print_guests},
+	{"sockets", 0, 1, table_print_sockets}, {"reload", 0, 0, ctl_print_text},
+	{"kill", 1, 2, ctl_print_text},         {"plugins", 0, 0, NULL},
 };
 
 static const struct command *ctl_find_command(const char *name)
@@ -202,7 +206,7 @@ static int ctl_print_answer(const struct arguments *arguments, const struct comm
 	if (!command->print) {
 		const char *directory = json_string_value(json_object_get(result, "plugin_dir"));
 
-		return show_plugins(directory ? directory : "", NULL, arguments->as_json);
+		return plugins_show(directory ? directory : "", NULL, arguments->as_json);
 	}
 	if (arguments->as_json) {
 		json_dumpf(result, stdout, JSON_INDENT(2));
@@ -281,7 +285,7 @@ int main(int argc, char **argv)
 		return CTL_USAGE;
 	}
 	if (arguments.file)
-		return (int)show_plugins(NULL, arguments.file, arguments.as_json);
+		return (int)plugins_show(NULL, arguments.file, arguments.as_json);
 	status = ctl_ask(&arguments, &answer);
 	if (!status)
 		status = ctl_print_answer(&arguments, command, answer);

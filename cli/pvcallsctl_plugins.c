@@ -3,6 +3,8 @@
  * Plugins are described here and not by the daemon, in which no plugin's code ever runs. Each is
  * loaded by a child, so that one which crashes when it is loaded does not hide the others.
  */
+#include "pvcallsctl_plugins.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -15,7 +17,7 @@
 #include "base/fault.h"
 #include "base/glob.h"
 #include "policy/plugin_host/plugin_registry.h"
-#include "pvcallsctl.h"
+#include "pvcallsctl_table.h"
 
 #define DESCRIPTION_MAX 16384
 #define SECONDS_MAX     10u /* a plugin that hangs when it is loaded */
@@ -77,7 +79,7 @@ static void plugins_print_lines(char *text)
 	char *rest = NULL;
 
 	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		print_safely(line);
+		table_print_safely(line);
 		putchar('\n');
 	}
 }
@@ -127,7 +129,7 @@ static enum ctl_status plugins_show_directory(const char *directory, json_t *arr
 	return status;
 }
 
-enum ctl_status show_plugins(const char *directory, const char *file, bool as_json)
+enum ctl_status plugins_show(const char *directory, const char *file, bool as_json)
 {
 	json_t *array = as_json ? json_array() : NULL;
 	enum ctl_status status =

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pvcallsctl_table.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "pvcallsctl.h"
 
 #define CELL_MAX   64
 #define COLUMN_MAX 12
@@ -14,7 +14,7 @@ struct column {
 	const char *inner; /* ... of the object `key` in the row; NULL: key itself */
 };
 
-void print_safely(const char *text)
+void table_print_safely(const char *text)
 {
 	for (; *text; text++) {
 		if (isprint((unsigned char)*text) && *text != '\\')
@@ -48,7 +48,7 @@ static void table_print_row(const json_t *row, const struct column *columns, siz
 			table_cell(text, row, &columns[i]);
 		else
 			snprintf(text, sizeof(text), "%s", columns[i].heading);
-		print_safely(text);
+		table_print_safely(text);
 		printf("%*s", i + 1 < count ? (int)(widths[i] - strlen(text) + 2) : 0, "");
 	}
 	putchar('\n');
@@ -75,7 +75,7 @@ static void table_print(const json_t *rows, const struct column *columns, size_t
 	json_array_foreach(rows, index, row) table_print_row(row, columns, count, widths);
 }
 
-void print_guests(const json_t *guests)
+void table_print_guests(const json_t *guests)
 {
 	static const struct column columns[] = {
 		{"GUEST", "name", NULL},        {"DOMID", "domid", NULL},
@@ -89,7 +89,7 @@ void print_guests(const json_t *guests)
 	table_print(guests, columns, sizeof(columns) / sizeof(columns[0]));
 }
 
-void print_sockets(const json_t *sockets)
+void table_print_sockets(const json_t *sockets)
 {
 	static const struct column columns[] = {
 		{"GUEST", "guest", NULL}, {"SOCKET", "socket", NULL}, {"PARENT", "parent", NULL},
@@ -103,7 +103,7 @@ void print_sockets(const json_t *sockets)
 static void table_print_line(const char *name, const char *text)
 {
 	printf("%-12s", name);
-	print_safely(text);
+	table_print_safely(text);
 	putchar('\n');
 }
 
@@ -135,7 +135,7 @@ static void table_print_policies(const json_t *policies)
 		table_print_line(index ? "" : "policies", json_string_value(file));
 }
 
-void print_status(const json_t *status)
+void table_print_status(const json_t *status)
 {
 	const json_t *writer = json_object_get(status, "writer");
 

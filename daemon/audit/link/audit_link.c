@@ -330,8 +330,10 @@ void audit_link_event(struct audit_link *link, enum audit_event kind, const char
 	event->event.wall_ns = clock_wall_ns();
 	event->event.kind = (uint32_t)kind;
 	event->event.uid = uid;
-	event->event.has_guest = guest != NULL;
-	snprintf(event->event.guest, sizeof(event->event.guest), "%s", guest ? guest : "");
+	if (guest) {
+		event->event.has_guest = 1;
+		snprintf(event->event.guest, sizeof(event->event.guest), "%s", guest);
+	}
 	snprintf(event->event.text, sizeof(event->event.text), "%s", text);
 	if (link->events_last)
 		link->events_last->next = event;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "audit/query/query_time.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -7,19 +9,18 @@
 
 #include "base/clock.h"
 #include "base/decimal.h"
-#include "pvcalls-audit.h"
 
 #define DAY_S  86400
 #define WEEK_S 604800
 
 /* Times are UTC unless they say otherwise. */
-static int64_t midnight(int64_t time_ns)
+static int64_t time_of_midnight(int64_t time_ns)
 {
 	int64_t second = time_ns / (int64_t)NS_PER_S;
 	return (second - second % DAY_S) * (int64_t)NS_PER_S;
 }
 
-static int64_t boot_time(int64_t now_ns)
+static int64_t time_of_boot(int64_t now_ns)
 {
 	struct timespec up = {0};
 	clock_gettime(CLOCK_BOOTTIME, &up);
@@ -27,7 +28,7 @@ static int64_t boot_time(int64_t now_ns)
 }
 
 /* "-15m": s, m, h, d or w ago. */
-static int parse_ago(const char *text, int64_t now_ns, int64_t *time_ns)
+static int time_parse_ago(const char *text, int64_t now_ns, int64_t *time_ns)
 {
 	static const struct {
 		char unit;
@@ -49,7 +50,7 @@ static int parse_ago(const char *text, int64_t now_ns, int64_t *time_ns)
 }
 
 /* ".123456789" as nanoseconds; moves *text past it. */
-static int64_t parse_fraction(const char **text)
+static int64_t time_parse_fraction(const char **text)
 {
 	int64_t value = 0;
 	int64_t unit = NS_PER_S / 10;
@@ -63,7 +64,7 @@ static int64_t parse_fraction(const char **text)
 }
 
 /* "", "Z" or "+01:00" as seconds. Returns 0, or -EINVAL. */
-static int parse_zone(const char *text, int64_t *seconds)
+static int time_parse_zone(const char *text, int64_t *seconds)
 {
 	*seconds = 0;
 	if (text[0] == '\0' || strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
@@ -79,7 +80,7 @@ static int parse_zone(const char *text, int64_t *seconds)
 	return 0;
 }
 
-static int parse_date(const char *text, int64_t *time_ns)
+static int time_parse_date(const char *text, int64_t *time_ns)
 {
 	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S",
 					    "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"};
@@ -89,8 +90,8 @@ static int parse_date(const char *text, int64_t *time_ns)
 		const char *end = strptime(text, forms[i], &date);
 		if (!end)
 			continue;
-		int64_t fraction = parse_fraction(&end);
-		if (parse_zone(end, &zone) < 0)
+		int64_t fraction = time_parse_fraction(&end);
+		if (time_parse_zone(end, &zone) < 0)
 			continue;
 		int64_t seconds = (int64_t)timegm(&date) - zone;
 		/* Nanoseconds of 64 bits end in the year 2262. */
@@ -102,21 +103,21 @@ static int parse_date(const char *text, int64_t *time_ns)
 	return -EINVAL;
 }
 
-int time_parse(const char *text, int64_t now_ns, int64_t *time_ns, struct fault *fault)
+int query_time_parse(const char *text, int64_t now_ns, int64_t *time_ns, struct fault *fault)
 {
 	int error = 0;
 	if (strcmp(text, "now") == 0)
 		*time_ns = now_ns;
 	else if (strcmp(text, "today") == 0)
-		*time_ns = midnight(now_ns);
+		*time_ns = time_of_midnight(now_ns);
 	else if (strcmp(text, "yesterday") == 0)
-		*time_ns = midnight(now_ns - DAY_S * (int64_t)NS_PER_S);
+		*time_ns = time_of_midnight(now_ns - DAY_S * (int64_t)NS_PER_S);
 	else if (strcmp(text, "boot") == 0)
-		*time_ns = boot_time(now_ns);
+		*time_ns = time_of_boot(now_ns);
 	else if (text[0] == '-')
-		error = parse_ago(text, now_ns, time_ns);
+		error = time_parse_ago(text, now_ns, time_ns);
 	else
-		error = parse_date(text, time_ns);
+		error = time_parse_date(text, time_ns);
 	if (error < 0)
 		return fault_set(fault, EINVAL,
 				 "'%s' is no time: write 2026-01-02, 2026-01-02T03:04:05Z, -15m, "
