@@ -48,6 +48,7 @@ until_true() { # COMMAND...: repeats it for at most 10 s
 }
 
 mkdir "$dir/policy.d" "$dir/state" "$dir/run" "$dir/www"
+cp -r build/release/plugins "$dir/plugins" # root loads no plugin that another user could change
 echo 'Hello from the host.' >"$dir/www/index.html"
 /usr/bin/python3 - "$dir/www" >"$dir/server.log" 2>&1 <<'EOF' &
 import functools, http.server, sys
@@ -85,7 +86,7 @@ echo "-- the guest's policy:"
 sed 's/^/   /' "$dir/policy.d/demo.yaml"
 
 "$bin/pvcallsd" --transport local --foreground --policy-dir "$dir/policy.d" \
-	--state-dir "$dir/state" --runtime-dir "$dir/run" >"$dir/daemon.log" 2>&1 &
+	--plugin-dir "$dir/plugins" --state-dir "$dir/state" --runtime-dir "$dir/run" >"$dir/daemon.log" 2>&1 &
 daemon=$!
 until_true "$bin/pvcallsctl" --runtime-dir "$dir/run" status
 

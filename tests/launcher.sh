@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Starts a test so that it can become another user and, as that user, run programs of the build.
+# Starts a test as root in such a way that the test can become another user who runs programs of the
+# build, and that the daemon loads the build's plugins.
 #
 # usage: tests/launcher.sh PROGRAM [ARGUMENT...]      ctest starts each unit test this way
 #
-# A home directory is closed to others (Debian gives it mode 0700), and so is a checkout in it. Then root
-# gets a mount namespace for PROGRAM in which an empty folder lies over the closed one and the checkout is
-# at its old path in it: nothing is copied, each path that was compiled in holds, and nothing changes
-# outside. The rest of the closed folder can't be seen from inside.
+# Two things may stand against that; for either, PROGRAM gets a mount namespace, so that every path stays
+# what it is and nothing changes outside:
+#   A home directory is closed to others (Debian gives it mode 0700). An empty folder comes over it,
+#   with the checkout at the old path in it. The rest of the closed folder can't be seen from inside.
+#   The checkout is another user's. Root loads no plugin and no policy that others could change, so
+#   copies that are root's come over those folders.
 #
 # With PVCALLS_TESTS_SUDO=1 an ordinary user's tests run as root, by sudo; ./test.sh sets it. Without it,
 # they run as that user, and those that need root say that they were not run.
@@ -28,17 +31,29 @@ closed_on_the_way() { # PATH
 	done
 }
 
-# Lays an empty folder over one that is closed; in a mount namespace of its own.
-open_the_way() { # CLOSED
-	local here=$PWD
-	umask 022
-	exec 9<"$checkout"
+# Lays an empty folder over one; descriptor 9 is then the way to what lies below.
+cover() { # FOLDER
+	exec 9<"$1"
 	mount -t tmpfs -o mode=755 tmpfs "$1"
+}
+
+open_the_way() { # CLOSED
+	exec 8<"$checkout"
+	cover "$1"
 	mkdir -p "$checkout"
 	# Not canonical: the descriptor's path leads to what has just been covered.
-	mount --no-canonicalize --rbind /proc/self/fd/9 "$checkout"
-	exec 9<&-
-	cd "$here" 2>/dev/null || cd "$checkout"
+	mount --no-canonicalize --rbind /proc/self/fd/8 "$checkout"
+	exec 8<&- 9<&-
+}
+
+own() { # FOLDER...
+	local folder
+	for folder in "$@"; do
+		[ -d "$folder" ] || continue
+		cover "$folder"
+		cp -r /proc/self/fd/9/. "$folder"
+		exec 9<&-
+	done
 }
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -55,11 +70,17 @@ closed=$(closed_on_the_way "$checkout")
 if [ "$closed" = "$checkout" ]; then
 	echo "launcher.sh: others may not enter $checkout: chmod -R go+rX it" >&2
 	exit 5
-elif [ -n "$closed" ]; then
-	if [ "${PVCALLS_TESTS_UNSHARED-}" != 1 ]; then
-		PVCALLS_TESTS_UNSHARED=1 exec unshare --mount -- "$self" "$@"
-	fi
-	unset PVCALLS_TESTS_UNSHARED
-	open_the_way "$closed"
 fi
+if [ -z "$closed" ] && [ -O "$checkout" ]; then
+	exec "$@"
+fi
+if [ "${PVCALLS_TESTS_UNSHARED-}" != 1 ]; then
+	PVCALLS_TESTS_UNSHARED=1 exec unshare --mount -- "$self" "$@"
+fi
+unset PVCALLS_TESTS_UNSHARED
+umask 022
+[ -z "$closed" ] || open_the_way "$closed"
+[ -O "$checkout" ] ||
+	own "$checkout"/policies "$checkout"/build/*/plugins "$checkout"/build/*/tests/bad_plugins
+cd "$PWD" 2>/dev/null || cd "$checkout"
 exec "$@"
