@@ -3,7 +3,7 @@
 # Installs what the tests need, builds everything and runs every test, as root or with sudo.
 #
 # usage: ./test.sh [STAGE...]     stages: lint gcc structure clang tidy cppcheck fuzz release
-#                                 e2e xenlab; without any: all of them
+#                                 e2e xenlab fresh; without any: all of them
 #
 # Each stage prints what it does and ends with one line. The last line sums up; exit status 0 means
 # that everything passed. Everything is built by the user that calls this, with warnings as errors;
@@ -14,11 +14,12 @@ umask 022
 export PVCALLS_TESTS_SUDO=1
 
 # In this order, each with the lists of packages that it needs.
-all=(lint gcc structure clang tidy cppcheck fuzz release e2e xenlab)
+all=(lint gcc structure clang tidy cppcheck fuzz release e2e xenlab fresh)
 declare -A needs=(
 	[lint]='lint' [gcc]='build test' [structure]='build test lint' [clang]='build test clang'
 	[tidy]='build test clang lint' [cppcheck]='build test lint' [fuzz]='build test clang'
 	[release]='build test' [e2e]='build test e2e' [xenlab]='build test xenlab'
+	[fresh]='fresh'
 )
 stages=("$@")
 [ "${#stages[@]}" -gt 0 ] || stages=("${all[@]}")
@@ -98,6 +99,12 @@ stage_e2e() {
 stage_xenlab() {
 	{ build release-tests && tests/xenlab/run --build build/release-tests; } >"$logs/xenlab.log" 2>&1
 	result xenlab $? "$(sed -nE 's/^([0-9]+) passed, .*/\1/p' "$logs/xenlab.log" | tail -n 1)"
+}
+
+# The commands of README on a minimal system; counts the tests that ran there.
+stage_fresh() {
+	tests/fresh/fresh.sh >"$logs/fresh.log" 2>&1
+	result fresh $? "$(sed -nE 's/^([0-9]+) passed, 0 failed$/\1/p' "$logs/fresh.log" | tail -n 1)"
 }
 
 install() { # STAGE...

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Tries README's two commands where nobody has installed anything: in a minimal Debian 12, as an
+# ordinary user with sudo whose home is closed to others (mode 0700).
+#
+# usage: tests/fresh/fresh.sh     as root or with sudo; ./test.sh fresh calls it
+#
+# debootstrap makes the system from the mirror that this machine's apt uses; what is committed is cloned
+# into the user's home; pivot.sh enters the system; there the user runs ./demo.sh and the stages gcc and
+# e2e of ./test.sh. A package that no list of scripts/packages/ has is missing there, and the run fails.
+#
+# All of it lies in build/fresh/ and goes with it. The minimal system (base.tar, at most a week) and the
+# packages that were fetched (debs/) stay there for the next run, the system itself does not. Mounts and
+# processes end with their namespaces, however this ends. The network is the machine's.
+set -euo pipefail
+
+SUITE=bookworm
+BASE_DAYS=7 # how long a minimal system is used again
+USER_NAME=newcomer
+
+here=$(dirname "$(realpath "$0")")
+checkout=$(realpath "$here/../..")
+work=$checkout/build/fresh
+root=$work/root
+home=$root/home/$USER_NAME
+
+say() {
+	echo "fresh.sh: $*"
+}
+
+# As whoever calls: git trusts a repository of the caller's own only.
+clone() {
+	mkdir -p "$work"
+	rm -rf "$work/clone"
+	[ -z "$(git -C "$checkout" status --porcelain)" ] ||
+		say "what is not committed is not part of the clone"
+	git clone --quiet --depth 1 "file://$checkout" "$work/clone"
+}
+
+# Prints "URI SUITE" of each source of apt that is Debian's own of this suite, the suite itself first.
+sources() {
+	# The fields are apt's, not the shell's.
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		awk -v suite="$SUITE" '$1 == "main" && $2 ~ "^" suite "(-updates|-security)?$" { print $3, $2 }' |
+		sort -u -k 2
+}
+
+# Makes $work/base.tar, unless there is a recent one from this mirror.
+make_base() { # MIRROR
+	local base=$work/base.tar include=sudo
+	if [ -e "$base" ] && [ "$(cat "$work/base.mirror")" = "$1" ] &&
+		[ -n "$(find "$base" -mtime "-$BASE_DAYS")" ]; then
+		return
+	fi
+	say "debootstrap, $SUITE"
+	case $1 in https:*) include+=,ca-certificates ;; esac
+	rm -rf "$base" "$root"
+	debootstrap --variant=minbase --include="$include" "$SUITE" "$root" "$1" >"$work/debootstrap.log" ||
+		{
+			tail -n 20 "$work/debootstrap.log"
+			return 1
+		}
+	rm -f "$root"/var/cache/apt/archives/*.deb
+	echo "$1" >"$work/base.mirror"
+	tar --one-file-system -C "$root" -cf "$base.new" .
+	mv "$base.new" "$base"
+}
+
+# The machine's sources, proxies and other ways to a mirror; its name servers; the packages of last time.
+reach_mirror() {
+	local uri suite
+	sources | while read -r uri suite; do
+		echo "deb $uri $suite main"
+	done >"$root/etc/apt/sources.list"
+	{
+		apt-config dump | grep -E '^Acquire::(https?|Check-|Retries|Force)' || true
+		echo "Acquire::http::Proxy \"${http_proxy-}\"; Acquire::https::Proxy \"${https_proxy-}\";"
+	} >"$root/etc/apt/apt.conf.d/80machine"
+	cat /etc/resolv.conf >"$root/etc/resolv.conf"
+	if [ -e "$root/etc/ssl/certs/ca-certificates.crt" ] && [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+		cat /etc/ssl/certs/ca-certificates.crt >"$root/etc/ssl/certs/ca-certificates.crt"
+	fi
+	# A system that is thrown away need not reach the disk.
+	echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
+	[ ! -d "$work/debs" ] || cp -l "$work"/debs/*.deb "$root/var/cache/apt/archives/"
+}
+
+add_user() {
+	chroot "$root" useradd --create-home --shell /bin/bash "$USER_NAME"
+	chmod 700 "$home"
+	echo "$USER_NAME ALL=(ALL:ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/$USER_NAME"
+	mv "$work/clone" "$home/pvcalls"
+	chroot "$root" chown -R "$USER_NAME:$USER_NAME" "/home/$USER_NAME/pvcalls"
+}
+
+keep_packages() {
+	rm -rf "$work/debs"
+	mkdir "$work/debs"
+	cp -l "$root"/var/cache/apt/archives/*.deb "$work/debs/"
+	chown -R --reference="$checkout" "$work/debs" "$work"/base.*
+}
+
+# Under CI, a test for which something is missing fails instead of being skipped.
+enter() { # COMMAND: of the user's shell, in the folder of the clone
+	unshare --mount --pid --fork --kill-child --uts -- "$here/pivot.sh" "$root" \
+		runuser -l "$USER_NAME" -c "cd pvcalls && CI=true $1" </dev/null
+}
+
+run() {
+	local mirror _
+	read -r mirror _ < <(sources) || {
+		say "apt's sources name no mirror of Debian $SUITE" >&2
+		exit 5
+	}
+	# What apt is told of proxies debootstrap has from the environment.
+	eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+	export http_proxy https_proxy
+	make_base "$mirror"
+	rm -rf "$root"
+	trap 'rm -rf "$root"' EXIT
+	mkdir "$root"
+	tar -C "$root" -xf "$work/base.tar"
+	reach_mirror
+	add_user
+	say "./demo.sh"
+	enter ./demo.sh
+	say "./test.sh gcc e2e"
+	local status=0
+	enter './test.sh gcc e2e' || status=$?
+	keep_packages
+	return $status
+}
+
+case "$(id -u),${1-}" in
+*,--as-root) run ;;
+0,*)
+	clone
+	run
+	;;
+*)
+	clone
+	sudo -- env "http_proxy=${http_proxy-}" "https_proxy=${https_proxy-}" "$here/fresh.sh" --as-root
+	;;
+esac
