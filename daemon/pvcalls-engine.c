@@ -8,8 +8,9 @@
 
 #include "base/assert.h"
 #include "base/sanitize.h"
-#include "engine/engine.h"
-#include "engine/start.h"
+#include "engine/lifecycle/engine.h"
+#include "engine/lifecycle/engine_run.h"
+#include "engine/lifecycle/engine_start.h"
 #include "ipc/engine_message.h"
 
 static int is_supervisor_socket(int fd)

@@ -12,6 +12,7 @@
 
 struct loop {
 	int epoll;
+	uint64_t now_ns; /* read once a turn */
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_count;          /* events of the batch being dispatched */
 	int batch_next;           /* the first one not yet dispatched */
@@ -31,7 +32,13 @@ struct loop *loop_create(void)
 		free(loop);
 		return NULL;
 	}
+	loop->now_ns = clock_monotonic_ns();
 	return loop;
+}
+
+uint64_t loop_now_ns(const struct loop *loop)
+{
+	return loop->now_ns;
 }
 
 void loop_destroy(struct loop *loop)
@@ -170,13 +177,9 @@ void loop_disarm(struct loop *loop, struct loop_timer *timer)
 /* Runs the timers that are due now; those armed meanwhile wait for the next turn. */
 static int run_timers(struct loop *loop)
 {
-	uint64_t now;
 	int calls = 0;
 
-	if (!loop->heap_count)
-		return 0;
-	now = clock_monotonic_ns();
-	while (loop->heap_count && loop->heap[0]->deadline_ns <= now) {
+	while (loop->heap_count && loop->heap[0]->deadline_ns <= loop->now_ns) {
 		struct loop_timer *timer = loop->heap[0];
 
 		loop_disarm(loop, timer);
@@ -191,9 +194,8 @@ static int wait_events(struct loop *loop, uint64_t timeout_ns)
 	struct timespec wait;
 
 	if (loop->heap_count) {
-		uint64_t now = clock_monotonic_ns();
 		uint64_t due = loop->heap[0]->deadline_ns;
-		uint64_t left = due > now ? due - now : 0;
+		uint64_t left = due > loop->now_ns ? due - loop->now_ns : 0;
 
 		if (left < timeout_ns)
 			timeout_ns = left;
@@ -211,9 +213,11 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 {
 	int calls;
 	int ready = wait_events(loop, timeout_ns);
+	int error = ready < 0 ? errno : 0;
 
-	if (ready < 0)
-		return errno == EINTR ? 0 : -errno;
+	loop->now_ns = clock_monotonic_ns();
+	if (error)
+		return error == EINTR ? 0 : -error;
 	/* Timers first: a deadline that passed must not be beaten by the event it was meant for. */
 	loop->batch_count = ready;
 	loop->batch_next = 0;

@@ -54,11 +54,18 @@ int loop_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns,
 	     loop_timer_fn expired, void *owner);
 void loop_disarm(struct loop *loop, struct loop_timer *timer);
 
+/*
+ * The monotonic time that was read when the last turn began to make callbacks: the one reading of
+ * the clock of a turn, for whoever is called within it.
+ */
+uint64_t loop_now_ns(const struct loop *loop);
+
 #define LOOP_FOREVER UINT64_MAX
 
 /*
  * One turn: expired timers, then at most LOOP_BATCH ready descriptors; waits up to timeout_ns for
- * the first of them. Returns the number of callbacks made, or -errno.
+ * the first of them. Returns the number of callbacks made, or -errno. How long to wait is reckoned
+ * from loop_now_ns(), so a timer may be late by the time that the caller worked since then.
  */
 int loop_turn(struct loop *loop, uint64_t timeout_ns);
 

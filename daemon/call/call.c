@@ -2,10 +2,10 @@
 /* The table of the seven operations, and how a copied request becomes a struct call. */
 #include "call/call.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "call/wire_errno.h"
 
 #define GUEST_AF_INET     2u
@@ -123,9 +123,23 @@ void call_decode(struct call *call, const struct wire_request *request)
 	call->invalid = call_operations[call->op].decode(call, request);
 }
 
+/* The states that may follow each. */
+static const uint32_t call_next_states[] = {
+	[CALL_TAKEN] = 1u << CALL_PREPARED | 1u << CALL_DECIDED,
+	[CALL_PREPARED] = 1u << CALL_DECIDED,
+	[CALL_DECIDED] =
+		1u << CALL_PREPARED | 1u << CALL_DELAYED | 1u << CALL_RUNNING | 1u << CALL_DONE,
+	[CALL_DELAYED] = 1u << CALL_DECIDED | 1u << CALL_RUNNING | 1u << CALL_DONE,
+	[CALL_RUNNING] = 1u << CALL_DONE,
+	[CALL_DONE] = 0,
+};
+
+_Static_assert(sizeof(call_next_states) / sizeof(call_next_states[0]) == CALL_DONE + 1,
+	       "every state is in the table");
+
 void call_advance(struct call *call, enum call_state state)
 {
-	assert(state > call->state);
+	ASSERT(call_next_states[call->state] & 1u << state);
 	call->state = state;
 }
 

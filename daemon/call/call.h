@@ -4,15 +4,7 @@
  *
  * Theory of operation. A request is copied from the ring once; call_decode() turns the copy into a
  * struct call, and nothing after that looks at guest memory. The stages (policy, sock, audit) each
- * fill their part of it and do not know each other; only engine/ knows their order.
- *
- * A call is in one of these states; call_advance() is the only one that changes it.
- *
- *   TAKEN     copied from the ring and decoded; has a serial number and a slot of the audit queue.
- *   DECIDED   floor and chain have spoken; the slot holds the decision. Not yet executed.
- *   RUNNING   being executed: a connect or an accept that waits for the network. Others pass
- * through this state within one turn. DONE      the outcome is known and in the slot. The response
- * may be pushed.
+ * fill their part of it and do not know each other; only engine/calls/serve.c knows their order.
  */
 #ifndef CALL_CALL_H
 #define CALL_CALL_H
@@ -24,10 +16,21 @@
 
 #include "ring/layout.h"
 
+/* How far a call is. call_advance() alone changes it. */
 enum call_state {
+	/* Copied from the ring and decoded; has a serial number and a slot of the audit queue. */
 	CALL_TAKEN,
+	/* Its socket was found in a state for the call, and what it will need is reserved. An
+	 * ACCEPT waits here for a peer, and comes back here if the policy refuses that peer. */
+	CALL_PREPARED,
+	/* Host rules and chain have spoken (or the protocol itself); the slot holds the decision.
+	 */
 	CALL_DECIDED,
+	/* A plugin has it wait; then the host rules look again. */
+	CALL_DELAYED,
+	/* Being executed; waits for the network, a peer or a connection. */
 	CALL_RUNNING,
+	/* The outcome is known and in the slot. The response may be pushed. */
 	CALL_DONE,
 };
 
@@ -99,7 +102,7 @@ extern const struct call_operation call_operations[PVCALLS_OP_COUNT + 1];
 /* Decodes one request, already copied out of the ring, into *call (state TAKEN). Cannot fail. */
 void call_decode(struct call *call, const struct wire_request *request);
 
-/* Moves a call to its next state; states only go forward. */
+/* Moves a call to its next state, which must be one that may follow. */
 void call_advance(struct call *call, enum call_state state);
 
 /* The 24 bytes of the answer to call: ret is 0 or a negative errno, put into wire numbering. */

@@ -9,9 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 
-static struct sockaddr_in to_kernel(const struct pvcalls_endpoint *endpoint)
+static struct sockaddr_in socket_to_kernel(const struct pvcalls_endpoint *endpoint)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(endpoint->port)};
 
@@ -19,7 +20,7 @@ static struct sockaddr_in to_kernel(const struct pvcalls_endpoint *endpoint)
 	return address;
 }
 
-static void from_kernel(struct pvcalls_endpoint *endpoint, const struct sockaddr_in *address)
+static void socket_from_kernel(struct pvcalls_endpoint *endpoint, const struct sockaddr_in *address)
 {
 	memset(endpoint, 0, sizeof(*endpoint));
 	endpoint->family = AF_INET;
@@ -27,7 +28,7 @@ static void from_kernel(struct pvcalls_endpoint *endpoint, const struct sockaddr
 	memcpy(endpoint->addr, &address->sin_addr, sizeof(address->sin_addr));
 }
 
-static void set_option(int fd, int level, int name, int value)
+static void socket_set_option(int fd, int level, int name, int value)
 {
 	/* These improve a socket; one without them still works. */
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
@@ -35,11 +36,11 @@ static void set_option(int fd, int level, int name, int value)
 
 void socket_tune(struct guest_socket *guest_socket)
 {
-	set_option(guest_socket->fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_option(guest_socket->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	socket_set_option(guest_socket->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	socket_set_option(guest_socket->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
-static int open_descriptor(struct guest_socket *guest_socket)
+static int socket_open_descriptor(struct guest_socket *guest_socket)
 {
 	if (guest_socket->fd >= 0)
 		return 0;
@@ -53,11 +54,13 @@ void socket_read_local(struct guest_socket *guest_socket)
 	socklen_t size = sizeof(address);
 
 	if (getsockname(guest_socket->fd, (struct sockaddr *)&address, &size) == 0)
-		from_kernel(&guest_socket->local, &address);
+		socket_from_kernel(&guest_socket->local, &address);
 }
 
 void socket_refuse_bind(struct guest_socket *guest_socket, int error)
 {
+	ASSERT(guest_socket->state == SOCKET_NEW || guest_socket->state == SOCKET_REFUSED);
+	ASSERT(error < 0);
 	fd_close(&guest_socket->fd);
 	guest_socket->state = SOCKET_REFUSED;
 	guest_socket->bind_error = error;
@@ -65,13 +68,14 @@ void socket_refuse_bind(struct guest_socket *guest_socket, int error)
 
 int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address)
 {
-	struct sockaddr_in kernel = to_kernel(address);
-	int error = open_descriptor(guest_socket);
+	struct sockaddr_in kernel = socket_to_kernel(address);
+	int error = socket_open_descriptor(guest_socket);
 
+	ASSERT(guest_socket->state == SOCKET_NEW);
 	if (!error) {
 		/* Lets a server come back while its old connections are in TIME_WAIT; the kernel
 		 * still refuses an address that another socket listens on. */
-		set_option(guest_socket->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		socket_set_option(guest_socket->fd, SOL_SOCKET, SO_REUSEADDR, 1);
 		if (bind(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 			error = -errno;
 	}
@@ -86,6 +90,7 @@ int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint
 
 int socket_listen(struct guest_socket *guest_socket, uint32_t backlog)
 {
+	ASSERT(guest_socket->state == SOCKET_BOUND);
 	if (listen(guest_socket->fd, (int)backlog) < 0)
 		return -errno;
 	guest_socket->state = SOCKET_LISTENING;
@@ -94,9 +99,10 @@ int socket_listen(struct guest_socket *guest_socket, uint32_t backlog)
 
 int socket_connect(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address)
 {
-	struct sockaddr_in kernel = to_kernel(address);
-	int error = open_descriptor(guest_socket);
+	struct sockaddr_in kernel = socket_to_kernel(address);
+	int error = socket_open_descriptor(guest_socket);
 
+	ASSERT(guest_socket->state == SOCKET_NEW || guest_socket->state == SOCKET_BOUND);
 	if (error)
 		return error;
 	guest_socket->peer = *address;
@@ -132,12 +138,15 @@ int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *pe
 {
 	struct sockaddr_in address = {0};
 	socklen_t size = sizeof(address);
-	int fd = accept4(guest_socket->fd, (struct sockaddr *)&address, &size,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
+
+	ASSERT(guest_socket->state == SOCKET_LISTENING);
+	fd = accept4(guest_socket->fd, (struct sockaddr *)&address, &size,
+		     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
-	from_kernel(peer, &address);
+	socket_from_kernel(peer, &address);
 	return fd;
 }
 
@@ -148,11 +157,17 @@ bool socket_has_waiting(const struct guest_socket *guest_socket)
 	return poll(&poll_fd, 1, 0) == 1;
 }
 
-void socket_adopt(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer)
+void socket_reserve(struct guest_socket *guest_socket)
 {
+	ASSERT(guest_socket->state == SOCKET_NEW);
+	guest_socket->state = SOCKET_RESERVED;
+}
+
+void socket_give(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer)
+{
+	ASSERT(guest_socket->state == SOCKET_RESERVED && guest_socket->fd < 0 && fd >= 0);
 	guest_socket->fd = fd;
 	guest_socket->peer = *peer;
-	guest_socket->state = SOCKET_STREAM;
 }
 
 void socket_reset(int fd)

@@ -2,17 +2,11 @@
 /*
  * A guest's socket: what the guest calls it, what it is on the host, and the host's system calls.
  *
- * State, changed only by the functions here:
- *
- *   SOCKET_NEW         SOCKET was answered. No descriptor yet; BIND and CONNECT may follow.
- *   SOCKET_BOUND       bound; LISTEN or CONNECT may follow.
- *   SOCKET_REFUSED     BIND failed or was denied. The Linux frontend does not look at BIND's
- * result, so bind_error is kept and is the answer to LISTEN. SOCKET_CONNECTING  connect() is under
- * way; its answer comes with the socket becoming writable. SOCKET_STREAM      connected or
- * accepted; `stream` is in use. SOCKET_LISTENING   listening; ACCEPT and POLL may follow, several
- * at once.
- *
- * A connect that failed leaves SOCKET_NEW, so that the guest may try again with the same id.
+ * Theory of operation. The protocol's calls on one socket need not come one after the other, and
+ * any of them may wait: for a plugin's delay, for the network, for a peer. So a call that changes a
+ * socket holds it (`holder`) from the moment it has checked the state until it is done, and the
+ * state that it has checked stays what it was. Calls that only wait at a listener, ACCEPT and POLL,
+ * hold nothing of it.
  */
 #ifndef SOCK_SOCKET_H
 #define SOCK_SOCKET_H
@@ -25,15 +19,31 @@
 #include "base/loop.h"
 #include "sock/stream.h"
 
+/* What a socket is. Changed by the functions here, and to SOCKET_STREAM by who serves the stream.
+ */
 enum socket_state {
+	/* SOCKET was taken. No descriptor yet; BIND and CONNECT may follow. A failed connect leaves
+	 * this state too, so that the guest may try again with the same id. */
 	SOCKET_NEW,
+	/* Promised to an ACCEPT that waits for its peer and holds it. No descriptor. */
+	SOCKET_RESERVED,
+	/* Bound; LISTEN or CONNECT may follow. */
 	SOCKET_BOUND,
+	/* BIND failed or was denied. Linux' frontend does not look at BIND's result, so bind_error
+	 * is kept and is the answer to LISTEN and CONNECT. */
 	SOCKET_REFUSED,
+	/* connect(2) is under way; its answer comes with the socket becoming writable. */
 	SOCKET_CONNECTING,
+	/* Connected or accepted; `stream` is in use. */
 	SOCKET_STREAM,
+	/* Listening; ACCEPT and POLL may follow, several at once. */
 	SOCKET_LISTENING,
 };
 
+struct connection;
+struct pending_call;
+
+/* A socket of a guest, made and freed by a socket_table. */
 struct guest_socket {
 	struct guest_socket *next; /* in its bucket of the table */
 	uint64_t id;               /* the guest's name for it */
@@ -44,12 +54,13 @@ struct guest_socket {
 	int bind_error;
 	struct pvcalls_endpoint local; /* as the kernel says, once bound or connected */
 	struct pvcalls_endpoint peer;  /* as asked (connect), or as the kernel says (accept) */
-	uint64_t created_ns;
+	uint64_t created_ns;           /* monotonic */
 	struct loop_source source;
-	struct stream stream; /* SOCKET_STREAM only */
-	bool releasing;       /* RELEASE waits for its peer */
-	void *engine;         /* who serves it */
-	void *connection;     /* its mapped pages, while it has some */
+	struct stream stream;        /* SOCKET_STREAM only */
+	void *owner;                 /* whoever made the table: for its callbacks */
+	struct pending_call *holder; /* the call that holds it, NULL: none; not looked into here */
+	struct connection
+		*connection; /* its mapped pages, while it has some; not looked into here */
 };
 
 /* Binds to an address; creates the descriptor. Returns 0 or -errno (then SOCKET_REFUSED). */
@@ -69,13 +80,15 @@ int socket_connect_result(struct guest_socket *guest_socket);
 /* Back to SOCKET_NEW after a connect that failed, was given up or could not be served. */
 void socket_disconnect(struct guest_socket *guest_socket);
 
+/* Promises a new socket to an ACCEPT: SOCKET_NEW to SOCKET_RESERVED. */
+void socket_reserve(struct guest_socket *guest_socket);
 /* Takes one waiting connection. Returns its descriptor and *peer, or -errno (-EAGAIN: none waits).
  */
 int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer);
 /* Whether a connection waits on a listening socket. */
 bool socket_has_waiting(const struct guest_socket *guest_socket);
-/* Makes socket, which is new, the stream of an accepted descriptor, which it owns from now on. */
-void socket_adopt(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer);
+/* Gives a reserved socket the descriptor of an accepted connection, which it owns from now on. */
+void socket_give(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer);
 /* Closes a descriptor so that its peer sees a reset at once. */
 void socket_reset(int fd);
 

@@ -6,10 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "call/wire_errno.h"
 
 void stream_start(struct stream *stream, int fd, struct meter *meter_in, struct meter *meter_out)
 {
+	ASSERT(fd >= 0);
 	stream->fd = fd;
 	stream->readable = false;
 	stream->writable = true;
@@ -41,18 +43,19 @@ void stream_event(struct stream *stream, uint32_t events)
 
 void stream_abort(struct stream *stream, int error)
 {
+	ASSERT(error < 0);
 	data_ring_in_end(&stream->ring, wire_errno(error));
 	data_ring_out_end(&stream->ring, wire_errno(error == -ENOTCONN ? -EPIPE : error));
 }
 
 /* One direction's answer: bytes moved, 0 when it must wait for something, or -EPROTO. */
-struct step {
+struct stream_step {
 	ssize_t moved;
 	int flags;
 };
 
 /* The socket has no more bytes: orderly end, or an error that ends both directions. */
-static int read_ended(struct stream *stream, ssize_t result)
+static int stream_read_ended(struct stream *stream, ssize_t result)
 {
 	if (result == 0) {
 		data_ring_in_end(&stream->ring, -ENOTCONN);
@@ -69,10 +72,10 @@ static int read_ended(struct stream *stream, ssize_t result)
 }
 
 /* Socket to guest: at most budget bytes. */
-static struct step pump_in(struct stream *stream, size_t budget)
+static struct stream_step stream_pump_in(struct stream *stream, size_t budget)
 {
 	struct ring_span span;
-	struct step step = {0, 0};
+	struct stream_step step = {0, 0};
 	ssize_t room = data_ring_in_room(&stream->ring, budget, &span);
 	ssize_t got;
 
@@ -83,7 +86,7 @@ static struct step pump_in(struct stream *stream, size_t budget)
 	got = span.parts == 1 ? read(stream->fd, span.part[0].iov_base, span.part[0].iov_len)
 			      : readv(stream->fd, span.part, span.parts);
 	if (got <= 0) {
-		step.flags = read_ended(stream, got);
+		step.flags = stream_read_ended(stream, got);
 		return step;
 	}
 	/* Less than asked for: the socket is empty, unless its end is still to be read. */
@@ -96,7 +99,7 @@ static struct step pump_in(struct stream *stream, size_t budget)
 	return step;
 }
 
-static int write_ended(struct stream *stream)
+static int stream_write_ended(struct stream *stream)
 {
 	if (errno == EAGAIN) {
 		stream->writable = false;
@@ -111,7 +114,7 @@ static int write_ended(struct stream *stream)
 }
 
 /* One part, the usual case, is spared the kernel's copying of a message header. */
-static ssize_t send_span(int fd, struct ring_span *span)
+static ssize_t stream_send_span(int fd, struct ring_span *span)
 {
 	struct msghdr message = {.msg_iov = span->part, .msg_iovlen = (size_t)span->parts};
 
@@ -122,10 +125,10 @@ static ssize_t send_span(int fd, struct ring_span *span)
 }
 
 /* Guest to socket: at most budget bytes. */
-static struct step pump_out(struct stream *stream, size_t budget)
+static struct stream_step stream_pump_out(struct stream *stream, size_t budget)
 {
 	struct ring_span span;
-	struct step step = {0, 0};
+	struct stream_step step = {0, 0};
 	ssize_t bytes = data_ring_out_bytes(&stream->ring, budget, &span);
 	ssize_t sent;
 
@@ -133,9 +136,9 @@ static struct step pump_out(struct stream *stream, size_t budget)
 		step.moved = bytes;
 		return step;
 	}
-	sent = send_span(stream->fd, &span);
+	sent = stream_send_span(stream->fd, &span);
 	if (sent < 0) {
-		step.flags = write_ended(stream);
+		step.flags = stream_write_ended(stream);
 		return step;
 	}
 	if (sent < bytes)
@@ -147,8 +150,8 @@ static struct step pump_out(struct stream *stream, size_t budget)
 	return step;
 }
 
-struct direction {
-	struct step (*pump)(struct stream *stream, size_t budget);
+struct stream_direction {
+	struct stream_step (*pump)(struct stream *stream, size_t budget);
 	const bool *ready;
 	const bool *ended;
 	struct meter *meter;
@@ -158,20 +161,20 @@ struct direction {
  * At most half a ring at once: the guest then works on one half while we work on the other, instead
  * of each waiting for the other's whole.
  */
-static size_t chunk(const struct stream *stream, size_t allowed)
+static size_t stream_chunk(const struct stream *stream, size_t allowed)
 {
 	return allowed < stream->ring.size / 2 ? allowed : stream->ring.size / 2;
 }
 
 /* Repeats one direction until it must wait or its budget is used up. */
-static int run(struct stream *stream, const struct direction *direction, size_t budget,
-	       uint64_t now_ns, uint64_t *wake_ns)
+static int stream_run(struct stream *stream, const struct stream_direction *direction,
+		      size_t budget, uint64_t now_ns, uint64_t *wake_ns)
 {
 	int flags = 0;
 
 	while (budget && *direction->ready && !*direction->ended) {
 		size_t allowed = meter_allows(direction->meter, budget, now_ns);
-		struct step step;
+		struct stream_step step;
 
 		if (!allowed) {
 			uint64_t ready_ns = meter_ready_ns(direction->meter, now_ns);
@@ -180,7 +183,7 @@ static int run(struct stream *stream, const struct direction *direction, size_t 
 				*wake_ns = ready_ns;
 			return flags | STREAM_WAIT;
 		}
-		step = direction->pump(stream, chunk(stream, allowed));
+		step = direction->pump(stream, stream_chunk(stream, allowed));
 		if (step.moved < 0)
 			return (int)step.moved;
 		flags |= step.flags;
@@ -197,13 +200,28 @@ static int run(struct stream *stream, const struct direction *direction, size_t 
  * The guest writes no more, and the socket has all of it. A meter has no say: there is nothing left
  * to hold back. Where it fails the connection is over, which the other direction finds out.
  */
-static int end_out(struct stream *stream)
+static int stream_end_out(struct stream *stream)
 {
 	if (stream->shut || stream->ring.out_ended || !data_ring_out_drained(&stream->ring))
 		return 0;
 	stream->shut = true;
 	(void)shutdown(stream->fd, SHUT_WR);
 	return STREAM_MOVED;
+}
+
+bool stream_has_output(const struct stream *stream)
+{
+	struct ring_span span;
+
+	return !stream->ring.out_ended && data_ring_out_bytes(&stream->ring, 1, &span) > 0;
+}
+
+bool stream_sends_at_once(const struct stream *stream)
+{
+	struct ring_span span;
+	size_t most = stream_chunk(stream, stream->ring.size);
+
+	return data_ring_out_bytes(&stream->ring, most + 1, &span) <= (ssize_t)most;
 }
 
 bool stream_has_work(const struct stream *stream)
@@ -218,20 +236,21 @@ bool stream_has_work(const struct stream *stream)
 
 int stream_pump(struct stream *stream, size_t budget, uint64_t now_ns, uint64_t *wake_ns)
 {
-	const struct direction out = {pump_out, &stream->writable, &stream->ring.out_ended,
-				      stream->meter_out};
-	const struct direction in = {pump_in, &stream->readable, &stream->ring.in_ended,
-				     stream->meter_in};
+	const struct stream_direction out = {stream_pump_out, &stream->writable,
+					     &stream->ring.out_ended, stream->meter_out};
+	const struct stream_direction in = {stream_pump_in, &stream->readable,
+					    &stream->ring.in_ended, stream->meter_in};
 	int sent;
 	int got;
 
+	ASSERT(budget > 0);
 	*wake_ns = UINT64_MAX;
 	if (data_ring_out_closing(&stream->ring))
 		data_ring_out_close(&stream->ring);
-	sent = run(stream, &out, budget, now_ns, wake_ns);
+	sent = stream_run(stream, &out, budget, now_ns, wake_ns);
 	if (sent < 0)
 		return sent;
-	sent |= end_out(stream);
-	got = run(stream, &in, budget, now_ns, wake_ns);
+	sent |= stream_end_out(stream);
+	got = stream_run(stream, &in, budget, now_ns, wake_ns);
 	return got < 0 ? got : sent | got;
 }

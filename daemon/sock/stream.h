@@ -63,6 +63,11 @@ int stream_pump(struct stream *stream, size_t budget, uint64_t now_ns, uint64_t 
  */
 bool stream_has_work(const struct stream *stream);
 
+/* Whether the guest has written bytes that were not sent yet: a look at the indexes. */
+bool stream_has_output(const struct stream *stream);
+/* Whether what the guest has written goes to the socket in one send. */
+bool stream_sends_at_once(const struct stream *stream);
+
 /* Ends both directions with a negative errno, as when the socket is closed under the guest. */
 void stream_abort(struct stream *stream, int error);
 

@@ -3,11 +3,13 @@
  * The whole engine against a guest that does anything with its memory and events.
  *
  * The input is a list of steps: scribble over a page, push a request (well-formed but for what the
- * input says), move an index, ring a port, let the peer act, let the engine turn. Sockets are real
- * and live in an empty network namespace of this process. What must hold, besides that nothing
- * crashes:
+ * input says), move an index, send an event, let the peer act, let the engine turn, let time pass,
+ * have the operator kill a socket or load another policy. Half of the inputs have a plugin in the
+ * chain that delays, denies, rewrites and fails by chance. Sockets are real and live in an empty
+ * network namespace of this process. What must hold, besides that nothing crashes and no assertion
+ * fails:
  *
- *   - never more responses than requests, and as many records as calls;
+ *   - every call has one record and, unless the protocol wants none, one response at most;
  *   - after detaching no socket is left, no descriptor and no slot of the trail's queue is taken.
  */
 #include <arpa/inet.h>
@@ -23,23 +25,44 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "engine/calls.h"
+#include "base/clock.h"
+#include "engine/calls/close_socket.h"
+#include "engine/lifecycle/attach.h"
 #include "engine_guest.h"
 
 #define LISTENER 4000u /* the port of a server that the guest may reach */
 
-static const char policy_text[] = "version: 1\n"
+#define DELAY "100us" /* the longest that the plugin has a call wait */
+
+static const char open_policy[] = "version: 1\n"
 				  "name: fuzz\n"
 				  "match: {name: fuzz}\n"
 				  "default: allow\n"
 				  "floor: {allow: [{on: [connect, bind], "
 				  "to: {net: [127.0.0.0/8]}}]}\n";
 
+/* What follows it: a seed is printed in between. */
+static const char random_chain[] =
+	"chain:\n"
+	"  - {plugin: random-verdict, seed: %u, delay: " DELAY ", port: 4000,\n"
+	"     on: [socket, connect, release, bind, listen, accept, poll],\n"
+	"     verdicts: [%s]}\n";
+
+/* Mostly delays, since what waits is what can go wrong. */
+static const char *const verdicts[] = {
+	"delay",
+	"delay, defer",
+	"delay, deny, rewrite, fault, allow, defer",
+	"delay, rewrite",
+};
+
 struct fuzz {
 	struct engine_guest *guest;
 	int listener;
-	int peer;        /* the last connection the listener accepted, or -1 */
-	int descriptors; /* before this input */
+	int peer;         /* the last connection the listener accepted, or -1 */
+	int descriptors;  /* before this input */
+	uint64_t serials; /* calls before it */
+	uint64_t records; /* since */
 };
 
 static int count_descriptors(void)
@@ -87,8 +110,20 @@ static struct fuzz *fuzz_open(void)
 	leave_network();
 	fuzz->peer = -1;
 	fuzz->listener = open_listener();
-	fuzz->guest = engine_guest_open(policy_text, GUEST_SOCKETS);
+	fuzz->guest = engine_guest_open(open_policy, GUEST_SOCKETS);
 	return fuzz;
+}
+
+/* Loads the open policy, or one with the plugin as well. */
+static void load_policy(struct fuzz *fuzz, uint32_t seed)
+{
+	char text[1024];
+	int used = snprintf(text, sizeof(text), "%s", open_policy);
+
+	if (seed & 1)
+		snprintf(text + used, sizeof(text) - (size_t)used, random_chain, seed,
+			 verdicts[seed / 2 % 4]);
+	engine_guest_policy(fuzz->guest, text);
 }
 
 /* The input, taken from front to back; zeros when it is used up. */
@@ -228,17 +263,36 @@ static void scribble(struct fuzz *fuzz, struct input *input)
 
 static void turn(struct fuzz *fuzz)
 {
-	const struct engine *engine = fuzz->guest->engine;
+	const struct calls *calls = &fuzz->guest->engine->calls;
 
 	engine_guest_turn(fuzz->guest);
-	if (engine->attached)
-		assert(engine->ring.req_cons - engine->ring.rsp_prod <= COMMAND_SLOTS);
-	engine_guest_store(fuzz->guest);
+	if (calls->attached)
+		assert(calls->ring.req_cons - calls->ring.rsp_prod <= COMMAND_SLOTS);
+	fuzz->records += engine_guest_store(fuzz->guest);
+}
+
+/* Longer than any delay, now and then: it is what makes a run slow. */
+static void pass_time(struct fuzz *fuzz)
+{
+	loop_turn(fuzz->guest->engine->loop, 200 * NS_PER_US);
+	turn(fuzz);
+}
+
+static void kill_a_socket(struct fuzz *fuzz, struct input *input)
+{
+	struct calls *calls = &fuzz->guest->engine->calls;
+	struct guest_socket *socket = socket_table_find(calls->sockets, next(input) % 16);
+	struct closed_socket closed;
+
+	if (!calls->attached || !socket)
+		return;
+	if (close_socket(calls, socket, AUDIT_CLOSE_OPERATOR, &closed))
+		closed_sockets_record(calls, &closed, 1);
 }
 
 static void step(struct fuzz *fuzz, struct input *input)
 {
-	switch (next(input) % 8) {
+	switch (next(input) % 11) {
 	case 0:
 		scribble(fuzz, input);
 		break;
@@ -255,6 +309,15 @@ static void step(struct fuzz *fuzz, struct input *input)
 		break;
 	case 6:
 		act_as_peer(fuzz, input);
+		break;
+	case 7:
+		pass_time(fuzz);
+		break;
+	case 8:
+		kill_a_socket(fuzz, input);
+		break;
+	case 9:
+		load_policy(fuzz, next(input));
 		break;
 	default:
 		turn(fuzz);
@@ -282,13 +345,14 @@ static void swallow_messages(struct fuzz *fuzz)
 static void check_baseline(struct fuzz *fuzz)
 {
 	struct engine *engine = fuzz->guest->engine;
-	int lingering = linger_bytes(engine->lingers) ? (int)GUEST_SOCKETS : 0;
+	int lingering = lingering_bytes(engine->calls.lingering) ? (int)GUEST_SOCKETS : 0;
 
-	engine_guest_store(fuzz->guest);
-	audit_queue_reap(engine->queue, NULL, NULL);
-	assert(socket_table_count(engine->sockets) == 0);
-	assert(audit_queue_used(engine->queue) == 0);
-	assert(!engine->run_first);
+	fuzz->records += engine_guest_store(fuzz->guest);
+	assert(fuzz->records == engine->calls.serial - fuzz->serials);
+	audit_queue_reap(engine->calls.queue, NULL, NULL);
+	assert(socket_table_count(engine->calls.sockets) == 0);
+	assert(audit_queue_used(engine->calls.queue) == 0);
+	assert(!engine->connections.run_first);
 	if (fuzz->peer >= 0)
 		close(fuzz->peer);
 	fuzz->peer = -1;
@@ -307,9 +371,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!fuzz)
 		fuzz = fuzz_open();
 	fuzz->descriptors = count_descriptors();
+	fuzz->serials = fuzz->guest->engine->calls.serial;
+	fuzz->records = 0;
+	load_policy(fuzz, next32(&input));
 	engine_guest_attach(fuzz->guest, next(&input) & 1);
 	make_rings(fuzz);
-	fuzz->guest->engine->start.sync = next(&input) & 1;
+	fuzz->guest->engine->calls.sync = next(&input) & 1;
 	while (input.left)
 		step(fuzz, &input);
 	turn(fuzz);

@@ -13,8 +13,11 @@
 #include <unistd.h>
 
 #include "base/fault.h"
-#include "engine/calls.h"
+#include "engine/lifecycle/attach.h"
 #include "policy/compile.h"
+#include "policy/host_view/host_view.h"
+#include "policy/plugin_host/plugin_registry.h"
+#include "policy/policy.h"
 #include "policy/yaml/source.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -35,8 +38,9 @@ static void open_trail(struct engine_guest *guest)
 	int memfd = audit_queue_create(&identity);
 	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	guest->engine->doorbell = bell;
-	if (audit_queue_open(&guest->engine->queue, memfd, bell, bell) < 0 ||
+	guest->engine->queue_event = bell;
+	guest->engine->calls.queue_event = bell;
+	if (audit_queue_open(&guest->engine->calls.queue, memfd, bell, bell) < 0 ||
 	    drain_open(&guest->drain, &identity, memfd, dup(bell)) < 0)
 		abort();
 }
@@ -57,24 +61,36 @@ static void open_memory(struct engine_guest *guest)
 		abort();
 }
 
-static void open_policy(struct engine *engine, const char *text)
+void engine_guest_policy(struct engine_guest *guest, const char *text)
 {
-	char folder[] = "/tmp/engine_guest.XXXXXX";
+	struct engine *engine = guest->engine;
 	struct policy_source source = {.size = strlen(text)};
+	struct policy *policy = NULL;
 	struct fault fault = {.text = ""};
 
 	source.path = strdup("test.yaml");
 	source.text = strdup(text);
-	if (!mkdtemp(folder) || host_view_open(&engine->host, 0, 0, &fault) < 0 ||
-	    plugin_registry_load(&engine->plugins, folder, &fault) < 0 ||
-	    policy_compile(&engine->policy, &source, engine->plugins, engine->host, &engine->guest,
-			   NULL, &engine->log, &fault) < 0) {
+	if (policy_compile(&policy, &source, engine->plugins, engine->host, &engine->guest,
+			   engine->calls.policy, &engine->log, &fault) < 0) {
 		fprintf(stderr, "%s\n", fault.text);
 		abort();
 	}
-	rmdir(folder);
+	if (engine->calls.policy)
+		policy_free(engine->calls.policy);
+	engine->calls.policy = policy;
 	free(source.path);
 	free(source.text);
+}
+
+static void open_host_and_plugins(struct engine *engine)
+{
+	struct fault fault = {.text = ""};
+
+	if (host_view_open(&engine->host, 0, 0, &fault) < 0 ||
+	    plugin_registry_load(&engine->plugins, TEST_PLUGIN_DIR, &fault) < 0) {
+		fprintf(stderr, "%s\n", fault.text);
+		abort();
+	}
 }
 
 struct engine_guest *engine_guest_open(const char *policy_text, uint32_t max_sockets)
@@ -90,10 +106,11 @@ struct engine_guest *engine_guest_open(const char *policy_text, uint32_t max_soc
 	log_init(&guest->engine->log, "engine_guest", LOG_LEVEL_ERROR);
 	guest->engine->guest.size = sizeof(struct pvcalls_guest);
 	snprintf(guest->engine->guest.name, sizeof(guest->engine->guest.name), "guest");
-	guest->engine->sockets = socket_table_create(max_sockets);
+	guest->engine->calls.sockets = socket_table_create(max_sockets, &guest->engine->calls);
 	open_trail(guest);
 	open_memory(guest);
-	open_policy(guest->engine, policy_text);
+	open_host_and_plugins(guest->engine);
+	engine_guest_policy(guest, policy_text);
 	return guest;
 }
 

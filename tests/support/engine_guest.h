@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #include "audit/queue/drain.h"
-#include "engine/engine.h"
+#include "engine/lifecycle/engine.h"
+#include "engine/lifecycle/engine_run.h"
 #include "transport/local_wire.h"
 
 #define GUEST_PAGES        128u
@@ -31,9 +32,11 @@ struct engine_guest {
 	uint32_t record_count;
 };
 
-/* Opens an engine with this policy; no plugins are loaded. plugin_dir NULL: an empty folder. */
+/* Opens an engine with this policy, which may use the plugins of tests/support/plugins. */
 struct engine_guest *engine_guest_open(const char *policy_text, uint32_t max_sockets);
 void engine_guest_close(struct engine_guest *guest);
+/* Replaces its policy, as a reload does. */
+void engine_guest_policy(struct engine_guest *guest, const char *text);
 
 /* Zeroes the guest's memory and events and attaches its command ring (page 0). */
 void engine_guest_attach(struct engine_guest *guest, bool names);

@@ -10,8 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "engine/call_steps.h"
-#include "engine/calls.h"
+#include "engine/lifecycle/attach.h"
 #include "guest_calls.h"
 
 #define RING(n) (8u + (n))      /* indexes page of connection n */
@@ -53,7 +52,7 @@ static uint16_t listening(struct engine_guest *guest, uint64_t id)
 	assert_int_equal(ask_socket(guest, id), 0);
 	assert_int_equal(ask_bind(guest, id, INADDR_LOOPBACK, 0), 0);
 	assert_int_equal(ask_listen(guest, id), 0);
-	socket = socket_table_find(guest->engine->sockets, id);
+	socket = socket_table_find(guest->engine->calls.sockets, id);
 	return socket->local.port;
 }
 
@@ -68,7 +67,8 @@ static void test_listen_tells_the_port(void **state)
 	guest_push(guest, &request);
 	engine_guest_turn(guest);
 	assert_true(guest_collect(guest, &response));
-	assert_int_equal(response.pad, socket_table_find(guest->engine->sockets, 1)->local.port);
+	assert_int_equal(response.pad,
+			 socket_table_find(guest->engine->calls.sockets, 1)->local.port);
 }
 
 static void test_stock_frontends_see_no_extension(void **state)
@@ -86,7 +86,7 @@ static void test_stock_frontends_see_no_extension(void **state)
 	engine_guest_turn(guest);
 	assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.pad, 0);
-	port = socket_table_find(guest->engine->sockets, 1)->local.port;
+	port = socket_table_find(guest->engine->calls.sockets, 1)->local.port;
 	fd = host_connect(port, 1);
 	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
 	assert_int_equal(page->names.peer_addr, 0);
@@ -108,19 +108,22 @@ static void test_accepts_in_flight(void **state)
 	assert_int_equal(ask_accept(guest, 2, 22, RING(3)), NO_ANSWER);
 	fds[0] = host_connect(second, 5);
 	engine_guest_turn(guest);
-	assert_non_null(socket_table_find(guest->engine->sockets, 21));
-	assert_null(socket_table_find(guest->engine->sockets, 11));
+	assert_non_null(socket_table_find(guest->engine->calls.sockets, 21));
+	assert_int_equal(socket_table_find(guest->engine->calls.sockets, 11)->state,
+			 SOCKET_RESERVED);
 	fds[1] = host_connect(first, 6);
 	fds[2] = host_connect(first, 7);
 	engine_guest_turn(guest);
-	assert_int_equal(socket_table_find(guest->engine->sockets, 11)->peer.addr[3], 6);
-	assert_int_equal(socket_table_find(guest->engine->sockets, 12)->peer.addr[3], 7);
+	assert_int_equal(socket_table_find(guest->engine->calls.sockets, 11)->peer.addr[3], 6);
+	assert_int_equal(socket_table_find(guest->engine->calls.sockets, 12)->peer.addr[3], 7);
 	fds[3] = host_connect(second, 8);
 	engine_guest_turn(guest);
 	record = last_record(guest, PVCALLS_OP_ACCEPT);
 	assert_int_equal(record->peer.addr[3], 8);
-	assert_int_equal(record->parent, socket_table_find(guest->engine->sockets, 2)->number);
-	assert_int_equal(record->socket, socket_table_find(guest->engine->sockets, 22)->number);
+	assert_int_equal(record->parent,
+			 socket_table_find(guest->engine->calls.sockets, 2)->number);
+	assert_int_equal(record->socket,
+			 socket_table_find(guest->engine->calls.sockets, 22)->number);
 	while (guest->rsp_cons != guest_command_page(guest)->rsp_prod)
 		guest->rsp_cons++;
 	close(fds[0]);
@@ -135,20 +138,21 @@ static void test_accept_that_waited_is_decided_at_the_time_of_its_peer(void **st
 	struct engine_guest *guest = *state;
 	uint16_t port = listening(guest, 1);
 	struct wire_response response;
-	struct flight *flight;
+	struct pending_call *pending;
 	uint64_t came_ns;
 	int fd;
 
 	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
-	flight = calls_waiting(socket_table_find(guest->engine->sockets, 1), FLIGHT_ACCEPT);
-	assert_non_null(flight);
+	pending = pending_call_oldest(socket_table_find(guest->engine->calls.sockets, 1),
+				      PVCALLS_OP_ACCEPT, CALL_PREPARED);
+	assert_non_null(pending);
 	came_ns = clock_monotonic_ns();
-	assert_true(flight->call.taken_ns < came_ns);
+	assert_true(pending->call.taken_ns < came_ns);
 	fd = host_connect(port, 1);
 	engine_guest_turn(guest);
 	assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.ret, 0);
-	assert_true(flight->view.monotonic_ns >= came_ns);
+	assert_true(pending->view.monotonic_ns >= came_ns);
 	close(fd);
 }
 
@@ -168,7 +172,7 @@ static void test_accept_with_a_bad_ring_is_answered(void **state)
 	char byte;
 
 	assert_int_equal(ask_accept(guest, 1, 2, GUEST_PAGES + 1), -EINVAL);
-	assert_null(socket_table_find(guest->engine->sockets, 2));
+	assert_null(socket_table_find(guest->engine->calls.sockets, 2));
 	assert_int_equal(recv(fd, &byte, 1, 0), -1);
 	assert_int_equal(errno, ECONNRESET);
 	assert_int_equal(ask_release(guest, 2), 0);
@@ -203,10 +207,10 @@ static void test_release_of_a_busy_listener(void **state)
 	listening(guest, 1);
 	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
 	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
-	assert_int_equal(ask_release(guest, 1), 0); /* the POLL */
+	assert_int_equal(ask_release(guest, 1), -ECANCELED); /* the ACCEPT */
 	assert_true(guest_collect(guest, &response));
-	assert_int_equal(response.cmd, WIRE_ACCEPT);
-	assert_int_equal(response.ret, -ECANCELED);
+	assert_int_equal(response.cmd, WIRE_POLL);
+	assert_int_equal(response.ret, 0);
 	assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.cmd, WIRE_RELEASE);
 	assert_false(guest_collect(guest, &response));
@@ -224,7 +228,7 @@ static void test_release_of_a_busy_listener_linux(void **state)
 	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
 	assert_int_equal(ask_release(guest, 1), 0);
 	assert_false(guest_collect(guest, &response));
-	assert_int_equal(guest->engine->counters.lost_slots, 1);
+	assert_int_equal(guest->engine->calls.counters.lost_slots, 1);
 	for (i = 0; i < 100; i++)
 		assert_int_equal(ask_release(guest, 1), 0);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->result, 0);

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "engine/calls.h"
-#include "engine/connection.h"
+#include "engine/connections/polled.h"
+#include "engine/lifecycle/attach.h"
 #include "guest_calls.h"
 #include "policy/compile.h"
 
@@ -51,7 +51,7 @@ static void test_every_wrong_call_is_answered(void **state)
 	assert_int_equal(ask_listen(guest, 1), -EINVAL); /* not bound: would be a wildcard */
 	assert_int_equal(ask_poll(guest, 1), -EINVAL);
 	assert_int_equal(ask_release(guest, 1), 0);
-	assert_int_equal(guest->engine->serial, 12);
+	assert_int_equal(guest->engine->calls.serial, 12);
 	assert_int_equal(engine_guest_store(guest), 12);
 }
 
@@ -158,12 +158,12 @@ static void test_half_close_of_a_warm_connection(void **state)
 	page->out_prod = 1;
 	ring_first(guest);
 	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
-	assert_int_equal(guest->engine->warm_count, 1);
+	assert_int_equal(guest->engine->connections.polled_count, 1);
 	page->out_end = 1;
-	assert_true(connections_have_work(guest->engine));
+	assert_true(polled_have_work(&guest->engine->connections));
 	engine_guest_turn(guest);
 	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
-	assert_false(connections_have_work(guest->engine));
+	assert_false(polled_have_work(&guest->engine->connections));
 	close(fd);
 }
 
@@ -194,11 +194,11 @@ static void test_half_close_is_over_with_its_connection(void **state)
 	ring_first(guest);
 	release.u.release.reuse = 1;
 	assert_int_equal(ask(guest, &release), 0);
-	assert_int_equal(guest->engine->parking.count, 1);
+	assert_int_equal(guest->engine->connections.mapping_cache.count, 1);
 	close(fd);
 	guest_make_ring(guest, RING_REF, 1, DATA_REF);
 	fd = connected(guest);
-	assert_int_equal(guest->engine->parking.count, 0);
+	assert_int_equal(guest->engine->connections.mapping_cache.count, 0);
 	ring_first(guest);
 	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
 	page->out_prod = 1;
@@ -341,11 +341,11 @@ static void release_delivers_what_was_written(struct engine_guest *guest, uint32
 	}
 	page->out_end = end;
 	assert_int_equal(ask_release(guest, 1), 0);
-	assert_true(linger_bytes(guest->engine->lingers) > 0);
+	assert_true(lingering_bytes(guest->engine->calls.lingering) > 0);
 	memset(DATA(DATA_REF), 0xff, RING_PAGE_SIZE); /* the guest's again */
 	assert_int_equal(read_all(guest, fd), total);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->bytes_out, total);
-	assert_int_equal(linger_bytes(guest->engine->lingers), 0);
+	assert_int_equal(lingering_bytes(guest->engine->calls.lingering), 0);
 	close(fd);
 }
 
@@ -383,7 +383,7 @@ static void test_sync_answers_wait_for_the_commit(void **state)
 	struct engine_guest *guest = *state;
 	struct wire_response response;
 
-	guest->engine->start.sync = 1;
+	guest->engine->calls.sync = 1;
 	assert_int_equal(ask_socket(guest, 1), NO_ANSWER);
 	engine_guest_turn(guest);
 	assert_false(guest_collect(guest, &response));
@@ -396,7 +396,7 @@ static void test_sync_answers_wait_for_the_commit(void **state)
 static void test_full_trail_stops_the_ring(void **state)
 {
 	struct engine_guest *guest = *state;
-	struct audit_queue *queue = guest->engine->queue;
+	struct audit_queue *queue = guest->engine->calls.queue;
 	struct wire_response response;
 	uint32_t slot;
 	uint32_t taken = 0;
@@ -408,8 +408,8 @@ static void test_full_trail_stops_the_ring(void **state)
 	}
 	assert_int_equal(taken, AUDIT_QUEUE_SLOTS);
 	assert_int_equal(ask_socket(guest, 1), NO_ANSWER);
-	assert_int_equal(socket_table_count(guest->engine->sockets), 0);
-	assert_int_equal(guest->engine->ring.req_cons, 0);
+	assert_int_equal(socket_table_count(guest->engine->calls.sockets), 0);
+	assert_int_equal(guest->engine->calls.ring.req_cons, 0);
 	engine_guest_store(guest);
 	engine_guest_turn(guest);
 	assert_true(guest_collect(guest, &response));
@@ -438,7 +438,7 @@ static void test_impossible_index_cuts_off(void **state)
 	page->out_prod = DATA_RING_BYTES(1) + 1;
 	guest_ring(guest, 1 + RING_REF);
 	engine_guest_turn(guest);
-	assert_false(guest->engine->attached);
+	assert_false(guest->engine->calls.attached);
 	assert_int_equal(told(guest), ENGINE_MESSAGE_BROKEN);
 	assert_int_equal(recv(fd, &byte, 1, 0), 0);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason, AUDIT_CLOSE_CUT_OFF);
@@ -454,7 +454,7 @@ static void test_impossible_producer_cuts_off(void **state)
 	guest_command_page(guest)->req_prod = COMMAND_SLOTS + 1;
 	guest_ring(guest, GUEST_COMMAND_PORT);
 	engine_guest_turn(guest);
-	assert_false(guest->engine->attached);
+	assert_false(guest->engine->calls.attached);
 	assert_int_equal(told(guest), ENGINE_MESSAGE_BROKEN);
 }
 
@@ -478,13 +478,13 @@ static void test_no_policy_denies(void **state)
 {
 	struct engine_guest *guest = *state;
 
-	policy_free(guest->engine->policy);
-	guest->engine->policy = NULL;
-	assert_int_equal(policy_deny_all(&guest->engine->policy, guest->engine->host,
+	policy_free(guest->engine->calls.policy);
+	guest->engine->calls.policy = NULL;
+	assert_int_equal(policy_deny_all(&guest->engine->calls.policy, guest->engine->host,
 					 &guest->engine->guest, &guest->engine->log),
 			 0);
 	assert_int_equal(ask_socket(guest, 1), -EACCES);
-	assert_int_equal(socket_table_count(guest->engine->sockets), 0);
+	assert_int_equal(socket_table_count(guest->engine->calls.sockets), 0);
 	assert_int_equal(last_record(guest, PVCALLS_OP_SOCKET)->verdict, VERDICT_DENY);
 }
 

@@ -11,14 +11,14 @@
 
 #include <cmocka.h>
 
-#include "engine/priority.h"
+#include "engine/scheduling/priority.h"
 
 #define NOBODY 65534
 #define MUCH   (1u << 20)
 
 static int choose(uint64_t given, uint64_t taken, uint64_t connected)
 {
-	const struct traffic traffic = {given, taken, connected};
+	const struct traffic traffic = {given, taken, connected / PRIORITY_CONNECT_BYTES};
 
 	return priority_choose(&traffic);
 }
@@ -46,10 +46,10 @@ static void test_what_went_mostly_decides(void **state)
 /* The nice value after a period in which so much went. */
 static int after(struct priority *priority, uint64_t given, uint64_t taken)
 {
-	priority->traffic.given = given;
-	priority->traffic.taken = taken;
-	priority->until_ns = 0;
-	priority_adjust(priority);
+	const struct traffic traffic = {priority->seen.given + given, priority->seen.taken + taken,
+					0};
+
+	priority_adjust(priority, &traffic, priority->until_ns);
 	return getpriority(PRIO_PROCESS, 0) - priority->base;
 }
 
@@ -129,11 +129,12 @@ static void test_who_is_refused_stays_as_well(void **state)
 
 static void test_a_period_is_waited_for(void **state)
 {
-	struct priority priority = {.adapts = true, .until_ns = UINT64_MAX, .traffic.given = MUCH};
+	struct priority priority = {.adapts = true, .until_ns = 10};
+	const struct traffic traffic = {.given = MUCH};
 
 	(void)state;
-	priority_adjust(&priority);
-	assert_int_equal(priority.traffic.given, MUCH);
+	priority_adjust(&priority, &traffic, 9);
+	assert_int_equal(priority.seen.given, 0);
 	assert_int_equal(priority.added, 0);
 }
 

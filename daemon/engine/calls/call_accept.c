@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ACCEPT and POLL: what waits at a listener.
+ *
+ * An ACCEPT is only a wish; what host rules and chain decide about is the peer, so it waits,
+ * prepared, until one comes, and is dated then. A peer that is refused is reset and recorded as a
+ * call of its own, and the request goes on waiting. Several requests may wait at one listener; the
+ * oldest gets the first connection.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "engine/calls/call_record.h"
+#include "engine/calls/call_steps.h"
+#include "engine/calls/calls.h"
+#include "engine/connections/connection.h"
+
+/* No descriptor or memory for another connection: it stays in the kernel's backlog so long. */
+#define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+
+static int call_accept_find_listener(struct pending_call *pending)
+{
+	int error = pending_call_find(pending);
+
+	if (!error && pending->socket->state != SOCKET_LISTENING) {
+		pending_call_let_go(pending);
+		error = -EINVAL;
+	}
+	return error;
+}
+
+/* The new socket's name is reserved: no other call can take it while this one waits. */
+static int call_accept_prepare(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+	int error = call_accept_find_listener(pending);
+
+	if (error)
+		return error;
+	pending->view.parent = pending->socket->number;
+	pending->view.socket = 0;
+	error = socket_table_add(calls->sockets, pending->call.id_new, pending->call.taken_ns,
+				 &pending->reserved);
+	if (error) {
+		pending->reserved = NULL;
+		pending_call_let_go(pending);
+		return error;
+	}
+	socket_reserve(pending->reserved);
+	pending->reserved->parent = pending->socket->number;
+	pending->reserved->holder = pending;
+	return 0;
+}
+
+/* Takes a peer out of the backlog. Returns 0, CALL_WAITS if there is none. */
+static int call_accept_take_peer(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+	int fd;
+
+	do {
+		fd = socket_accept(pending->socket, &pending->peer);
+		/* Other errors are of a connection that died in the backlog (accept(2)). */
+	} while (fd < 0 && fd != -EAGAIN && fd != -EMFILE && fd != -ENFILE && fd != -ENOBUFS &&
+		 fd != -ENOMEM);
+	if (fd < 0 && fd != -EAGAIN)
+		(void)loop_arm(calls->loop, &calls->accept_timer,
+			       loop_now_ns(calls->loop) + ACCEPT_RETRY_NS, calls->accept_retry,
+			       calls);
+	pending->peer_fd = fd < 0 ? -1 : fd;
+	return fd < 0 ? CALL_WAITS : 0;
+}
+
+/*
+ * The oldest goes first. A peer is taken only if the trail has room for a record of its own, beside
+ * the one that this call will have in the end whatever comes.
+ */
+static int call_accept_await(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+
+	ASSERT(pending->spare_slot == PENDING_CALL_NO_SLOT && pending->peer_fd < 0);
+	if (pending_call_oldest(pending->socket, PVCALLS_OP_ACCEPT, CALL_PREPARED) != pending ||
+	    !call_record_take_slot(calls, &pending->spare_slot))
+		return CALL_WAITS;
+	if (call_accept_take_peer(pending)) {
+		audit_queue_untake(calls->queue, pending->spare_slot);
+		pending->spare_slot = PENDING_CALL_NO_SLOT;
+		return CALL_WAITS;
+	}
+	pending->call.requested = pending->peer;
+	pending->view.socket = pending->reserved->number;
+	call_record_stamp(pending);
+	return 0;
+}
+
+/* The record of the refused peer is complete; the request itself is a call never decided. */
+static void call_accept_refused(struct pending_call *pending)
+{
+	socket_reset(pending->peer_fd);
+	pending->peer_fd = -1;
+	memset(&pending->peer, 0, sizeof(pending->peer));
+	memset(&pending->call.requested, 0, sizeof(pending->call.requested));
+	socket_table_renumber(pending->calls->sockets, pending->reserved);
+	pending->call.slot = pending->spare_slot;
+	pending->spare_slot = PENDING_CALL_NO_SLOT;
+	call_record_number(pending);
+	pending->view.parent = pending->socket->number;
+	pending->view.local = pending->socket->local;
+}
+
+/* The peer is let in: serves its connection as the new socket. */
+static int call_accept_execute(struct pending_call *pending)
+{
+	struct guest_socket *socket = pending->reserved;
+	int error = connection_map(pending->calls->connections, pending->call.ref,
+				   pending->call.evtchn, &socket->connection);
+
+	if (error)
+		return error;
+	socket_give(socket, pending->peer_fd, &pending->peer);
+	pending->peer_fd = -1;
+	socket_read_local(socket);
+	error = connection_start(socket->connection, socket, pending->meter_in, pending->meter_out);
+	if (!error)
+		pending->view.local = socket->local;
+	return error;
+}
+
+static void call_accept_undo(struct pending_call *pending, int error)
+{
+	struct guest_socket *socket = pending->reserved;
+
+	(void)error;
+	if (pending->peer_fd >= 0)
+		socket_reset(pending->peer_fd);
+	pending->peer_fd = -1;
+	if (socket->connection)
+		connection_unmap(socket->connection);
+	socket->connection = NULL;
+	if (socket->fd >= 0)
+		socket_reset(socket->fd);
+	socket->fd = -1;
+	pending_call_let_go(pending);
+	socket_table_remove(pending->calls->sockets, socket);
+}
+
+const struct call_steps call_accept_steps = {
+	.prepare = call_accept_prepare,
+	.await = call_accept_await,
+	.refused = call_accept_refused,
+	.execute = call_accept_execute,
+	.undo = call_accept_undo,
+	.cancelled = -ECANCELED,
+};
+
+/* A POLL on what is not listening is answered at once, whatever the guest takes the answer for. */
+static int call_poll_prepare(struct pending_call *pending)
+{
+	return call_accept_find_listener(pending);
+}
+
+static int call_poll_execute(struct pending_call *pending)
+{
+	return socket_has_waiting(pending->socket) ? 0 : CALL_WAITS;
+}
+
+static int call_poll_resume(struct pending_call *pending, uint32_t events)
+{
+	(void)pending;
+	(void)events;
+	return 0;
+}
+
+const struct call_steps call_poll_steps = {
+	.prepare = call_poll_prepare,
+	.execute = call_poll_execute,
+	.resume = call_poll_resume,
+	.cancelled = 0,
+};

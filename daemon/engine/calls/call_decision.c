@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine/calls/call_decision.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "engine/calls/call_record.h"
+#include "engine/calls/calls.h"
+#include "policy/chain.h"
+
+/* Time that the kernel may have slept in a call of ours is not the next plugin's. */
+static void call_decision_note_sleeps(struct calls *calls)
+{
+	if (calls->sleeps != calls->connections->sleeps)
+		policy_slept(calls->policy);
+	calls->sleeps = calls->connections->sleeps;
+}
+
+static void call_decision_count(struct pending_call *pending)
+{
+	struct calls_counters *counters = &pending->calls->counters;
+
+	counters->denied += pending->decision.verdict == VERDICT_DENY;
+	counters->faults += pending->decision.verdict == VERDICT_FAULT;
+}
+
+void call_decide(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+	struct decision *decision = &pending->decision;
+
+	ASSERT(!pending->meter_in && !pending->meter_out);
+	pending->view.requested = pending->call.requested;
+	pending->view.effective = pending->call.requested;
+	call_decision_note_sleeps(calls);
+	policy_decide(calls->policy, &pending->view, decision);
+	pending->meter_in = policy_meter(calls->policy, decision->meter_in);
+	pending->meter_out = policy_meter(calls->policy, decision->meter_out);
+	call_decision_count(pending);
+	call_record_decision(pending);
+}
+
+bool call_decide_again(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+
+	ASSERT(pending->call.state == CALL_DELAYED && decision_permits(&pending->decision));
+	if (!policy_judge_waited(calls->policy, &pending->view, &pending->decision))
+		return true;
+	call_decision_count(pending);
+	audit_queue_undecided(calls->queue, pending->call.slot);
+	call_record_decision(pending);
+	return false;
+}
+
+void call_refuse(struct pending_call *pending, const char *reason)
+{
+	struct decision *decision = &pending->decision;
+
+	memset(decision, 0, sizeof(*decision));
+	decision->verdict = VERDICT_DENY;
+	decision->effective = pending->call.requested;
+	snprintf(decision->decider, sizeof(decision->decider), "protocol");
+	snprintf(decision->reason, sizeof(decision->reason), "%s", reason);
+	call_record_decision(pending);
+}

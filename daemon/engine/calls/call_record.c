@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine/calls/call_record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "call/wire_errno.h"
+#include "engine/calls/calls.h"
+#include "policy/chain.h"
+
+bool call_record_take_slot(struct calls *calls, uint32_t *slot)
+{
+	if (audit_queue_take(calls->queue, slot))
+		return true;
+	*slot = PENDING_CALL_NO_SLOT;
+	calls->starved = true;
+	audit_queue_await(calls->queue);
+	return false;
+}
+
+void call_record_stamp(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+
+	uint64_t now_ns = loop_now_ns(calls->loop);
+
+	if (calls->wall_read_ns != now_ns) {
+		calls->wall_read_ns = now_ns;
+		calls->wall_ns = clock_wall_ns();
+	}
+	pending->call.wall_ns = calls->wall_ns;
+	pending->call.taken_ns = now_ns;
+	pending->view.wall_ns = pending->call.wall_ns;
+	pending->view.monotonic_ns = pending->call.taken_ns;
+}
+
+void call_record_number(struct pending_call *pending)
+{
+	struct pvcalls_call *view = &pending->view;
+
+	pending->call.serial = ++pending->calls->serial;
+	memset(view, 0, sizeof(*view));
+	view->size = sizeof(*view);
+	view->op = pending->call.op;
+	view->serial = pending->call.serial;
+	view->guest = pending->calls->guest;
+	view->requested = pending->call.requested;
+	view->effective = pending->call.requested;
+	view->backlog = pending->call.backlog;
+	call_record_stamp(pending);
+}
+
+void call_record_decision(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+	struct audit_record *record = audit_queue_record(calls->queue, pending->call.slot);
+	const struct decision *decision = &pending->decision;
+
+	pending->call.decided_ns = loop_now_ns(calls->loop);
+	record->op = pending->call.op;
+	record->serial = pending->call.serial;
+	record->wall_ns = pending->call.wall_ns;
+	record->socket = pending->view.socket;
+	record->parent = pending->view.parent;
+	record->requested = pending->call.requested;
+	record->effective = decision->effective;
+	record->local = pending->view.local;
+	record->peer = pending->peer;
+	record->verdict = decision->verdict;
+	record->rewritten = decision->rewritten;
+	record->decision_ns = pending->call.decided_ns - pending->call.taken_ns;
+	memcpy(record->policy_digest, policy_digest(calls->policy), AUDIT_DIGEST_BYTES);
+	snprintf(record->policy, sizeof(record->policy), "%s", policy_name(calls->policy));
+	memcpy(record->decider, decision->decider, sizeof(record->decider));
+	memcpy(record->rule, decision->rule, sizeof(record->rule));
+	memcpy(record->reason, decision->reason, sizeof(record->reason));
+	audit_queue_decided(calls->queue, pending->call.slot);
+	call_advance(&pending->call, CALL_DECIDED);
+}
+
+void call_record_outcome(struct pending_call *pending, int result)
+{
+	struct calls *calls = pending->calls;
+	struct audit_record *record = audit_queue_record(calls->queue, pending->call.slot);
+
+	result = wire_errno(result);
+	record->result = result;
+	record->socket = pending->view.socket;
+	record->parent = pending->view.parent;
+	record->local = pending->view.local;
+	record->peer = pending->peer;
+	record->close_reason = pending->close_reason;
+	record->bytes_in = pending->view.bytes_in;
+	record->bytes_out = pending->view.bytes_out;
+	record->duration_ns = pending->view.age_ns;
+	record->total_ns = loop_now_ns(calls->loop) - pending->call.taken_ns;
+	audit_queue_done(calls->queue, pending->call.slot);
+	meter_unref(pending->meter_in);
+	meter_unref(pending->meter_out);
+	pending->meter_in = pending->meter_out = NULL;
+	if (!pending->call.invalid)
+		policy_observe(calls->policy, &pending->view, &pending->decision, result);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine/calls/close_socket.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "engine/calls/call_decision.h"
+#include "engine/calls/call_record.h"
+#include "engine/calls/calls.h"
+#include "engine/calls/disposal.h"
+#include "engine/calls/serve.h"
+#include "engine/connections/connection.h"
+#include "ipc/audit_record.h"
+
+static struct closed_socket closed_socket_describe(const struct guest_socket *socket,
+						   uint32_t reason)
+{
+	struct closed_socket closed = {
+		.number = socket->number,
+		.parent = socket->parent,
+		.local = socket->local,
+		.peer = socket->peer,
+		.age_ns = loop_now_ns(calls_of(socket)->loop) - socket->created_ns,
+		.reason = reason,
+	};
+
+	if (socket->state == SOCKET_STREAM) {
+		closed.bytes_in = socket->stream.bytes_in;
+		closed.bytes_out = socket->stream.bytes_out;
+	}
+	return closed;
+}
+
+/* Whether a socket goes with the call that holds it, whose record tells of that. */
+static bool closed_socket_goes_with_its_holder(const struct guest_socket *socket)
+{
+	return socket->holder &&
+	       (socket->state == SOCKET_RESERVED || socket->holder->call.op == PVCALLS_OP_SOCKET ||
+		socket->holder->call.op == PVCALLS_OP_RELEASE);
+}
+
+bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t reason,
+		  struct closed_socket *closed)
+{
+	bool goes = closed_socket_goes_with_its_holder(socket);
+
+	ASSERT(reason != AUDIT_CLOSE_NONE);
+	serve_cancel(calls, socket, reason);
+	if (goes)
+		return false;
+	/* The rings of a guest of Xen outlive us: whoever waits at one must not wait for ever. */
+	if (socket->state == SOCKET_STREAM)
+		connection_abort(socket->connection, -ECONNRESET);
+	*closed = closed_socket_describe(socket, reason);
+	disposal_free_socket(calls, socket, false);
+	return true;
+}
+
+/* Returns 0, or -ENOBUFS if the trail has no slot for it. */
+static int closed_socket_record(struct calls *calls, const struct closed_socket *closed)
+{
+	struct pending_call pending = {.calls = calls, .close_reason = closed->reason};
+
+	serve_reap(calls);
+	if (!audit_queue_take(calls->queue, &pending.call.slot))
+		return -ENOBUFS;
+	pending.call.op = PVCALLS_OP_RELEASE;
+	call_record_number(&pending);
+	pending.view.socket = closed->number;
+	pending.view.parent = closed->parent;
+	pending.view.local = closed->local;
+	pending.view.bytes_in = closed->bytes_in;
+	pending.view.bytes_out = closed->bytes_out;
+	pending.view.age_ns = closed->age_ns;
+	pending.peer = closed->peer;
+	call_decide(&pending);
+	call_record_outcome(&pending, 0);
+	return 0;
+}
+
+/* Waits until the writer has given slots back, at most until deadline_ns. */
+static void closed_sockets_await_slots(struct calls *calls, uint64_t deadline_ns)
+{
+	struct pollfd event = {.fd = calls->queue_event, .events = POLLIN};
+	uint64_t now = clock_monotonic_ns();
+
+	audit_queue_await(calls->queue);
+	audit_queue_flush(calls->queue, true);
+	if (now < deadline_ns)
+		(void)poll(&event, 1, (int)((deadline_ns - now) / NS_PER_MS) + 1);
+}
+
+void closed_sockets_record(struct calls *calls, const struct closed_socket *closed, size_t count)
+{
+	uint64_t deadline = clock_monotonic_ns() + CLOSE_SOCKET_RECORD_NS;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		while (closed_socket_record(calls, &closed[i]) < 0) {
+			if (clock_monotonic_ns() >= deadline) {
+				log_error(calls->log,
+					  "%zu sockets were closed without a release record: the "
+					  "writer of the trail takes no rows",
+					  count - i);
+				return;
+			}
+			closed_sockets_await_slots(calls, deadline);
+		}
+	}
+	audit_queue_flush(calls->queue, true);
+}
+
+/* A walk over all sockets that closes them. */
+struct closing {
+	struct calls *calls;
+	uint32_t reason;
+	struct closed_socket *closed; /* NULL: there was no memory to remember them */
+	size_t count;
+};
+
+static void closing_visit(void *owner, struct guest_socket *socket)
+{
+	struct closing *closing = owner;
+	struct closed_socket closed;
+
+	/* Every call was ended, and what goes with its call is gone. */
+	ASSERT(!socket->holder);
+	if (close_socket(closing->calls, socket, closing->reason, &closed) && closing->closed)
+		closing->closed[closing->count++] = closed;
+}
+
+void close_all_sockets(struct calls *calls, uint32_t reason)
+{
+	struct closing closing = {.calls = calls, .reason = reason};
+	uint32_t sockets;
+
+	serve_cancel_all(calls, reason);
+	sockets = socket_table_count(calls->sockets);
+	closing.closed = calloc(sockets + 1, sizeof(*closing.closed));
+	/* Descriptors first: the peers see the end at once, however slow the trail is. */
+	socket_table_each(calls->sockets, closing_visit, &closing);
+	deferred_close_now(&calls->closing);
+	ASSERT(!socket_table_count(calls->sockets));
+	if (!closing.closed)
+		log_error(calls->log, "%u sockets were closed without a release record: no memory",
+			  sockets);
+	closed_sockets_record(calls, closing.closed, closing.count);
+	free(closing.closed);
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one way of every call: taken, prepared, decided, delayed, running, done.
+ *
+ * Theory of operation. serve_call() takes a call from the stage where it stands through those that
+ * follow, until it waits or is done; it is called when the request was taken from the ring, and
+ * again with each event that the call has waited for (a timer, the socket, a free slot). It is the
+ * only place that knows the order of the stages. What the call needs while it waits it holds
+ * (pending_call.h), so nothing has to be looked up or checked anew when it goes on, with one
+ * exception: the host may have changed, so after a wait the host rules look again.
+ *
+ * A call that waits ends early only here, in serve_cancel_call(): when its socket is released or
+ * killed, or the guest is gone. So each call has exactly one record and one response (or none where
+ * the protocol wants none).
+ */
+#include "engine/calls/serve.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "engine/calls/call_decision.h"
+#include "engine/calls/call_record.h"
+#include "engine/calls/call_steps.h"
+#include "engine/calls/calls.h"
+#include "engine/connections/connection.h"
+#include "ipc/audit_record.h"
+#include "ring/command_ring.h"
+
+/* Writes the response, or leaves it out where the guest would be wedged by one. */
+static void serve_answer(struct pending_call *pending, bool silently)
+{
+	struct calls *calls = pending->calls;
+	struct wire_response response = call_response(&pending->call, pending->result);
+	uint32_t number = pending_call_number(pending);
+	uint32_t rsp_prod = calls->ring.rsp_prod;
+
+	response.pad = pending->extra;
+	if (calls->attached && silently) {
+		recovery_log_unanswered(calls->recovery_log, number);
+		if (++calls->counters.lost_slots == CALLS_LOST_SLOTS_WARN)
+			log_warning(calls->log,
+				    "the guest has released %u listeners with an accept in flight; "
+				    "Linux frontends lose a ring slot with each and stop at %u: "
+				    "restart the guest",
+				    calls->counters.lost_slots, COMMAND_SLOTS);
+	} else if (calls->attached) {
+		recovery_log_answering(calls->recovery_log, number, rsp_prod);
+		command_ring_push(&calls->ring, &response);
+		recovery_log_answered(calls->recovery_log, number, rsp_prod);
+		calls->responses_due = true;
+	}
+	pending_call_free(pending);
+}
+
+/* Done: the outcome goes into the record, then the guest is answered, or when that is on disk. */
+static void serve_finish(struct pending_call *pending, int result, bool silently)
+{
+	struct calls *calls = pending->calls;
+
+	pending_call_let_go(pending);
+	loop_disarm(calls->loop, &pending->timer);
+	if (pending->spare_slot != PENDING_CALL_NO_SLOT)
+		audit_queue_untake(calls->queue, pending->spare_slot);
+	pending->spare_slot = PENDING_CALL_NO_SLOT;
+	pending->result = result;
+	call_record_outcome(pending, result);
+	call_advance(&pending->call, CALL_DONE);
+	if (!calls->sync || silently) {
+		serve_answer(pending, silently);
+		return;
+	}
+	pending->awaits_commit = true;
+	audit_queue_await(calls->queue);
+}
+
+/* The protocol itself refuses a call that holds nothing. */
+static void serve_refuse(struct pending_call *pending, int error, const char *reason)
+{
+	pending->calls->counters.malformed++;
+	call_refuse(pending, reason);
+	serve_finish(pending, error, false);
+}
+
+static void serve_cancel_id(struct calls *calls, uint64_t id);
+
+/* Takes a call from where it stands until it waits or is done; events are what it waited for. */
+static void serve_call(struct pending_call *pending, uint32_t events)
+{
+	struct call *call = &pending->call;
+	const struct call_steps *steps = call_steps[call->op];
+	int result = 0;
+
+	ASSERT(pending->in_use && call->state != CALL_DONE);
+
+	/*
+	 * Taken. The socket must be in a state for the call, and what the call will need is held
+	 * from here on. A release is the end of all else on its socket, which comes first.
+	 */
+	if (call->state == CALL_TAKEN) {
+		if (steps->ends_others)
+			serve_cancel_id(pending->calls, call->id);
+		result = steps->prepare(pending);
+		if (result) {
+			serve_refuse(pending, result, "the socket is not in a state for this call");
+			return;
+		}
+		call_advance(call, CALL_PREPARED);
+	}
+
+	/*
+	 * Prepared. The policy is asked, and its decision is in the record before anything is
+	 * executed. An ACCEPT waits for the peer that the policy is asked about, and for the next
+	 * one after each that is refused.
+	 */
+	while (call->state == CALL_PREPARED) {
+		if (steps->await && steps->await(pending) == CALL_WAITS)
+			return;
+		call_decide(pending);
+		if (decision_permits(&pending->decision))
+			break;
+		result = pending->decision.error;
+		ASSERT(result < 0 && !call_operations[call->op].always_runs);
+		if (!steps->refused)
+			goto done;
+		call_record_outcome(pending, result);
+		steps->refused(pending);
+		call_advance(call, CALL_PREPARED);
+	}
+
+	/* Decided. A plugin may have the call wait. */
+	if (call->state == CALL_DECIDED && pending->decision.delay_ns) {
+		result = pending_call_expire_after(pending, pending->decision.delay_ns);
+		if (result)
+			goto done;
+		call_advance(call, CALL_DELAYED);
+		return;
+	}
+
+	/* Delayed. The host may have changed meanwhile: its rules look again. */
+	if (call->state == CALL_DELAYED && !call_decide_again(pending)) {
+		result = pending->decision.error;
+		goto done;
+	}
+
+	/* Running. What can't be finished at once waits, and goes on here. */
+	if (call->state == CALL_RUNNING) {
+		result = steps->resume(pending, events);
+	} else {
+		call_advance(call, CALL_RUNNING);
+		result = steps->execute(pending);
+	}
+	if (result == CALL_WAITS)
+		return;
+done:
+	if (result < 0 && steps->undo)
+		steps->undo(pending, result);
+	serve_finish(pending, result, false);
+}
+
+/*
+ * Ends a call that waits. An ACCEPT whose listener goes is not answered if the frontend is Linux':
+ * the answer would wedge it (section 3.6 of the protocol). close_reason is for a RELEASE, whose
+ * socket goes at once.
+ */
+static void serve_cancel_call(struct pending_call *pending, bool listener_goes,
+			      uint32_t close_reason)
+{
+	const struct call_steps *steps = call_steps[pending->call.op];
+	bool silently =
+		pending->call.op == PVCALLS_OP_ACCEPT && listener_goes && !pending->calls->cancel;
+
+	ASSERT(pending->in_use && !pending->awaits_commit && pending->call.state != CALL_TAKEN);
+	if (pending->call.state == CALL_PREPARED)
+		call_refuse(pending, "its socket was closed");
+	if (pending->call.op == PVCALLS_OP_RELEASE)
+		pending->close_reason = close_reason;
+	if (steps->undo)
+		steps->undo(pending, -ECANCELED);
+	serve_finish(pending, steps->cancelled, silently);
+}
+
+/* The oldest call that has to do with a socket (NULL: any) and is not done, or NULL. */
+static struct pending_call *serve_oldest(struct calls *calls, const struct guest_socket *socket)
+{
+	struct pending_call *oldest = NULL;
+	size_t i;
+
+	for (i = 0; i < COMMAND_SLOTS; i++) {
+		struct pending_call *pending = &calls->pending[i];
+
+		if (pending->in_use && !pending->awaits_commit &&
+		    (!socket || pending_call_concerns(pending, socket)) &&
+		    (!oldest || pending->call.serial < oldest->call.serial))
+			oldest = pending;
+	}
+	return oldest;
+}
+
+void serve_cancel(struct calls *calls, struct guest_socket *socket, uint32_t close_reason)
+{
+	struct pending_call *pending;
+
+	/* The socket may be gone with the call that holds it: it is only compared here. */
+	while ((pending = serve_oldest(calls, socket)))
+		serve_cancel_call(pending, pending->socket == socket, close_reason);
+}
+
+void serve_cancel_all(struct calls *calls, uint32_t close_reason)
+{
+	struct pending_call *pending;
+
+	while ((pending = serve_oldest(calls, NULL)))
+		serve_cancel_call(pending, true, close_reason);
+}
+
+/* A RELEASE of this socket has come. One before it goes on; this one will be refused. */
+static void serve_cancel_id(struct calls *calls, uint64_t id)
+{
+	struct guest_socket *socket = socket_table_find(calls->sockets, id);
+
+	if (socket && !(socket->holder && socket->holder->call.op == PVCALLS_OP_RELEASE))
+		serve_cancel(calls, socket, AUDIT_CLOSE_NONE);
+}
+
+/* A connection came to a listener: whoever polls is told, and the oldest ACCEPTs get theirs. */
+static void serve_listener(struct guest_socket *listener, uint32_t events)
+{
+	struct pending_call *pending;
+
+	while ((pending = pending_call_oldest(listener, PVCALLS_OP_POLL, CALL_RUNNING)))
+		serve_call(pending, events);
+	while ((pending = pending_call_oldest(listener, PVCALLS_OP_ACCEPT, CALL_PREPARED))) {
+		serve_call(pending, events);
+		if (pending->in_use && pending->call.state == CALL_PREPARED)
+			return; /* it waits on: there is no other connection, or no room */
+	}
+}
+
+static void serve_all_listeners(struct calls *calls)
+{
+	size_t i;
+
+	for (i = 0; i < COMMAND_SLOTS; i++) {
+		struct pending_call *pending = &calls->pending[i];
+
+		if (pending->in_use && pending->call.op == PVCALLS_OP_ACCEPT &&
+		    pending->call.state == CALL_PREPARED)
+			serve_listener(pending->socket, 0);
+	}
+}
+
+static void serve_socket_ready(struct loop_source *source, uint32_t events)
+{
+	struct guest_socket *socket = source->owner;
+
+	switch (socket->state) {
+	case SOCKET_CONNECTING:
+		ASSERT(socket->holder && socket->holder->call.op == PVCALLS_OP_CONNECT);
+		serve_call(socket->holder, events);
+		/* The edge is told once: what came with it belongs to the stream. */
+		if (socket->state == SOCKET_STREAM)
+			connection_event(socket->connection, events);
+		break;
+	case SOCKET_LISTENING:
+		serve_listener(socket, events);
+		break;
+	case SOCKET_STREAM:
+		connection_event(socket->connection, events);
+		break;
+	case SOCKET_NEW:
+	case SOCKET_RESERVED:
+	case SOCKET_BOUND:
+	case SOCKET_REFUSED:
+		ASSERT_UNREACHABLE(); /* not watched */
+	}
+}
+
+static void serve_call_expired(struct loop_timer *timer)
+{
+	struct pending_call *pending = timer->owner;
+
+	pending->expired = true;
+	serve_call(pending, 0);
+}
+
+static void serve_accept_retry(struct loop_timer *timer)
+{
+	serve_all_listeners(timer->owner);
+}
+
+void serve_init(struct calls *calls, struct connections *connections, struct loop *loop,
+		const struct log *log, struct recovery_log *recovery_log,
+		const struct pvcalls_guest *guest)
+{
+	connections_init(connections, loop, log, recovery_log, serve_socket_ready);
+	calls->loop = loop;
+	calls->log = log;
+	calls->guest = guest;
+	calls->connections = connections;
+	calls->recovery_log = recovery_log;
+	calls->call_expired = serve_call_expired;
+	calls->accept_retry = serve_accept_retry;
+	pending_calls_init(calls);
+}
+
+/* A request was taken from the ring, with a slot of the trail for it. */
+static void serve_request(struct calls *calls, const struct wire_request *request, uint32_t slot)
+{
+	struct pending_call *pending = pending_call_new(calls);
+
+	recovery_log_taken(calls->recovery_log, pending_call_number(pending), request,
+			   calls->ring.req_cons);
+	call_decode(&pending->call, request);
+	pending->call.slot = slot;
+	call_record_number(pending);
+	calls->counters.taken++;
+	if (pending->call.invalid)
+		serve_refuse(pending, pending->call.invalid, "malformed request");
+	else
+		serve_call(pending, 0);
+}
+
+void serve_ring(struct calls *calls)
+{
+	const struct protocol_violation *violation = &calls->connections->violation;
+	struct wire_request request;
+	uint32_t left = CALLS_PER_TURN;
+
+	calls->ring_due = false;
+	while (left-- && !violation->text[0]) {
+		uint32_t slot;
+		int got;
+
+		if (!call_record_take_slot(calls, &slot)) {
+			calls->counters.stalls++;
+			return;
+		}
+		got = command_ring_take(&calls->ring, &request);
+		if (got > 0) {
+			serve_request(calls, &request, slot);
+			continue;
+		}
+		audit_queue_untake(calls->queue, slot);
+		if (got < 0)
+			protocol_violation_set(&calls->connections->violation,
+					       "the command ring's producer index is impossible");
+		return;
+	}
+	calls->ring_due = true;
+}
+
+/* The record in this slot is on disk: whose answer waited for it is answered. */
+static void serve_stored(void *owner, uint32_t slot)
+{
+	struct calls *calls = owner;
+	size_t i;
+
+	for (i = 0; i < COMMAND_SLOTS; i++) {
+		struct pending_call *pending = &calls->pending[i];
+
+		if (pending->in_use && pending->awaits_commit && pending->call.slot == slot)
+			serve_answer(pending, false);
+	}
+}
+
+uint32_t serve_reap(struct calls *calls)
+{
+	return audit_queue_reap(calls->queue, serve_stored, calls);
+}
+
+void serve_commits(struct calls *calls)
+{
+	if (!calls->starved && !calls->sync)
+		return;
+	if (!serve_reap(calls)) {
+		audit_queue_await(calls->queue);
+		return;
+	}
+	if (!calls->starved)
+		return;
+	calls->starved = false;
+	calls->ring_due = true;
+	serve_all_listeners(calls);
+}
+
+void serve_releases(struct calls *calls)
+{
+	size_t i;
+
+	for (i = 0; i < COMMAND_SLOTS; i++) {
+		struct pending_call *pending = &calls->pending[i];
+
+		if (pending->in_use && pending->call.op == PVCALLS_OP_RELEASE &&
+		    pending->call.state == CALL_RUNNING &&
+		    pending->socket->connection->moved_turn == calls->connections->turn)
+			serve_call(pending, 0);
+	}
+}

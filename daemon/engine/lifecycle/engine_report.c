@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "engine/lifecycle/engine_report.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "engine/lifecycle/engine.h"
+#include "engine/lifecycle/supervisor_link.h"
+
+#define LINE_MAX_BYTES 256 /* the longest line of a report */
+
+static const char *const state_names[] = {
+	[SOCKET_NEW] = "new",
+	[SOCKET_RESERVED] = "reserved",
+	[SOCKET_BOUND] = "bound",
+	[SOCKET_REFUSED] = "refused",
+	[SOCKET_CONNECTING] = "connecting",
+	[SOCKET_STREAM] = "stream",
+	[SOCKET_LISTENING] = "listening",
+};
+
+/* A report that is cut into messages as it grows. */
+struct report {
+	struct engine *engine;
+	uint64_t number; /* of the question */
+	size_t used;
+	char text[ENGINE_MESSAGE_TEXT_MAX];
+};
+
+static void engine_report_flush(struct report *report, uint32_t more)
+{
+	report->text[report->used] = '\0';
+	supervisor_link_send(report->engine, ENGINE_MESSAGE_REPORT, more, report->number,
+			     report->text);
+	report->used = 0;
+}
+
+__attribute__((format(printf, 2, 3))) static void engine_report_add(struct report *report,
+								    const char *format, ...)
+{
+	va_list arguments;
+	int length;
+
+	if (sizeof(report->text) - report->used < LINE_MAX_BYTES)
+		engine_report_flush(report, 1);
+	va_start(arguments, format);
+	length = vsnprintf(report->text + report->used, LINE_MAX_BYTES, format, arguments);
+	va_end(arguments);
+	report->used += length < LINE_MAX_BYTES ? (size_t)length : LINE_MAX_BYTES - 1u;
+}
+
+static void engine_report_endpoint(const struct pvcalls_endpoint *endpoint, char *text, size_t size)
+{
+	char address[INET_ADDRSTRLEN] = "";
+
+	if (!endpoint->family) {
+		snprintf(text, size, "-");
+		return;
+	}
+	inet_ntop(AF_INET, endpoint->addr, address, sizeof(address));
+	snprintf(text, size, "%s:%u", address, endpoint->port);
+}
+
+static void engine_report_socket(void *owner, struct guest_socket *socket)
+{
+	struct report *report = owner;
+	bool stream = socket->state == SOCKET_STREAM;
+	char local[32];
+	char peer[32];
+
+	engine_report_endpoint(&socket->local, local, sizeof(local));
+	engine_report_endpoint(&socket->peer, peer, sizeof(peer));
+	engine_report_add(
+		report,
+		"socket %llu parent %llu state %s local %s peer %s in %llu out %llu age_ns %llu\n",
+		(unsigned long long)socket->number, (unsigned long long)socket->parent,
+		state_names[socket->state], local, peer,
+		stream ? (unsigned long long)socket->stream.bytes_in : 0ull,
+		stream ? (unsigned long long)socket->stream.bytes_out : 0ull,
+		(unsigned long long)(loop_now_ns(report->engine->loop) - socket->created_ns));
+}
+
+static void engine_report_bytes(void *owner, struct guest_socket *socket)
+{
+	struct calls_counters *sums = owner;
+
+	if (socket->state != SOCKET_STREAM)
+		return;
+	sums->bytes_in += socket->stream.bytes_in;
+	sums->bytes_out += socket->stream.bytes_out;
+}
+
+static void engine_report_sums(struct report *report)
+{
+	struct engine *engine = report->engine;
+	struct calls_counters sums = engine->calls.counters;
+
+	/* Closed sockets are in the counters already, open ones are added here. */
+	socket_table_each(engine->calls.sockets, engine_report_bytes, &sums);
+	engine_report_add(report, "attached %d\n", engine->calls.attached);
+	engine_report_add(report, "policy %s\n", policy_name(engine->calls.policy));
+	engine_report_add(report, "sockets %u\n", socket_table_count(engine->calls.sockets));
+	engine_report_add(report, "calls %llu\n", (unsigned long long)sums.taken);
+	engine_report_add(report, "denied %llu\n", (unsigned long long)sums.denied);
+	engine_report_add(report, "faults %llu\n", (unsigned long long)sums.faults);
+	engine_report_add(report, "malformed %llu\n", (unsigned long long)sums.malformed);
+	engine_report_add(report, "bytes_in %llu\n", (unsigned long long)sums.bytes_in);
+	engine_report_add(report, "bytes_out %llu\n", (unsigned long long)sums.bytes_out);
+	engine_report_add(report, "stalls %llu\n", (unsigned long long)sums.stalls);
+	engine_report_add(report, "lost_slots %u\n", sums.lost_slots);
+	engine_report_add(report, "audit_waiting %u\n", audit_queue_used(engine->calls.queue));
+	engine_report_add(report, "linger_bytes %zu\n", lingering_bytes(engine->calls.lingering));
+}
+
+void engine_report_send(struct engine *engine, uint32_t detail, uint64_t number)
+{
+	struct report report = {.engine = engine, .number = number};
+
+	if (detail)
+		socket_table_each(engine->calls.sockets, engine_report_socket, &report);
+	else
+		engine_report_sums(&report);
+	engine_report_flush(&report, 0);
+}
