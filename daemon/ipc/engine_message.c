@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 
 int engine_message_send(int socket, enum engine_message_kind kind, uint32_t value, uint64_t number,
@@ -13,6 +14,7 @@ int engine_message_send(int socket, enum engine_message_kind kind, uint32_t valu
 	struct engine_message message;
 	size_t length = offsetof(struct engine_message, body);
 
+	ASSERT(kind > 0 && count <= FDS_PER_MESSAGE);
 	memset(&message, 0, offsetof(struct engine_message, body));
 	message.kind = kind;
 	message.value = value;

@@ -7,8 +7,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/assert.h"
+
 /* What was stored before it is there if this is: for a process that dies between two stores. */
-static void store(uint32_t *to, uint32_t value)
+static void recovery_log_store(uint32_t *to, uint32_t value)
 {
 	__atomic_store_n(to, value, __ATOMIC_RELEASE);
 }
@@ -23,6 +25,7 @@ int recovery_log_open(struct recovery_log *log, int fd, uint32_t sockets)
 {
 	struct stat status;
 
+	ASSERT(!log->page && sockets > 0);
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	if (status.st_size < 0 || (size_t)status.st_size < recovery_log_bytes(sockets))
@@ -59,56 +62,57 @@ void recovery_log_begin(struct recovery_log *log, uint32_t ring_ref, uint32_t po
 
 	if (!page)
 		return;
-	store(&page->version, 0);
+	recovery_log_store(&page->version, 0);
 	memset(page->requests, 0, sizeof(page->requests));
 	memset(page->sockets, 0, log->sockets * sizeof(*page->sockets));
 	page->ring_ref = ring_ref;
 	page->port = port;
 	page->req_cons = req_cons;
 	page->rsp_prod = rsp_prod;
-	store(&page->version, RECOVERY_LOG_VERSION);
+	recovery_log_store(&page->version, RECOVERY_LOG_VERSION);
 	for (i = 0; i < log->sockets; i++)
 		log->free[i] = log->sockets - 1 - i;
 	log->free_count = log->sockets;
 }
 
-void recovery_log_taken(struct recovery_log *log, uint32_t flight,
-			const struct wire_request *request, uint32_t req_cons)
+void recovery_log_taken(struct recovery_log *log, uint32_t call, const struct wire_request *request,
+			uint32_t req_cons)
 {
 	struct recovery_log_request *entry;
 
+	ASSERT(call < COMMAND_SLOTS);
 	if (!log->page)
 		return;
-	entry = &log->page->requests[flight];
-	store(&entry->state, RECOVERY_LOG_FREE);
+	entry = &log->page->requests[call];
+	recovery_log_store(&entry->state, RECOVERY_LOG_FREE);
 	entry->index = req_cons - 1;
 	entry->req_id = request->req_id;
 	entry->cmd = request->cmd;
 	entry->id = request->id;
-	store(&entry->state, RECOVERY_LOG_TAKEN);
-	store(&log->page->req_cons, req_cons);
+	recovery_log_store(&entry->state, RECOVERY_LOG_TAKEN);
+	recovery_log_store(&log->page->req_cons, req_cons);
 }
 
-void recovery_log_answering(struct recovery_log *log, uint32_t flight, uint32_t rsp_prod)
+void recovery_log_answering(struct recovery_log *log, uint32_t call, uint32_t rsp_prod)
 {
 	if (!log->page)
 		return;
-	store(&log->page->requests[flight].index, rsp_prod);
-	store(&log->page->requests[flight].state, RECOVERY_LOG_ANSWERED);
+	recovery_log_store(&log->page->requests[call].index, rsp_prod);
+	recovery_log_store(&log->page->requests[call].state, RECOVERY_LOG_ANSWERED);
 }
 
-void recovery_log_answered(struct recovery_log *log, uint32_t flight, uint32_t rsp_prod)
+void recovery_log_answered(struct recovery_log *log, uint32_t call, uint32_t rsp_prod)
 {
 	if (!log->page)
 		return;
-	store(&log->page->rsp_prod, rsp_prod + 1);
-	store(&log->page->requests[flight].state, RECOVERY_LOG_FREE);
+	recovery_log_store(&log->page->rsp_prod, rsp_prod + 1);
+	recovery_log_store(&log->page->requests[call].state, RECOVERY_LOG_FREE);
 }
 
-void recovery_log_unanswered(struct recovery_log *log, uint32_t flight)
+void recovery_log_unanswered(struct recovery_log *log, uint32_t call)
 {
 	if (log->page)
-		store(&log->page->requests[flight].state, RECOVERY_LOG_FREE);
+		recovery_log_store(&log->page->requests[call].state, RECOVERY_LOG_FREE);
 }
 
 uint32_t recovery_log_add_socket(struct recovery_log *log, uint32_t ref, uint32_t port)
@@ -122,7 +126,7 @@ uint32_t recovery_log_add_socket(struct recovery_log *log, uint32_t ref, uint32_
 	entry = &log->page->sockets[place];
 	entry->ref = ref;
 	entry->port = port;
-	store(&entry->used, 1);
+	recovery_log_store(&entry->used, 1);
 	return place;
 }
 
@@ -130,6 +134,7 @@ void recovery_log_remove_socket(struct recovery_log *log, uint32_t place)
 {
 	if (!log->page || place == RECOVERY_LOG_NONE)
 		return;
-	store(&log->page->sockets[place].used, 0);
+	ASSERT(place < log->sockets && log->free_count < log->sockets);
+	recovery_log_store(&log->page->sockets[place].used, 0);
 	log->free[log->free_count++] = place;
 }

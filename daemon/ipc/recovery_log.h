@@ -64,23 +64,31 @@ struct recovery_log {
 
 /* Bytes of the file for an engine of so many sockets. */
 size_t recovery_log_bytes(uint32_t sockets);
-/* Maps the file, which stays the caller's. Returns 0 or -errno. */
+/*
+ * Maps the file, which stays the caller's; *log is zeroed before. Returns 0 or -errno: -EINVAL if
+ * the file is too small.
+ */
 int recovery_log_open(struct recovery_log *log, int fd, uint32_t sockets);
+/* Unmaps it, if it is mapped. Everything below does nothing to a log that is not mapped. */
 void recovery_log_close(struct recovery_log *log);
 
 /* Begins anew, for this ring; req_cons and rsp_prod are where it stands. */
 void recovery_log_begin(struct recovery_log *log, uint32_t ring_ref, uint32_t port,
 			uint32_t req_cons, uint32_t rsp_prod);
-/* The request was taken from the ring, as this flight; req_cons counts it already. */
-void recovery_log_taken(struct recovery_log *log, uint32_t flight,
-			const struct wire_request *request, uint32_t req_cons);
+/*
+ * The request was taken from the ring as this pending call, a number below COMMAND_SLOTS; req_cons
+ * counts it already.
+ */
+void recovery_log_taken(struct recovery_log *log, uint32_t call, const struct wire_request *request,
+			uint32_t req_cons);
 /* Before and after the response is written as number rsp_prod. */
-void recovery_log_answering(struct recovery_log *log, uint32_t flight, uint32_t rsp_prod);
-void recovery_log_answered(struct recovery_log *log, uint32_t flight, uint32_t rsp_prod);
-/* The flight ends without an answer. */
-void recovery_log_unanswered(struct recovery_log *log, uint32_t flight);
+void recovery_log_answering(struct recovery_log *log, uint32_t call, uint32_t rsp_prod);
+void recovery_log_answered(struct recovery_log *log, uint32_t call, uint32_t rsp_prod);
+/* The pending call ends without an answer. */
+void recovery_log_unanswered(struct recovery_log *log, uint32_t call);
 /* A socket has its pages; returns its place, RECOVERY_LOG_NONE if there is none. */
 uint32_t recovery_log_add_socket(struct recovery_log *log, uint32_t ref, uint32_t port);
+/* Its pages go; place is what recovery_log_add_socket() returned. */
 void recovery_log_remove_socket(struct recovery_log *log, uint32_t place);
 
 #endif

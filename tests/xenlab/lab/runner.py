@@ -15,7 +15,7 @@ import time
 import traceback
 
 from daemon import Daemon
-from guest import Guest, destroy_all
+from xen_guest import Guest, destroy_all
 from network import Far
 from registry import cases
 
