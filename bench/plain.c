@@ -26,7 +26,7 @@ static const char usage[] =
 
 static uint8_t buffer[LOAD_CHUNK];
 
-static void no_delay(int fd)
+static void plain_no_delay(int fd)
 {
 	const int on = 1;
 
@@ -34,17 +34,17 @@ static void no_delay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-static int dial(const struct sockaddr_in *address)
+static int plain_dial(const struct sockaddr_in *address)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
 		load_fail("connect");
-	no_delay(fd);
+	plain_no_delay(fd);
 	return fd;
 }
 
-static bool send_all(int fd, const void *bytes, size_t size)
+static bool plain_send_all(int fd, const void *bytes, size_t size)
 {
 	const char *next = bytes;
 
@@ -59,18 +59,18 @@ static bool send_all(int fd, const void *bytes, size_t size)
 	return true;
 }
 
-static bool receive_all(int fd, void *bytes, size_t size)
+static bool plain_receive_all(int fd, void *bytes, size_t size)
 {
 	return size == 0 || recv(fd, bytes, size, MSG_WAITALL) == (ssize_t)size;
 }
 
 /* Sends bytes of the pattern. */
-static bool pour(int fd, uint64_t bytes)
+static bool plain_pour(int fd, uint64_t bytes)
 {
 	for (uint64_t done = 0; done < bytes;) {
 		uint64_t part = bytes - done < LOAD_CHUNK ? bytes - done : LOAD_CHUNK;
 
-		if (!send_all(fd, load_bytes(done), part))
+		if (!plain_send_all(fd, load_bytes(done), part))
 			return false;
 		done += part;
 	}
@@ -78,7 +78,7 @@ static bool pour(int fd, uint64_t bytes)
 }
 
 /* Whether the first and the last of some bytes are those of the pattern at this offset. */
-static bool sample(const uint8_t *bytes, size_t size, uint64_t offset)
+static bool plain_sample(const uint8_t *bytes, size_t size, uint64_t offset)
 {
 	size_t part = size < SAMPLE ? size : SAMPLE;
 	size_t last = size - part;
@@ -88,7 +88,7 @@ static bool sample(const uint8_t *bytes, size_t size, uint64_t offset)
 }
 
 /* Receives bytes and looks at some of each chunk; how many came, or 0 if one was wrong. */
-static uint64_t sip(int fd, uint64_t bytes)
+static uint64_t plain_sip(int fd, uint64_t bytes)
 {
 	uint64_t done = 0;
 
@@ -96,7 +96,7 @@ static uint64_t sip(int fd, uint64_t bytes)
 		size_t most = bytes - done < LOAD_CHUNK ? bytes - done : LOAD_CHUNK;
 		ssize_t got = recv(fd, buffer, most, 0);
 
-		if (got <= 0 || !sample(buffer, (size_t)got, done))
+		if (got <= 0 || !plain_sample(buffer, (size_t)got, done))
 			return 0;
 		done += (uint64_t)got;
 	}
@@ -104,7 +104,7 @@ static uint64_t sip(int fd, uint64_t bytes)
 }
 
 /* Receives bytes; their hash, or 0 if they did not all come. */
-static uint64_t drink(int fd, uint64_t bytes)
+static uint64_t plain_drink(int fd, uint64_t bytes)
 {
 	struct load_hash hash;
 
@@ -124,23 +124,24 @@ static uint64_t drink(int fd, uint64_t bytes)
 /* --- the server --- */
 
 /* Serves a request to its end; nothing else happens meanwhile, as in iperf3. */
-static void serve_request(int fd, uint8_t kind)
+static void plain_serve_request(int fd, uint8_t kind)
 {
 	struct load_request request = {.kind = kind};
 	uint64_t hash;
 	uint8_t byte;
 
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-	no_delay(fd);
-	if (!receive_all(fd, (uint8_t *)&request + 1, sizeof(request) - 1))
+	plain_no_delay(fd);
+	if (!plain_receive_all(fd, (uint8_t *)&request + 1, sizeof(request) - 1))
 		return;
 	switch (kind) {
 	case LOAD_SINK:
-		hash = request.sample ? sip(fd, request.bytes) : drink(fd, request.bytes);
-		send_all(fd, &hash, sizeof(hash));
+		hash = request.sample ? plain_sip(fd, request.bytes)
+				      : plain_drink(fd, request.bytes);
+		plain_send_all(fd, &hash, sizeof(hash));
 		break;
 	case LOAD_SOURCE:
-		pour(fd, request.bytes);
+		plain_pour(fd, request.bytes);
 		break;
 	case LOAD_ECHO:
 		while (request.bytes-- > 0 && recv(fd, &byte, 1, 0) == 1)
@@ -152,7 +153,7 @@ static void serve_request(int fd, uint8_t kind)
 }
 
 /* A connection has its first byte, or its end: only its client closes it first. */
-static void serve_connection(int fd)
+static void plain_serve_connection(int fd)
 {
 	uint8_t kind;
 	ssize_t got = recv(fd, &kind, 1, 0);
@@ -164,11 +165,11 @@ static void serve_connection(int fd)
 		return;
 	}
 	if (got == 1)
-		serve_request(fd, kind);
+		plain_serve_request(fd, kind);
 	close(fd);
 }
 
-static void accept_some(int listener, int epoll)
+static void plain_accept_some(int listener, int epoll)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
 
@@ -180,7 +181,7 @@ static void accept_some(int listener, int epoll)
 	}
 }
 
-static void serve(const struct load_work *work)
+static void plain_serve(const struct load_work *work)
 {
 	const int on = 1;
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -200,61 +201,61 @@ static void serve(const struct load_work *work)
 
 		for (int i = 0; i < count; i++) {
 			if (events[i].data.fd == listener)
-				accept_some(listener, epoll);
+				plain_accept_some(listener, epoll);
 			else
-				serve_connection(events[i].data.fd);
+				plain_serve_connection(events[i].data.fd);
 		}
 	}
 }
 
 /* --- the client --- */
 
-static void ask(int fd, enum load_kind kind, const struct load_work *work)
+static void plain_ask(int fd, enum load_kind kind, const struct load_work *work)
 {
 	struct load_request request = {
 		.kind = (uint8_t)kind, .sample = work->sample, .bytes = work->amount};
 
-	if (!send_all(fd, &request, sizeof(request)))
+	if (!plain_send_all(fd, &request, sizeof(request)))
 		load_fail("send");
 }
 
-static void run_out(const struct load_work *work)
+static void plain_run_out(const struct load_work *work)
 {
 	uint64_t wanted = work->sample ? work->amount : load_hash_of(work->amount);
 	uint64_t hash = 0;
-	int fd = dial(&work->server);
+	int fd = plain_dial(&work->server);
 	uint64_t start;
 
-	ask(fd, LOAD_SINK, work);
+	plain_ask(fd, LOAD_SINK, work);
 	start = load_now_ns();
-	if (!pour(fd, work->amount) || !receive_all(fd, &hash, sizeof(hash)))
+	if (!plain_pour(fd, work->amount) || !plain_receive_all(fd, &hash, sizeof(hash)))
 		load_fail("the connection broke");
 	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
 	close(fd);
 }
 
-static void run_in(const struct load_work *work)
+static void plain_run_in(const struct load_work *work)
 {
 	uint64_t wanted = work->sample ? work->amount : load_hash_of(work->amount);
-	int fd = dial(&work->server);
+	int fd = plain_dial(&work->server);
 	uint64_t start;
 	uint64_t hash;
 
 	start = load_now_ns();
-	ask(fd, LOAD_SOURCE, work);
-	hash = work->sample ? sip(fd, work->amount) : drink(fd, work->amount);
+	plain_ask(fd, LOAD_SOURCE, work);
+	hash = work->sample ? plain_sip(fd, work->amount) : plain_drink(fd, work->amount);
 	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
 	close(fd);
 }
 
-static void run_rtt(const struct load_work *work)
+static void plain_run_rtt(const struct load_work *work)
 {
 	struct load_times times;
-	int fd = dial(&work->server);
+	int fd = plain_dial(&work->server);
 	bool sound = true;
 
 	load_times_start(&times, work->amount);
-	ask(fd, LOAD_ECHO, work);
+	plain_ask(fd, LOAD_ECHO, work);
 	while (times.count < work->amount) {
 		uint64_t start = load_now_ns();
 		uint8_t byte = (uint8_t)times.count;
@@ -273,7 +274,7 @@ static void run_rtt(const struct load_work *work)
  * One connection after the other, as most programs make them: without epoll or a byte. The last one
  * has a byte, so that the server has taken and ended the others before the time is over.
  */
-static void run_dial(const struct load_work *work)
+static void plain_run_dial(const struct load_work *work)
 {
 	uint64_t start = load_now_ns();
 	uint64_t failed = 0;
@@ -286,7 +287,7 @@ static void run_dial(const struct load_work *work)
 		if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 			load_fail("connect");
 		if (i + 1 == work->amount)
-			failed += !send_all(fd, &byte, 1) || !receive_all(fd, &byte, 1);
+			failed += !plain_send_all(fd, &byte, 1) || !plain_receive_all(fd, &byte, 1);
 		close(fd);
 	}
 	load_say_connects(work->amount, failed, load_now_ns() - start);
@@ -296,13 +297,13 @@ static void run_dial(const struct load_work *work)
 struct crowd {
 	const struct load_work *work;
 	int epoll;
-	int last; /* the last one that was started: it always has a byte, see run_dial() */
+	int last; /* the last one that was started: it always has a byte, see plain_run_dial() */
 	uint64_t started;
 	uint64_t finished;
 	uint64_t failed;
 };
 
-static void crowd_start(struct crowd *crowd)
+static void plain_crowd_start(struct crowd *crowd)
 {
 	struct sockaddr_in address = load_destination(crowd->work, crowd->started++);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -319,7 +320,7 @@ static void crowd_start(struct crowd *crowd)
 }
 
 /* Returns whether the connection is over. */
-static bool crowd_step(struct crowd *crowd, const struct epoll_event *event)
+static bool plain_crowd_step(struct crowd *crowd, const struct epoll_event *event)
 {
 	struct epoll_event next = {.events = EPOLLIN, .data.fd = event->data.fd};
 	const bool talks = crowd->work->byte || event->data.fd == crowd->last;
@@ -340,24 +341,24 @@ static bool crowd_step(struct crowd *crowd, const struct epoll_event *event)
 	return true;
 }
 
-static void run_connect(const struct load_work *work)
+static void plain_run_connect(const struct load_work *work)
 {
 	struct crowd crowd = {.work = work, .epoll = epoll_create1(EPOLL_CLOEXEC), .last = -1};
 	struct epoll_event events[EVENTS];
 	uint64_t start = load_now_ns();
 
 	while (crowd.started < work->in_flight && crowd.started < work->amount)
-		crowd_start(&crowd);
+		plain_crowd_start(&crowd);
 	while (crowd.finished < work->amount) {
 		int count = epoll_wait(crowd.epoll, events, EVENTS, -1);
 
 		for (int i = 0; i < count; i++) {
-			if (!crowd_step(&crowd, &events[i]))
+			if (!plain_crowd_step(&crowd, &events[i]))
 				continue;
 			close(events[i].data.fd);
 			crowd.finished++;
 			if (crowd.started < work->amount)
-				crowd_start(&crowd);
+				plain_crowd_start(&crowd);
 		}
 	}
 	load_say_connects(crowd.finished, crowd.failed, load_now_ns() - start);
@@ -369,17 +370,17 @@ int main(int argc, char **argv)
 
 	load_bytes(0); /* made now, not while somebody measures */
 	if (strcmp(work.verb, "serve") == 0)
-		serve(&work);
+		plain_serve(&work);
 	else if (strcmp(work.verb, "out") == 0)
-		run_out(&work);
+		plain_run_out(&work);
 	else if (strcmp(work.verb, "in") == 0)
-		run_in(&work);
+		plain_run_in(&work);
 	else if (strcmp(work.verb, "rtt") == 0)
-		run_rtt(&work);
+		plain_run_rtt(&work);
 	else if (strcmp(work.verb, "connect") == 0)
-		run_connect(&work);
+		plain_run_connect(&work);
 	else if (strcmp(work.verb, "dial") == 0)
-		run_dial(&work);
+		plain_run_dial(&work);
 	else
 		load_fail(usage);
 	return 0;

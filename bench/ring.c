@@ -14,13 +14,13 @@ static const char usage[] =
 
 static struct pvcalls_front *front;
 
-static void fail(const char *what, ssize_t result)
+static void ring_fail(const char *what, ssize_t result)
 {
 	errno = result < 0 ? (int)-result : EPIPE;
 	load_fail(what);
 }
 
-static struct pvcalls_front_socket *dial(const struct load_work *work)
+static struct pvcalls_front_socket *ring_dial(const struct load_work *work)
 {
 	struct pvcalls_front_socket *socket;
 	int error = pvcalls_front_socket(front, work->order, &socket);
@@ -28,20 +28,20 @@ static struct pvcalls_front_socket *dial(const struct load_work *work)
 	if (!error)
 		error = pvcalls_front_connect_wait(socket, &work->server, -1);
 	if (error)
-		fail("connect", error);
+		ring_fail("connect", error);
 	return socket;
 }
 
 /* Ends a socket and waits until the backend has taken all that was written. */
-static void hang_up(struct pvcalls_front_socket *socket)
+static void ring_hang_up(struct pvcalls_front_socket *socket)
 {
 	pvcalls_front_release(socket);
 	while (pvcalls_front_releasing(front) > 0)
 		if (pvcalls_front_wait(front, -1) < 0)
-			fail("release", pvcalls_front_error(front));
+			ring_fail("release", pvcalls_front_error(front));
 }
 
-static void send_all(struct pvcalls_front_socket *socket, const void *bytes, size_t size)
+static void ring_send_all(struct pvcalls_front_socket *socket, const void *bytes, size_t size)
 {
 	const char *next = bytes;
 
@@ -51,7 +51,7 @@ static void send_all(struct pvcalls_front_socket *socket, const void *bytes, siz
 		if (sent == -EAGAIN)
 			pvcalls_front_wait_socket(socket, PVCALLS_FRONT_WRITABLE, -1);
 		else if (sent < 0)
-			fail("write", sent);
+			ring_fail("write", sent);
 		else {
 			next += sent;
 			size -= (size_t)sent;
@@ -59,7 +59,7 @@ static void send_all(struct pvcalls_front_socket *socket, const void *bytes, siz
 	}
 }
 
-static void receive_all(struct pvcalls_front_socket *socket, void *bytes, size_t size)
+static void ring_receive_all(struct pvcalls_front_socket *socket, void *bytes, size_t size)
 {
 	char *next = bytes;
 
@@ -69,7 +69,7 @@ static void receive_all(struct pvcalls_front_socket *socket, void *bytes, size_t
 		if (got == -EAGAIN)
 			pvcalls_front_wait_socket(socket, PVCALLS_FRONT_READABLE, -1);
 		else if (got <= 0)
-			fail("read", got);
+			ring_fail("read", got);
 		else {
 			next += got;
 			size -= (size_t)got;
@@ -77,36 +77,36 @@ static void receive_all(struct pvcalls_front_socket *socket, void *bytes, size_t
 	}
 }
 
-static void ask(struct pvcalls_front_socket *socket, enum load_kind kind, uint64_t bytes)
+static void ring_ask(struct pvcalls_front_socket *socket, enum load_kind kind, uint64_t bytes)
 {
 	struct load_request request = {.kind = (uint8_t)kind, .bytes = bytes};
 
-	send_all(socket, &request, sizeof(request));
+	ring_send_all(socket, &request, sizeof(request));
 }
 
-static void run_out(const struct load_work *work)
+static void ring_run_out(const struct load_work *work)
 {
 	uint64_t wanted = load_hash_of(work->amount);
-	struct pvcalls_front_socket *socket = dial(work);
+	struct pvcalls_front_socket *socket = ring_dial(work);
 	uint64_t hash = 0;
 	uint64_t start;
 
-	ask(socket, LOAD_SINK, work->amount);
+	ring_ask(socket, LOAD_SINK, work->amount);
 	start = load_now_ns();
 	for (uint64_t done = 0; done < work->amount;) {
 		uint64_t left = work->amount - done;
 		size_t part = left < LOAD_CHUNK ? left : LOAD_CHUNK;
 
-		send_all(socket, load_bytes(done), part);
+		ring_send_all(socket, load_bytes(done), part);
 		done += part;
 	}
-	receive_all(socket, &hash, sizeof(hash));
+	ring_receive_all(socket, &hash, sizeof(hash));
 	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
-	hang_up(socket);
+	ring_hang_up(socket);
 }
 
 /* Hashes the bytes where they lie: at most a chunk, so that the backend soon gets room again. */
-static size_t hash_in_place(struct pvcalls_front_socket *socket, struct load_hash *hash)
+static size_t ring_hash_in_place(struct pvcalls_front_socket *socket, struct load_hash *hash)
 {
 	struct iovec span[2];
 	ssize_t bytes = pvcalls_front_readable(socket, span);
@@ -115,54 +115,54 @@ static size_t hash_in_place(struct pvcalls_front_socket *socket, struct load_has
 	if (bytes == -EAGAIN)
 		return 0;
 	if (bytes <= 0)
-		fail("read", bytes);
+		ring_fail("read", bytes);
 	taken = span[0].iov_len < LOAD_CHUNK ? span[0].iov_len : LOAD_CHUNK;
 	load_hash_feed(hash, span[0].iov_base, taken);
 	pvcalls_front_consume(socket, taken);
 	return taken;
 }
 
-static void run_in(const struct load_work *work)
+static void ring_run_in(const struct load_work *work)
 {
 	uint64_t wanted = load_hash_of(work->amount);
-	struct pvcalls_front_socket *socket = dial(work);
+	struct pvcalls_front_socket *socket = ring_dial(work);
 	struct load_hash hash;
 	uint64_t start;
 
 	load_hash_start(&hash);
 	start = load_now_ns();
-	ask(socket, LOAD_SOURCE, work->amount);
+	ring_ask(socket, LOAD_SOURCE, work->amount);
 	for (uint64_t done = 0; done < work->amount;) {
-		size_t got = hash_in_place(socket, &hash);
+		size_t got = ring_hash_in_place(socket, &hash);
 
 		if (got == 0)
 			pvcalls_front_wait_socket(socket, PVCALLS_FRONT_READABLE, -1);
 		done += got;
 	}
 	load_say_bulk(work->amount, load_now_ns() - start, load_hash_end(&hash) == wanted);
-	hang_up(socket);
+	ring_hang_up(socket);
 }
 
-static void run_rtt(const struct load_work *work)
+static void ring_run_rtt(const struct load_work *work)
 {
-	struct pvcalls_front_socket *socket = dial(work);
+	struct pvcalls_front_socket *socket = ring_dial(work);
 	struct load_times times;
 	bool sound = true;
 
 	load_times_start(&times, work->amount);
-	ask(socket, LOAD_ECHO, work->amount);
+	ring_ask(socket, LOAD_ECHO, work->amount);
 	while (times.count < work->amount) {
 		uint64_t start = load_now_ns();
 		uint8_t byte = (uint8_t)times.count;
 		uint8_t back = 0;
 
-		send_all(socket, &byte, 1);
-		receive_all(socket, &back, 1);
+		ring_send_all(socket, &byte, 1);
+		ring_receive_all(socket, &back, 1);
 		sound &= back == byte;
 		times.ns[times.count++] = load_now_ns() - start;
 	}
 	load_say_times(&times, sound);
-	hang_up(socket);
+	ring_hang_up(socket);
 }
 
 /* Connections in flight. */
@@ -175,9 +175,9 @@ struct crowd {
 	int wanted;                        /* what connect must be answered */
 };
 
-static void connected(struct pvcalls_front_socket *socket, int result, void *context);
+static void ring_connected(struct pvcalls_front_socket *socket, int result, void *context);
 
-static void crowd_start(struct crowd *crowd)
+static void ring_crowd_start(struct crowd *crowd)
 {
 	struct sockaddr_in address = load_destination(crowd->work, crowd->started++);
 	struct pvcalls_front_socket *socket;
@@ -186,20 +186,20 @@ static void crowd_start(struct crowd *crowd)
 	if (!error && crowd->started == crowd->work->amount)
 		crowd->last = socket;
 	if (!error)
-		error = pvcalls_front_connect(socket, &address, connected, crowd);
+		error = pvcalls_front_connect(socket, &address, ring_connected, crowd);
 	if (error)
-		fail("connect", error);
+		ring_fail("connect", error);
 }
 
-static void crowd_end(struct crowd *crowd, struct pvcalls_front_socket *socket)
+static void ring_crowd_end(struct crowd *crowd, struct pvcalls_front_socket *socket)
 {
 	pvcalls_front_release(socket);
 	crowd->finished++;
 	if (crowd->started < crowd->work->amount)
-		crowd_start(crowd);
+		ring_crowd_start(crowd);
 }
 
-static void byte_came(struct pvcalls_front_socket *socket, void *owner)
+static void ring_byte_came(struct pvcalls_front_socket *socket, void *owner)
 {
 	struct crowd *crowd = owner;
 	uint8_t back = 0;
@@ -208,35 +208,35 @@ static void byte_came(struct pvcalls_front_socket *socket, void *owner)
 	if (got == -EAGAIN)
 		return;
 	crowd->failed += got != 1 || back != LOAD_BYTE;
-	crowd_end(crowd, socket);
+	ring_crowd_end(crowd, socket);
 }
 
-static void connected(struct pvcalls_front_socket *socket, int result, void *context)
+static void ring_connected(struct pvcalls_front_socket *socket, int result, void *context)
 {
 	struct crowd *crowd = context;
 	const uint8_t byte = LOAD_BYTE;
 
 	crowd->failed += result != crowd->wanted;
 	if (result == 0 && (crowd->work->byte || socket == crowd->last)) {
-		pvcalls_front_watch(socket, byte_came, crowd);
+		pvcalls_front_watch(socket, ring_byte_came, crowd);
 		pvcalls_front_write(socket, &byte, 1);
 		return;
 	}
-	crowd_end(crowd, socket);
+	ring_crowd_end(crowd, socket);
 }
 
-static void run_connect(const struct load_work *work, int wanted)
+static void ring_run_connect(const struct load_work *work, int wanted)
 {
 	struct crowd crowd = {.work = work, .wanted = wanted};
 	uint64_t start = load_now_ns();
 
 	pvcalls_front_cork(front);
 	while (crowd.started < work->in_flight && crowd.started < work->amount)
-		crowd_start(&crowd);
+		ring_crowd_start(&crowd);
 	pvcalls_front_uncork(front);
 	while (crowd.finished < work->amount || pvcalls_front_releasing(front) > 0)
 		if (pvcalls_front_wait(front, -1) < 0)
-			fail("wait", pvcalls_front_error(front));
+			ring_fail("wait", pvcalls_front_error(front));
 	load_say_connects(crowd.finished, crowd.failed, load_now_ns() - start);
 }
 
@@ -252,15 +252,15 @@ int main(int argc, char **argv)
 		load_fail(why);
 	}
 	if (strcmp(work.verb, "out") == 0)
-		run_out(&work);
+		ring_run_out(&work);
 	else if (strcmp(work.verb, "in") == 0)
-		run_in(&work);
+		ring_run_in(&work);
 	else if (strcmp(work.verb, "rtt") == 0)
-		run_rtt(&work);
+		ring_run_rtt(&work);
 	else if (strcmp(work.verb, "connect") == 0)
-		run_connect(&work, 0);
+		ring_run_connect(&work, 0);
 	else if (strcmp(work.verb, "denied") == 0)
-		run_connect(&work, -EACCES);
+		ring_run_connect(&work, -EACCES);
 	else
 		load_fail(usage);
 	pvcalls_front_close(front, 5000);

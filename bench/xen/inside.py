@@ -11,7 +11,7 @@ EXTRA = "/opt/lab/extra"
 sys.path.insert(0, EXTRA)
 
 from profile import Profile  # noqa: E402
-from subjects import SUBJECTS, Servers, Wrong  # noqa: E402
+from xen_subjects import SUBJECTS, Servers, Wrong  # noqa: E402
 from works import WORKS, Amounts  # noqa: E402
 
 

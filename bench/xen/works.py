@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from subjects import IPERF, Wrong
+from xen_subjects import IPERF, Wrong
 
 
 @dataclass
