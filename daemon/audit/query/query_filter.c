@@ -49,38 +49,33 @@ static int filter_parse_port(struct query_term *term, struct fault *fault);
 static int filter_parse_errno(struct query_term *term, struct fault *fault);
 static int filter_parse_number(struct query_term *term, struct fault *fault);
 
+/* clang-format off */
 static const struct field fields[QUERY_FIELDS] = {
 	[QUERY_FIELD_GUEST] = {filter_parse_text,
-			       "c.queue IN (SELECT id FROM queues WHERE guest GLOB ? OR uuid GLOB ?"
-			       " OR CAST(domid AS TEXT) = ?)",
-			       BIND_TEXT, 3},
+		"c.queue IN (SELECT id FROM queues WHERE guest GLOB ? OR uuid GLOB ?"
+		" OR CAST(domid AS TEXT) = ?)", BIND_TEXT, 3},
 	[QUERY_FIELD_OPERATION] = {filter_parse_operation, "(c.kind & 7) = ?", BIND_LOW, 1},
-	/* The second half repeats the condition of the index call_denied, so that it is used. */
 	[QUERY_FIELD_VERDICT] = {filter_parse_verdict, "(c.kind >> 3 & 3) = ?", BIND_LOW, 1},
 	[QUERY_FIELD_DECIDER] = {filter_parse_text, DECISION("decider"), BIND_TEXT, 1},
 	[QUERY_FIELD_RULE] = {filter_parse_text, DECISION("rule"), BIND_TEXT, 1},
 	[QUERY_FIELD_POLICY] = {filter_parse_text, DECISION("policy"), BIND_TEXT, 1},
 	[QUERY_FIELD_ADDRESS] = {filter_parse_network,
-				 "(" RANGE("c.effective") " OR " RANGE("c.requested") " OR " RANGE(
-					 "c.peer") ")",
-				 BIND_RANGE, 3},
+		"(" RANGE("c.effective") " OR " RANGE("c.requested") " OR " RANGE("c.peer") ")",
+		BIND_RANGE, 3},
 	[QUERY_FIELD_TO] = {filter_parse_network,
-			    "((" RANGE("c.effective") " OR " RANGE(
-				    "c.requested") ") AND"
-						   " (c.kind & 7) = 1)",
-			    BIND_RANGE, 2},
-	[QUERY_FIELD_FROM] = {filter_parse_network, "(" RANGE("c.peer") " AND (c.kind & 7) = 5)",
-			      BIND_RANGE, 1},
+		"((" RANGE("c.effective") " OR " RANGE("c.requested") ") AND (c.kind & 7) = 1)",
+		BIND_RANGE, 2},
+	[QUERY_FIELD_FROM] = {filter_parse_network,
+		"(" RANGE("c.peer") " AND (c.kind & 7) = 5)", BIND_RANGE, 1},
 	[QUERY_FIELD_PORT] = {filter_parse_port,
-			      "(" PORT_RANGE("c.effective") " OR " PORT_RANGE(
-				      "c.requested") " OR"
-						     " ((c.kind & 7) IN (4, 5) AND " PORT_RANGE(
-							     "c.local") "))",
-			      BIND_RANGE, 3},
+		"(" PORT_RANGE("c.effective") " OR " PORT_RANGE("c.requested") " OR"
+		" ((c.kind & 7) IN (4, 5) AND " PORT_RANGE("c.local") "))", BIND_RANGE, 3},
 	[QUERY_FIELD_ERRNO] = {filter_parse_errno, "ifnull(c.result, -1) = ?", BIND_LOW, 1},
-	[QUERY_FIELD_SOCKET] = {filter_parse_number, "(c.socket = ? OR c.parent = ?)", BIND_LOW, 2},
+	[QUERY_FIELD_SOCKET] = {filter_parse_number,
+		"(c.socket = ? OR c.parent = ?)", BIND_LOW, 2},
 	[QUERY_FIELD_SERIAL] = {filter_parse_number, "c.serial = ?", BIND_LOW, 1},
 };
+/* clang-format on */
 
 _Static_assert(PVCALLS_OP_CONNECT == 1 && PVCALLS_OP_LISTEN == 4 && PVCALLS_OP_ACCEPT == 5,
 	       "as in the conditions above");
@@ -260,6 +255,7 @@ char *query_filter_calls(const struct query_filter *filter)
 		filter_write_field(out, filter, field, false, fields[field].condition);
 		filter_write_field(out, filter, field, true, fields[field].condition);
 	}
+	/* The condition of the index call_denied again, so that it is used. */
 	if (filter_is_for_denied(filter))
 		fputs(" AND (c.kind >> 3 & 3) <> 1", out);
 	filter_write_times(out, filter, "c.time");

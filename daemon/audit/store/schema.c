@@ -108,32 +108,32 @@ static const char tables[] =
 #define PORT(c)           "CASE WHEN " c " >= 0 THEN " c " & 65535 END"
 #define ENDPOINT(c, name) TEXT_ADDRESS(c) " AS " name "_address, " PORT(c) " AS " name "_port"
 
-static const char
-	views[] =
-		"CREATE VIEW calls AS SELECT c.seq AS seq, " TEXT_TIME(
-			"c.time") " AS time, c.time AS time_ns,"
-				  " q.boot_id AS boot_id, q.domid AS domid, q.guest AS guest, q.uuid AS uuid,"
-				  " c.serial AS serial, " NAME_OF("operation",
-								  "(c.kind & 7)") " AS operation,"
-										  " c.socket AS socket, c.parent AS parent, " ENDPOINT(
-											  "ifnull(c.requested, c.effective)", "requested") ", " ENDPOINT("c.effective", "effective") ", " ENDPOINT("c.local", "local") ", " ENDPOINT("c.peer", "peer") ", " NAME_OF("verdict", "(c.kind >> 3 & 3)") " AS verdict, c.kind >> 5 & 1 AS rewritten,"
-																																				    " d.decider AS decider, nullif(d.rule, '') AS rule, nullif(d.reason, '') AS reason,"
-																																				    " CASE WHEN c.result IS NULL THEN 'unknown' WHEN c.result = 0 THEN 'ok' ELSE 'error' END"
-																																				    " AS outcome, c.result AS errno, " NAME_OF("errno", "c.result") " AS errno_name,"
-																																												    " c.decision_ns AS decision_ns, c.total_ns AS total_ns, d.policy AS policy,"
-																																												    " lower(hex(d.policy_digest)) AS policy_digest, c.bytes_in AS bytes_in,"
-																																												    " c.bytes_out AS bytes_out, c.duration_ns AS duration_ns, "
-																																												    "nullif(" NAME_OF(
-																																													    "close", "(c.kind >> 6 & 7)") ", '') AS close_reason, c.hash AS hash"
-																																																	  " FROM call_log AS c LEFT JOIN queues AS q ON q.id = c.queue"
-																																																	  " LEFT JOIN decisions AS d ON d.id = c.decision;"
-																																																	  "CREATE VIEW events AS SELECT e.seq AS seq, " TEXT_TIME(
-																																																		  "e.time") " AS time,"
-																																																			    " e.time AS time_ns, l.boot_id AS boot_id, " NAME_OF(
-																																																				    "event",
-																																																				    "e.kind") " AS event,"
-																																																					      " e.guest AS guest, e.uid AS uid, e.text AS text, e.after_call AS after_call,"
-																																																					      " e.hash AS hash FROM event_log AS e LEFT JOIN links AS l ON l.id = e.link;";
+/* clang-format off */
+static const char views[] =
+	"CREATE VIEW calls AS SELECT c.seq AS seq, " TEXT_TIME("c.time") " AS time,"
+	" c.time AS time_ns,"
+	" q.boot_id AS boot_id, q.domid AS domid, q.guest AS guest, q.uuid AS uuid,"
+	" c.serial AS serial, " NAME_OF("operation", "(c.kind & 7)") " AS operation,"
+	" c.socket AS socket, c.parent AS parent, "
+	ENDPOINT("ifnull(c.requested, c.effective)", "requested") ", "
+	ENDPOINT("c.effective", "effective") ", "
+	ENDPOINT("c.local", "local") ", "
+	ENDPOINT("c.peer", "peer") ", "
+	NAME_OF("verdict", "(c.kind >> 3 & 3)") " AS verdict, c.kind >> 5 & 1 AS rewritten,"
+	" d.decider AS decider, nullif(d.rule, '') AS rule, nullif(d.reason, '') AS reason,"
+	" CASE WHEN c.result IS NULL THEN 'unknown' WHEN c.result = 0 THEN 'ok' ELSE 'error' END"
+	" AS outcome, c.result AS errno, " NAME_OF("errno", "c.result") " AS errno_name,"
+	" c.decision_ns AS decision_ns, c.total_ns AS total_ns, d.policy AS policy,"
+	" lower(hex(d.policy_digest)) AS policy_digest, c.bytes_in AS bytes_in,"
+	" c.bytes_out AS bytes_out, c.duration_ns AS duration_ns, "
+	"nullif(" NAME_OF("close", "(c.kind >> 6 & 7)") ", '') AS close_reason, c.hash AS hash"
+	" FROM call_log AS c LEFT JOIN queues AS q ON q.id = c.queue"
+	" LEFT JOIN decisions AS d ON d.id = c.decision;"
+	"CREATE VIEW events AS SELECT e.seq AS seq, " TEXT_TIME("e.time") " AS time,"
+	" e.time AS time_ns, l.boot_id AS boot_id, " NAME_OF("event", "e.kind") " AS event,"
+	" e.guest AS guest, e.uid AS uid, e.text AS text, e.after_call AS after_call,"
+	" e.hash AS hash FROM event_log AS e LEFT JOIN links AS l ON l.id = e.link;";
+/* clang-format on */
 
 static const char indices[] =
 	"CREATE INDEX IF NOT EXISTS call_by_time ON call_log (time);"
