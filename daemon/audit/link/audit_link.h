@@ -24,32 +24,47 @@ struct audit_link_calls {
 	void (*ready)(void *owner);
 	/* The trail can't be opened, or rows can't be stored (they wait); text says why. */
 	void (*trouble)(void *owner, const char *text);
+	/* Rows are stored again. */
 	void (*recovered)(void *owner);
 	/* Everything of a queue given to audit_link_finish() is stored; the memory may go. */
 	void (*finished)(void *owner, const uint8_t queue_id[16]);
-	/* A queue's memory holds what no engine of ours writes: its engine is captured or broken,
-	 * and must be ended. Told once. */
+	/*
+	 * A queue's memory holds what no engine of ours writes: its engine is captured or broken,
+	 * and must be ended. Told once.
+	 */
 	void (*damaged)(void *owner, const uint8_t queue_id[16], const char *text);
 	void *owner;
 };
 
+/* Makes a link without a writer; calls are copied. Returns 0 and *link, or -ENOMEM or -EIO. */
 int audit_link_create(struct audit_link **link, const struct audit_link_calls *calls);
+/* Forgets what is not confirmed, and closes the socket; NULL is left alone. */
 void audit_link_destroy(struct audit_link *link);
 
-/* A writer was started; socket (SOCK_SEQPACKET, non-blocking) is our end, owned by the link now. */
+/*
+ * A writer was started; socket (SOCK_SEQPACKET, non-blocking) is our end, owned by the link now.
+ * Closes the one before. Returns 0.
+ */
 int audit_link_connect(struct audit_link *link, int socket);
 /* The descriptor to watch for EPOLLIN; -1 while there is no writer. */
 int audit_link_fd(const struct audit_link *link);
 /* Reads what the writer says. Returns 0, or -EPIPE when it is gone (then connect a new one). */
 int audit_link_dispatch(struct audit_link *link);
 
-/* A queue and its engine's eventfd; descriptors are duplicated. Returns 0 or -errno. */
+/*
+ * Has a queue drained: its memory, of audit_queue_create(), and the eventfd by which its engine is
+ * woken. Both descriptors are duplicated. Returns 0 or -errno.
+ */
 int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memfd,
 		   int engine_eventfd);
-/* The queue's engine has ended: store the rest, decided calls as outcome "unknown". */
+/*
+ * The queue's engine has ended: has the rest stored, decided calls as outcome "unknown". A queue
+ * that was not added is left alone.
+ */
 void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16]);
 /*
- * Stores an event; guest may be NULL. Strings are copied. While the writer is away
+ * Has an event stored; guest may be NULL, uid is whose command it was or 0. Strings are copied, and
+ * cut to their room. While the writer is away
  * AUDIT_LINK_EVENTS events are kept; of those beyond, their number is stored.
  */
 void audit_link_event(struct audit_link *link, enum audit_event kind, const char *guest,

@@ -47,14 +47,19 @@ int audit_queue_identity(int memfd, struct audit_identity *identity);
  * the one by which the writer wakes us. Returns 0 and *queue, or -errno.
  */
 int audit_queue_open(struct audit_queue **queue, int memfd, int writer_eventfd, int engine_eventfd);
+/* Unmaps; NULL is left alone. */
 void audit_queue_close(struct audit_queue *queue);
 
 /* A zeroed slot in state TAKEN, and its number; NULL if there is none (see audit_queue_await). */
 struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot);
+/* The record in a slot that was taken. Valid until it is done. */
 struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot);
-/* Gives back a slot whose call was never decided. */
+/* Gives back a slot that is TAKEN: its call was never decided. */
 void audit_queue_untake(struct audit_queue *queue, uint32_t slot);
-/* The decision is in the slot: from here on it will be stored, whatever happens to the engine. */
+/*
+ * The decision is in the slot, which was TAKEN: from here on it will be stored, whatever happens to
+ * the engine.
+ */
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
 /*
  * The decision of a slot that is DECIDED no longer holds (a wait has changed it): takes the slot
@@ -63,7 +68,8 @@ void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
  * old and half new.
  */
 void audit_queue_undecided(struct audit_queue *queue, uint32_t slot);
-/* The slot is complete: hands it to the writer. audit_queue_flush() makes the writer look. */
+/* A slot that is DECIDED is complete: hands it to the writer. audit_queue_flush() makes the writer
+ * look. */
 void audit_queue_done(struct audit_queue *queue, uint32_t slot);
 /* Rings the writer's eventfd and (now, or enough slots are done). Once per turn. */
 void audit_queue_flush(struct audit_queue *queue, bool now);

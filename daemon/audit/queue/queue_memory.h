@@ -15,11 +15,12 @@
 
 /* What the writer is doing; the engine wakes it accordingly. */
 enum queue_writer {
-	QUEUE_WRITER_AWAKE,  /* looks by itself before it sleeps: never wake it */
-	QUEUE_WRITER_TIMED,  /* looks within milliseconds: wake it at AUDIT_QUEUE_WAKE_AT, or if
-			      * asked
-			      */
-	QUEUE_WRITER_ASLEEP, /* looks no more by itself: wake it */
+	/* Looks by itself before it sleeps: never wake it. */
+	QUEUE_WRITER_AWAKE,
+	/* Looks within milliseconds: wake it at AUDIT_QUEUE_WAKE_AT, or if asked. */
+	QUEUE_WRITER_TIMED,
+	/* Looks no more by itself: wake it. */
+	QUEUE_WRITER_ASLEEP,
 };
 
 /*
@@ -27,14 +28,21 @@ enum queue_writer {
  * before `stored` are free again, those from `stored` to `done` wait for the writer.
  */
 struct queue_memory {
+	/* Written once, before anybody else has the memory. */
 	uint64_t magic;
 	uint32_t version;
 	uint32_t slots;
 	struct audit_identity identity;
-	_Alignas(QUEUE_LINE) uint64_t done;   /* by the engine: places filled, ever */
-	uint32_t engine_waits;                /* 1: wake the engine at the next commit */
-	_Alignas(QUEUE_LINE) uint64_t stored; /* by the writer: places committed, ever */
-	uint32_t writer_sleeps;               /* enum queue_writer */
+
+	/* The engine's. */
+	_Alignas(QUEUE_LINE) uint64_t done; /* places filled, ever */
+	uint32_t engine_waits; /* 1: wake the engine at the next commit; reset by the writer */
+
+	/* The writer's. */
+	_Alignas(QUEUE_LINE) uint64_t stored; /* places committed, ever */
+	uint32_t writer_sleeps;               /* enum queue_writer; set to AWAKE by who wakes it */
+
+	/* The engine's, but for the states of slots that the writer has freed. */
 	_Alignas(QUEUE_LINE) uint32_t ring[AUDIT_QUEUE_SLOTS];
 	_Alignas(QUEUE_LINE) struct audit_record record[AUDIT_QUEUE_SLOTS];
 };

@@ -18,6 +18,7 @@ struct decisions;
 
 /* Returns an empty cache, or NULL when there is no memory. */
 struct decisions *decisions_create(void);
+/* Frees a cache; NULL is left alone. */
 void decisions_destroy(struct decisions *decisions);
 /* Forgets everything: another segment, or a transaction that was rolled back. */
 void decisions_clear(struct decisions *decisions);

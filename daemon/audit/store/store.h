@@ -24,6 +24,7 @@
 
 struct store;
 
+/* How a trail is kept. */
 struct store_options {
 	const char *dir;        /* lives as long as the store */
 	uint64_t segment_bytes; /* 0: STORE_SEGMENT_BYTES */
@@ -61,10 +62,15 @@ int store_queue(struct store *store, const struct audit_identity *identity, int6
 int store_link(struct store *store, const uint8_t link[16], int64_t *id, uint64_t *place,
 	       struct fault *fault);
 
-/* These four are one transaction, begun by the first. Each returns 0, or -errno and *fault. */
-/* A row for a record, its values in range; known is false if the outcome never was written. */
+/*
+ * These four are one transaction, begun by the first. Each returns 0, or -errno and *fault.
+ *
+ * A row for a record, its values in range (see drain_take()), of the queue with this id; known is
+ * false if the outcome never was written.
+ */
 int store_call(struct store *store, int64_t queue, const struct audit_record *record, bool known,
 	       struct fault *fault);
+/* A row for an event, which also remembers its number as the link's place. */
 int store_event(struct store *store, const struct store_event *event, struct fault *fault);
 /* Remembers a queue's place with the rows; finished: there will be no more. */
 int store_place(struct store *store, int64_t queue, uint64_t place, bool finished,
