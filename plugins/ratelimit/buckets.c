@@ -4,7 +4,7 @@
  * and that nothing holds is as good as a new one, so it may be replaced; when all places of a key
  * are in use, the call is denied: a limit never gives way because there is much to count.
  */
-#include "ratelimit.h"
+#include "buckets.h"
 
 #define SET_BITS 9 /* BUCKET_SETS */
 
@@ -21,7 +21,7 @@ int32_t buckets_open(struct buckets *buckets, const struct pvcalls_host *host)
 	return 0;
 }
 
-static uint64_t mix(uint64_t number)
+static uint64_t bucket_key_mix(uint64_t number)
 {
 	number *= 0xff51afd7ed558ccdu;
 	number ^= number >> 33;
@@ -31,7 +31,7 @@ static uint64_t mix(uint64_t number)
 
 struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_ns)
 {
-	uint64_t mixed = mix(key ^ buckets->seed);
+	uint64_t mixed = bucket_key_mix(key ^ buckets->seed);
 	struct bucket *set = &buckets->list[(mixed >> (64 - SET_BITS)) * BUCKET_WAYS];
 	struct bucket *spare = NULL;
 	uint32_t i;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which sockets count against which limits: a hash table by socket number with a free list. */
-#include "ratelimit.h"
+#include "holds.h"
 
 int32_t holds_open(struct holds *holds, const struct pvcalls_host *host)
 {
@@ -17,14 +16,14 @@ int32_t holds_open(struct holds *holds, const struct pvcalls_host *host)
 }
 
 /* Socket numbers count upwards: their low bits spread them. */
-static uint32_t *chain_of(struct holds *holds, uint64_t socket)
+static uint32_t *holds_chain(struct holds *holds, uint64_t socket)
 {
 	return &holds->chains[socket % HOLDS_MAX];
 }
 
 struct hold *holds_add(struct holds *holds, uint64_t socket)
 {
-	uint32_t *chain = chain_of(holds, socket);
+	uint32_t *chain = holds_chain(holds, socket);
 	uint32_t number = holds->free;
 	struct hold *hold;
 
@@ -39,7 +38,7 @@ struct hold *holds_add(struct holds *holds, uint64_t socket)
 
 bool holds_take(struct holds *holds, uint64_t socket, uint64_t serial, struct hold *hold)
 {
-	uint32_t *link = chain_of(holds, socket);
+	uint32_t *link = holds_chain(holds, socket);
 	struct hold *found;
 	uint32_t number;
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a reload keeps: limits with the same id, kind and per go on where they were. */
-#include "ratelimit.h"
+#include "inherit.h"
 
 #include <string.h>
 
+#include "ratelimit.h"
+
 /* The limit of this id and shape that the policy before had: its number, or LIMITS_MAX. */
-static uint32_t find_limit(const struct ratelimit *ratelimit, const struct limit *like)
+static uint32_t inherit_find_limit(const struct ratelimit *ratelimit, const struct limit *like)
 {
 	uint32_t i;
 
@@ -38,7 +39,7 @@ static void inherit_hold(struct ratelimit *ratelimit, const struct ratelimit *pr
 	uint32_t i;
 
 	for (i = 0; i < previous->count; i++) {
-		at = before->limits >> i & 1 ? find_limit(ratelimit, &previous->limits[i])
+		at = before->limits >> i & 1 ? inherit_find_limit(ratelimit, &previous->limits[i])
 					     : LIMITS_MAX;
 		bucket = at == LIMITS_MAX ? NULL
 					  : limit_bucket(ratelimit, at, &before->remote,
@@ -68,14 +69,15 @@ void ratelimit_inherit(void *instance, void *before)
 	uint32_t i;
 
 	for (i = 0; i < previous->count; i++) {
-		at = find_limit(ratelimit, &previous->limits[i]);
+		at = inherit_find_limit(ratelimit, &previous->limits[i]);
 		if (at != LIMITS_MAX)
 			inherit_bucket(&ratelimit->limits[at], &ratelimit->limits[at].bucket,
 				       &previous->limits[i].bucket, now_ns);
 	}
 	for (i = 0; previous->buckets.list && i < BUCKET_SETS * BUCKET_WAYS; i++) {
 		bucket = &previous->buckets.list[i];
-		at = bucket->key ? find_limit(ratelimit, &previous->limits[(bucket->key >> 48) - 1])
+		at = bucket->key ? inherit_find_limit(ratelimit,
+						      &previous->limits[(bucket->key >> 48) - 1])
 				 : LIMITS_MAX;
 		if (at == LIMITS_MAX)
 			continue;

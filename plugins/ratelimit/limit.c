@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading limits, and finding the bucket that a limit keeps for a call. */
+#include "limit.h"
+
+#include "holds.h"
 #include "ratelimit.h"
 
 #define BIT(op)    (1u << (op))
@@ -14,7 +16,7 @@
 typedef const struct pvcalls_value value_t;
 
 /* The operations for which there is such a thing to count by. */
-static uint32_t ops_with(enum per per)
+static uint32_t limit_ops_of(enum per per)
 {
 	switch (per) {
 	case PER_DESTINATION:
@@ -29,8 +31,8 @@ static uint32_t ops_with(enum per per)
 	return ~0u;
 }
 
-static int32_t read_rate(const struct pvcalls_host *host, value_t *section, value_t *rate,
-			 struct limit *limit)
+static int32_t limit_read_rate(const struct pvcalls_host *host, value_t *section, value_t *rate,
+			       struct limit *limit)
 {
 	static const char *const words[] = {"deny", "delay"};
 	value_t *burst = host->value_get(section, "burst");
@@ -52,8 +54,8 @@ static int32_t read_rate(const struct pvcalls_host *host, value_t *section, valu
 	return result;
 }
 
-static int32_t read_bandwidth(const struct pvcalls_host *host, value_t *section, value_t *bandwidth,
-			      struct limit *limit)
+static int32_t limit_read_bandwidth(const struct pvcalls_host *host, value_t *section,
+				    value_t *bandwidth, struct limit *limit)
 {
 	static const char *const words[] = {"both", "in", "out"};
 	value_t *direction = host->value_get(section, "direction");
@@ -77,7 +79,8 @@ static int32_t read_bandwidth(const struct pvcalls_host *host, value_t *section,
 }
 
 /* What is limited: exactly one of rate, concurrent and bandwidth. */
-static int32_t read_kind(const struct pvcalls_host *host, value_t *section, struct limit *limit)
+static int32_t limit_read_kind(const struct pvcalls_host *host, value_t *section,
+			       struct limit *limit)
 {
 	value_t *rate = host->value_get(section, "rate");
 	value_t *concurrent = host->value_get(section, "concurrent");
@@ -87,22 +90,22 @@ static int32_t read_kind(const struct pvcalls_host *host, value_t *section, stru
 		return host->error_at(host, section,
 				      "expected exactly one of rate, concurrent and bandwidth");
 	if (rate)
-		return read_rate(host, section, rate, limit);
+		return limit_read_rate(host, section, rate, limit);
 	if (bandwidth)
-		return read_bandwidth(host, section, bandwidth, limit);
+		return limit_read_bandwidth(host, section, bandwidth, limit);
 	limit->kind = KIND_CONCURRENT;
 	return host->read_u64(host, concurrent, 1, HOLDS_MAX, &limit->concurrent);
 }
 
 /* The operations: each kind has its own, and bandwidth needs none to be named. */
-static int32_t read_on(const struct pvcalls_host *host, value_t *section, struct limit *limit)
+static int32_t limit_read_on(const struct pvcalls_host *host, value_t *section, struct limit *limit)
 {
 	static const uint32_t allowed[] = {[KIND_RATE] = RATE_OPS,
 					   [KIND_CONCURRENT] = SOCKET_OPS,
 					   [KIND_BANDWIDTH] = STREAM_OPS};
 	value_t *on = host->value_get(section, "on");
 
-	limit->ops = allowed[limit->kind] & ops_with(limit->per);
+	limit->ops = allowed[limit->kind] & limit_ops_of(limit->per);
 	if (on)
 		return host->read_ops(host, on, limit->ops, &limit->ops);
 	if (limit->kind == KIND_BANDWIDTH)
@@ -128,11 +131,11 @@ int32_t limit_read(const struct pvcalls_host *host, value_t *section, struct lim
 	if (error)
 		result |= host->read_errno(host, error, &limit->error);
 	limit->per = (enum per)which;
-	result |= read_kind(host, section, limit);
-	return result | read_on(host, section, limit);
+	result |= limit_read_kind(host, section, limit);
+	return result | limit_read_on(host, section, limit);
 }
 
-static uint64_t address_key(const struct pvcalls_endpoint *endpoint)
+static uint64_t limit_address_key(const struct pvcalls_endpoint *endpoint)
 {
 	return (uint64_t)endpoint->addr[0] << 40 | (uint64_t)endpoint->addr[1] << 32 |
 	       (uint64_t)endpoint->addr[2] << 24 | (uint64_t)endpoint->addr[3] << 16;
@@ -148,8 +151,8 @@ struct bucket *limit_bucket(struct ratelimit *ratelimit, uint32_t index,
 	if (limit->per == PER_GUEST)
 		return &limit->bucket;
 	if (limit->per == PER_LISTENER)
-		key |= address_key(local) | local->port;
+		key |= limit_address_key(local) | local->port;
 	else
-		key |= address_key(remote);
+		key |= limit_address_key(remote);
 	return buckets_get(&ratelimit->buckets, key, now_ns);
 }

@@ -10,7 +10,7 @@
 
 #define OPS (1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_BIND)
 
-struct entry {
+struct rewrite_entry {
 	char id[PVCALLS_RULE_MAX];
 	uint32_t has_address;
 	uint32_t has_port;
@@ -19,12 +19,12 @@ struct entry {
 
 struct rewrite {
 	const struct pvcalls_host *host;
-	struct entry *entries;
+	struct rewrite_entry *entries;
 	struct pvcalls_set *set;
 };
 
-static int32_t read_new(const struct pvcalls_host *host, const struct pvcalls_value *new,
-			struct entry *entry)
+static int32_t rewrite_entry_read_new(const struct pvcalls_host *host,
+				      const struct pvcalls_value *new, struct rewrite_entry *entry)
 {
 	const struct pvcalls_value *address = host->value_get(new, "address");
 	const struct pvcalls_value *port = host->value_get(new, "port");
@@ -38,21 +38,21 @@ static int32_t read_new(const struct pvcalls_host *host, const struct pvcalls_va
 		result = host->read_address(host, address, entry->to.addr);
 	if (port)
 		result |= host->read_u64(host, port, 1, UINT16_MAX, &number);
-	entry->has_address = address != NULL;
-	entry->has_port = port != NULL;
+	entry->has_address = !!address;
+	entry->has_port = !!port;
 	entry->to.port = (uint16_t)number;
 	return result;
 }
 
-static int32_t read_entry(struct rewrite *rewrite, uint32_t index,
-			  const struct pvcalls_value *section)
+static int32_t rewrite_read_entry(struct rewrite *rewrite, uint32_t index,
+				  const struct pvcalls_value *section)
 {
 	const struct pvcalls_host *host = rewrite->host;
 	const struct pvcalls_value *id = host->value_get(section, "id");
 	const struct pvcalls_value *on = host->value_get(section, "on");
 	const struct pvcalls_value *to = host->value_get(section, "to");
 	const struct pvcalls_value *set = host->value_get(section, "set");
-	struct entry *entry = &rewrite->entries[index];
+	struct rewrite_entry *entry = &rewrite->entries[index];
 	uint32_t ops = 0;
 	int32_t result;
 
@@ -61,11 +61,11 @@ static int32_t read_entry(struct rewrite *rewrite, uint32_t index,
 				      "not a rewrite; expected a map with id, on, to and set");
 	result = host->read_id(host, id, entry->id);
 	result |= host->read_ops(host, on, OPS, &ops);
-	result |= read_new(host, set, entry);
+	result |= rewrite_entry_read_new(host, set, entry);
 	return result | host->set_add(host, rewrite->set, ops, to);
 }
 
-static void *create(const struct pvcalls_host *host, const struct pvcalls_value *section)
+static void *rewrite_create(const struct pvcalls_host *host, const struct pvcalls_value *section)
 {
 	const struct pvcalls_value *list = host->value_get(section, "rewrites");
 	struct rewrite *rewrite = host->alloc(host, sizeof(*rewrite));
@@ -86,16 +86,17 @@ static void *create(const struct pvcalls_host *host, const struct pvcalls_value 
 	if (!rewrite->set || !rewrite->entries)
 		return NULL;
 	for (i = 0; i < count; i++)
-		result |= read_entry(rewrite, i, host->value_item(list, i));
+		result |= rewrite_read_entry(rewrite, i, host->value_item(list, i));
 	if (result || host->set_build(host, rewrite->set))
 		return NULL;
 	return rewrite;
 }
 
-static void decide(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+static void rewrite_decide(void *instance, const struct pvcalls_call *call,
+			   struct pvcalls_verdict *verdict)
 {
 	const struct rewrite *rewrite = instance;
-	const struct entry *entry;
+	const struct rewrite_entry *entry;
 	int32_t found = rewrite->host->set_find(rewrite->set, call->op, &call->effective);
 
 	if (found < 0)
@@ -112,4 +113,4 @@ static void decide(void *instance, const struct pvcalls_call *call, struct pvcal
 
 PVCALLS_PLUGIN(.name = "rewrite", .version = "1.0",
 	       .description = "gives connects and binds another address or port", .ops = OPS,
-	       .create = create, .decide = decide);
+	       .create = rewrite_create, .decide = rewrite_decide);

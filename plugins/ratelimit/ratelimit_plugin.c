@@ -7,14 +7,15 @@
  * taken by a hold, which observe() takes back when the call failed or another plugin denied it, and
  * when the socket is released. Bandwidth is the host's to enforce: the verdict names meters.
  */
-#include "ratelimit.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "inherit.h"
+#include "ratelimit.h"
+
 #define OPS ((1u << PVCALLS_OP_COUNT) - 1)
 
-static int32_t read_limits(struct ratelimit *ratelimit, const struct pvcalls_value *list)
+static int32_t ratelimit_read_limits(struct ratelimit *ratelimit, const struct pvcalls_value *list)
 {
 	const struct pvcalls_host *host = ratelimit->host;
 	const struct pvcalls_value *item;
@@ -39,7 +40,7 @@ static int32_t read_limits(struct ratelimit *ratelimit, const struct pvcalls_val
 }
 
 /* Memory only for what the limits need. */
-static int32_t open_tables(struct ratelimit *ratelimit)
+static int32_t ratelimit_open_tables(struct ratelimit *ratelimit)
 {
 	const struct limit *limit;
 	bool counts = false;
@@ -56,7 +57,7 @@ static int32_t open_tables(struct ratelimit *ratelimit)
 	return counts ? holds_open(&ratelimit->holds, ratelimit->host) : 0;
 }
 
-static void *create(const struct pvcalls_host *host, const struct pvcalls_value *section)
+static void *ratelimit_create(const struct pvcalls_host *host, const struct pvcalls_value *section)
 {
 	const struct pvcalls_value *list = host->value_get(section, "limits");
 	struct ratelimit *ratelimit = host->alloc(host, sizeof(*ratelimit));
@@ -72,12 +73,14 @@ static void *create(const struct pvcalls_host *host, const struct pvcalls_value 
 	ratelimit->host = host;
 	ratelimit->count = count;
 	ratelimit->limits = host->alloc(host, (count + 1) * sizeof(*ratelimit->limits));
-	if (!ratelimit->limits || read_limits(ratelimit, list) || open_tables(ratelimit))
+	if (!ratelimit->limits || ratelimit_read_limits(ratelimit, list) ||
+	    ratelimit_open_tables(ratelimit))
 		return NULL;
 	return ratelimit;
 }
 
-static void deny(const struct limit *limit, const char *reason, struct pvcalls_verdict *verdict)
+static void limit_deny(const struct limit *limit, const char *reason,
+		       struct pvcalls_verdict *verdict)
 {
 	verdict->kind = PVCALLS_DENY;
 	verdict->error = limit->error;
@@ -86,7 +89,8 @@ static void deny(const struct limit *limit, const char *reason, struct pvcalls_v
 }
 
 /* How long until one more event is due: 0 when it is now. */
-static uint64_t wait_ns(const struct limit *limit, const struct bucket *bucket, uint64_t now_ns)
+static uint64_t limit_wait_ns(const struct limit *limit, const struct bucket *bucket,
+			      uint64_t now_ns)
 {
 	uint64_t from = bucket->until_ns > now_ns ? bucket->until_ns : now_ns;
 	uint64_t full = from - now_ns + limit->interval_ns;
@@ -96,24 +100,24 @@ static uint64_t wait_ns(const struct limit *limit, const struct bucket *bucket, 
 }
 
 /* Asks one limit. Whether the call may go on; *delay_ns grows to what the limit wants. */
-static bool ask(const struct limit *limit, const struct bucket *bucket, uint64_t now_ns,
-		uint64_t *delay_ns, struct pvcalls_verdict *verdict)
+static bool limit_ask(const struct limit *limit, const struct bucket *bucket, uint64_t now_ns,
+		      uint64_t *delay_ns, struct pvcalls_verdict *verdict)
 {
 	uint64_t wait;
 
 	if (!bucket) {
-		deny(limit, "too many different addresses to count", verdict);
+		limit_deny(limit, "too many different addresses to count", verdict);
 		return false;
 	}
 	if (limit->kind == KIND_CONCURRENT) {
 		if (bucket->count < limit->concurrent)
 			return true;
-		deny(limit, "too many sockets at a time", verdict);
+		limit_deny(limit, "too many sockets at a time", verdict);
 		return false;
 	}
-	wait = wait_ns(limit, bucket, now_ns);
+	wait = limit_wait_ns(limit, bucket, now_ns);
 	if (wait && (!limit->delays || wait > PVCALLS_DELAY_MAX_NS)) {
-		deny(limit, "over the rate", verdict);
+		limit_deny(limit, "over the rate", verdict);
 		return false;
 	}
 	if (wait > *delay_ns) {
@@ -123,7 +127,7 @@ static bool ask(const struct limit *limit, const struct bucket *bucket, uint64_t
 	return true;
 }
 
-static void take(const struct limit *limit, struct bucket *bucket, uint64_t now_ns)
+static void limit_take(const struct limit *limit, struct bucket *bucket, uint64_t now_ns)
 {
 	if (limit->kind == KIND_CONCURRENT) {
 		bucket->count++;
@@ -134,8 +138,8 @@ static void take(const struct limit *limit, struct bucket *bucket, uint64_t now_
 	bucket->until_ns += limit->interval_ns;
 }
 
-static void attach_meter(const struct ratelimit *ratelimit, const struct limit *limit,
-			 const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+static void limit_attach_meter(const struct ratelimit *ratelimit, const struct limit *limit,
+			       const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
 {
 	const struct pvcalls_host *host = ratelimit->host;
 	const struct pvcalls_endpoint *end =
@@ -150,7 +154,7 @@ static void attach_meter(const struct ratelimit *ratelimit, const struct limit *
 		meter = host->meter(host, key, limit->bytes_per_s, limit->burst);
 	}
 	if (!meter) {
-		deny(limit, "too many different addresses to count", verdict);
+		limit_deny(limit, "too many different addresses to count", verdict);
 		return;
 	}
 	if (limit->in)
@@ -160,7 +164,8 @@ static void attach_meter(const struct ratelimit *ratelimit, const struct limit *
 }
 
 /* Remembers the limits on sockets that the call counts against; false: there are too many. */
-static bool hold(struct ratelimit *ratelimit, const struct pvcalls_call *call, uint64_t limits)
+static bool ratelimit_hold(struct ratelimit *ratelimit, const struct pvcalls_call *call,
+			   uint64_t limits)
 {
 	struct hold *made;
 
@@ -176,7 +181,8 @@ static bool hold(struct ratelimit *ratelimit, const struct pvcalls_call *call, u
 	return true;
 }
 
-static void decide(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+static void ratelimit_decide(void *instance, const struct pvcalls_call *call,
+			     struct pvcalls_verdict *verdict)
 {
 	struct bucket *buckets[LIMITS_MAX] = {NULL};
 	struct ratelimit *ratelimit = instance;
@@ -189,31 +195,32 @@ static void decide(void *instance, const struct pvcalls_call *call, struct pvcal
 		if (!(limit->ops & 1u << call->op))
 			continue;
 		if (limit->kind == KIND_BANDWIDTH) {
-			attach_meter(ratelimit, limit, call, verdict);
+			limit_attach_meter(ratelimit, limit, call, verdict);
 			continue;
 		}
 		buckets[i] = limit_bucket(ratelimit, i, &call->effective, &call->local,
 					  call->monotonic_ns);
-		if (!ask(limit, buckets[i], call->monotonic_ns, &verdict->delay_ns, verdict))
+		if (!limit_ask(limit, buckets[i], call->monotonic_ns, &verdict->delay_ns, verdict))
 			return;
 		if (limit->kind == KIND_CONCURRENT)
 			holds |= 1ull << i;
 	}
 	if (verdict->kind == PVCALLS_DENY)
 		return;
-	if (!hold(ratelimit, call, holds)) {
-		deny(&ratelimit->limits[__builtin_ctzll(holds)], "too many sockets", verdict);
+	if (!ratelimit_hold(ratelimit, call, holds)) {
+		limit_deny(&ratelimit->limits[__builtin_ctzll(holds)], "too many sockets", verdict);
 		return;
 	}
 	for (i = 0; i < ratelimit->count; i++)
 		if (buckets[i])
-			take(&ratelimit->limits[i], buckets[i], call->monotonic_ns);
+			limit_take(&ratelimit->limits[i], buckets[i], call->monotonic_ns);
 	if (verdict->delay_ns)
 		verdict->kind = PVCALLS_DELAY;
 }
 
 /* Gives back what a hold that was taken out held. */
-static void give_back(struct ratelimit *ratelimit, const struct hold *held, uint64_t now_ns)
+static void ratelimit_give_back(struct ratelimit *ratelimit, const struct hold *held,
+				uint64_t now_ns)
 {
 	struct bucket *bucket;
 	uint32_t i;
@@ -227,8 +234,8 @@ static void give_back(struct ratelimit *ratelimit, const struct hold *held, uint
 	}
 }
 
-static void observe(void *instance, const struct pvcalls_call *call,
-		    const struct pvcalls_outcome *outcome)
+static void ratelimit_observe(void *instance, const struct pvcalls_call *call,
+			      const struct pvcalls_outcome *outcome)
 {
 	struct ratelimit *ratelimit = instance;
 	struct hold held;
@@ -237,13 +244,13 @@ static void observe(void *instance, const struct pvcalls_call *call,
 		return;
 	if (call->op == PVCALLS_OP_RELEASE)
 		while (holds_take(&ratelimit->holds, call->socket, 0, &held))
-			give_back(ratelimit, &held, call->monotonic_ns);
+			ratelimit_give_back(ratelimit, &held, call->monotonic_ns);
 	else if (outcome->verdict != PVCALLS_ALLOW || outcome->result < 0)
 		while (holds_take(&ratelimit->holds, call->socket, call->serial, &held))
-			give_back(ratelimit, &held, call->monotonic_ns);
+			ratelimit_give_back(ratelimit, &held, call->monotonic_ns);
 }
 
 PVCALLS_PLUGIN(.name = "ratelimit", .version = "1.0",
 	       .description = "limits calls per second, sockets at a time and bytes per second",
-	       .ops = OPS, .create = create, .inherit = ratelimit_inherit, .decide = decide,
-	       .observe = observe);
+	       .ops = OPS, .create = ratelimit_create, .inherit = ratelimit_inherit,
+	       .decide = ratelimit_decide, .observe = ratelimit_observe);

@@ -22,7 +22,7 @@ struct hours {
 };
 
 /* Called when a policy is loaded, with the plugin's section of the file. */
-static void *create(const struct pvcalls_host *host, const struct pvcalls_value *section)
+static void *hours_create(const struct pvcalls_host *host, const struct pvcalls_value *section)
 {
 	/* Asking for a key makes it known; the host refuses keys that nobody asked for. */
 	const struct pvcalls_value *from = host->value_get(section, "from");
@@ -43,7 +43,8 @@ static void *create(const struct pvcalls_host *host, const struct pvcalls_value 
 
 /* Called once for each call of the operations below. *verdict is zeroed, which means: no opinion.
  */
-static void decide(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+static void hours_decide(void *instance, const struct pvcalls_call *call,
+			 struct pvcalls_verdict *verdict)
 {
 	const struct hours *hours = instance;
 	uint64_t hour = call->wall_ns / NS_PER_HOUR % 24;
@@ -58,5 +59,5 @@ static void decide(void *instance, const struct pvcalls_call *call, struct pvcal
 /* The one exported object. The file must be called example.so, as the name says. */
 PVCALLS_PLUGIN(.name = "example", .version = "1.0",
 	       .description = "denies connects and accepts outside of office hours",
-	       .ops = 1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_ACCEPT, .create = create,
-	       .decide = decide);
+	       .ops = 1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_ACCEPT, .create = hours_create,
+	       .decide = hours_decide);

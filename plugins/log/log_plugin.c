@@ -22,7 +22,7 @@ struct log {
 static const char *const names[PVCALLS_OP_COUNT] = {"socket", "connect", "release", "bind",
 						    "listen", "accept",  "poll"};
 
-static void *create(const struct pvcalls_host *host, const struct pvcalls_value *section)
+static void *log_create(const struct pvcalls_host *host, const struct pvcalls_value *section)
 {
 	const struct pvcalls_value *calls = host->value_get(section, "calls");
 	struct log *log = host->alloc(host, sizeof(*log));
@@ -45,7 +45,7 @@ static void *create(const struct pvcalls_host *host, const struct pvcalls_value 
 }
 
 /* " 192.0.2.1:443", or nothing where there is no address. */
-static void write_endpoint(char text[ADDR_BYTES], const struct pvcalls_endpoint *endpoint)
+static void log_write_endpoint(char text[ADDR_BYTES], const struct pvcalls_endpoint *endpoint)
 {
 	const uint8_t *addr = endpoint->addr;
 
@@ -55,8 +55,8 @@ static void write_endpoint(char text[ADDR_BYTES], const struct pvcalls_endpoint 
 			 endpoint->port);
 }
 
-static void observe(void *instance, const struct pvcalls_call *call,
-		    const struct pvcalls_outcome *outcome)
+static void log_observe(void *instance, const struct pvcalls_call *call,
+			const struct pvcalls_outcome *outcome)
 {
 	const struct log *log = instance;
 	char requested[ADDR_BYTES];
@@ -67,8 +67,9 @@ static void observe(void *instance, const struct pvcalls_call *call,
 		return;
 	if (log->denied_only && outcome->verdict != PVCALLS_DENY)
 		return;
-	write_endpoint(requested, call->op == PVCALLS_OP_LISTEN ? &call->local : &call->requested);
-	write_endpoint(effective, &call->effective);
+	log_write_endpoint(requested,
+			   call->op == PVCALLS_OP_LISTEN ? &call->local : &call->requested);
+	log_write_endpoint(effective, &call->effective);
 	snprintf(line, sizeof(line),
 		 "call %" PRIu64 " socket %" PRIu64 ": %s%s%s%s %s by %s%s%s%s%s, result %" PRId32,
 		 call->serial, call->socket, names[call->op], requested,
@@ -80,4 +81,4 @@ static void observe(void *instance, const struct pvcalls_call *call,
 }
 
 PVCALLS_PLUGIN(.name = "log", .version = "1.0", .description = "writes a line for each call",
-	       .ops = ALL, .create = create, .observe = observe);
+	       .ops = ALL, .create = log_create, .observe = log_observe);

@@ -50,8 +50,8 @@ struct filter {
 	uint32_t pair_count;
 };
 
-static int32_t add_to(struct filter *filter, struct table *table, uint32_t ops, value_t *remote,
-		      value_t *local)
+static int32_t table_add_rule(struct filter *filter, struct table *table, uint32_t ops,
+			      value_t *remote, value_t *local)
 {
 	const struct pvcalls_host *host = filter->host;
 	int32_t result = host->set_add(host, table->remote, local ? 0 : ops, remote);
@@ -59,7 +59,7 @@ static int32_t add_to(struct filter *filter, struct table *table, uint32_t ops, 
 	return result | host->set_add(host, table->local, local ? ops : 0, local);
 }
 
-static int32_t add_pair(struct filter *filter, int32_t index, value_t *from, value_t *at)
+static int32_t filter_add_pair(struct filter *filter, int32_t index, value_t *from, value_t *at)
 {
 	const struct pvcalls_host *host = filter->host;
 	struct pvcalls_set *set = host->set_create(host);
@@ -75,27 +75,27 @@ static int32_t add_pair(struct filter *filter, int32_t index, value_t *from, val
 }
 
 /* Puts rule number index into the tables it belongs to, and empty places into the others. */
-static int32_t place_rule(struct filter *filter, int32_t index, uint32_t ops, value_t *remote,
-			  value_t *local)
+static int32_t filter_place_rule(struct filter *filter, int32_t index, uint32_t ops,
+				 value_t *remote, value_t *local)
 {
 	const struct rule *rule = &filter->rules[index];
 	int32_t result = 0;
 
 	if (remote && local) {
-		result = add_pair(filter, index, remote, local);
+		result = filter_add_pair(filter, index, remote, local);
 		ops = 0;
 		remote = local = NULL;
 	}
 	if (rule->kind == PVCALLS_DENY || rule->audit)
 		ops |= PVCALLS_SET_QUIET;
-	result |= add_to(filter, &filter->all, ops, remote, local);
+	result |= table_add_rule(filter, &filter->all, ops, remote, local);
 	if (rule->audit)
-		return result | add_to(filter, &filter->enforced, 0, NULL, NULL);
-	return result | add_to(filter, &filter->enforced, ops, remote, local);
+		return result | table_add_rule(filter, &filter->enforced, 0, NULL, NULL);
+	return result | table_add_rule(filter, &filter->enforced, ops, remote, local);
 }
 
-static int32_t check_ends(const struct pvcalls_host *host, uint32_t ops, value_t *to, value_t *from,
-			  value_t *at)
+static int32_t rule_check_ends(const struct pvcalls_host *host, uint32_t ops, value_t *to,
+			       value_t *from, value_t *at)
 {
 	if (to && (ops & ~TO_OPS))
 		return host->error_at(host, to, "\"to\" is for connect and bind only");
@@ -108,7 +108,7 @@ static int32_t check_ends(const struct pvcalls_host *host, uint32_t ops, value_t
 	return 0;
 }
 
-static int32_t read_rule(struct filter *filter, int32_t index, value_t *section)
+static int32_t filter_read_rule(struct filter *filter, int32_t index, value_t *section)
 {
 	static const char *const verdicts[] = {"allow", "deny"};
 	static const char *const modes[] = {"enforce", "audit"};
@@ -139,23 +139,23 @@ static int32_t read_rule(struct filter *filter, int32_t index, value_t *section)
 	else if (error)
 		result |= host->read_errno(host, error, &rule->error);
 	result |= host->read_ops(host, on, denies ? ALL & ~BIT(PVCALLS_OP_RELEASE) : ALL, &ops);
-	result |= check_ends(host, ops, to, from, at);
-	return result | place_rule(filter, index, ops, to ? to : from, at);
+	result |= rule_check_ends(host, ops, to, from, at);
+	return result | filter_place_rule(filter, index, ops, to ? to : from, at);
 }
 
-static int32_t open_table(const struct pvcalls_host *host, struct table *table)
+static int32_t table_open(const struct pvcalls_host *host, struct table *table)
 {
 	table->remote = host->set_create(host);
 	table->local = host->set_create(host);
 	return table->remote && table->local ? 0 : -1;
 }
 
-static int32_t close_table(const struct pvcalls_host *host, const struct table *table)
+static int32_t table_build(const struct pvcalls_host *host, const struct table *table)
 {
 	return host->set_build(host, table->remote) | host->set_build(host, table->local);
 }
 
-static void *create(const struct pvcalls_host *host, value_t *section)
+static void *filter_create(const struct pvcalls_host *host, value_t *section)
 {
 	value_t *rules = host->value_get(section, "rules");
 	struct filter *filter = host->alloc(host, sizeof(*filter));
@@ -167,34 +167,34 @@ static void *create(const struct pvcalls_host *host, value_t *section)
 		host->error_at(host, rules ? rules : section, "no rules; expected a list of rules");
 		return NULL;
 	}
-	if (!filter || open_table(host, &filter->all) || open_table(host, &filter->enforced))
+	if (!filter || table_open(host, &filter->all) || table_open(host, &filter->enforced))
 		return NULL;
 	filter->host = host;
 	filter->rules = host->alloc(host, (count + 1) * sizeof(*filter->rules));
 	if (!filter->rules)
 		return NULL;
 	for (i = 0; i < count; i++)
-		result |= read_rule(filter, (int32_t)i, host->value_item(rules, i));
-	if (result || close_table(host, &filter->all) || close_table(host, &filter->enforced))
+		result |= filter_read_rule(filter, (int32_t)i, host->value_item(rules, i));
+	if (result || table_build(host, &filter->all) || table_build(host, &filter->enforced))
 		return NULL;
 	return filter;
 }
 
-static int32_t first_of(int32_t a, int32_t b)
+static int32_t rule_first_of(int32_t a, int32_t b)
 {
 	if (a < 0 || b < 0)
 		return a < 0 ? b : a;
 	return a < b ? a : b;
 }
 
-static int32_t find(const struct filter *filter, const struct table *table,
-		    const struct pvcalls_call *call)
+static int32_t filter_find(const struct filter *filter, const struct table *table,
+			   const struct pvcalls_call *call)
 {
 	const struct pvcalls_host *host = filter->host;
 	const struct pvcalls_endpoint *local =
 		call->op == PVCALLS_OP_BIND ? &call->effective : &call->local;
-	int32_t found = first_of(host->set_find(table->remote, call->op, &call->effective),
-				 host->set_find(table->local, call->op, local));
+	int32_t found = rule_first_of(host->set_find(table->remote, call->op, &call->effective),
+				      host->set_find(table->local, call->op, local));
 	const struct pair *pair;
 	uint32_t i;
 
@@ -211,27 +211,28 @@ static int32_t find(const struct filter *filter, const struct table *table,
 	return found;
 }
 
-static void say(const struct rule *rule, struct pvcalls_verdict *verdict)
+static void rule_say(const struct rule *rule, struct pvcalls_verdict *verdict)
 {
 	verdict->kind = rule->kind;
 	verdict->error = rule->error;
 	memcpy(verdict->rule, rule->id, sizeof(rule->id));
 }
 
-static void decide(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+static void filter_decide(void *instance, const struct pvcalls_call *call,
+			  struct pvcalls_verdict *verdict)
 {
 	const struct filter *filter = instance;
-	int32_t found = find(filter, &filter->all, call);
+	int32_t found = filter_find(filter, &filter->all, call);
 	int32_t enforced;
 
 	if (found < 0)
 		return;
-	say(&filter->rules[found], verdict);
+	rule_say(&filter->rules[found], verdict);
 	if (!filter->rules[found].audit)
 		return;
-	enforced = find(filter, &filter->enforced, call);
+	enforced = filter_find(filter, &filter->enforced, call);
 	if (enforced >= 0 && filter->rules[enforced].kind == PVCALLS_DENY) {
-		say(&filter->rules[enforced], verdict);
+		rule_say(&filter->rules[enforced], verdict);
 		return;
 	}
 	verdict->flags = PVCALLS_VERDICT_AUDIT_ONLY;
@@ -239,9 +240,10 @@ static void decide(void *instance, const struct pvcalls_call *call, struct pvcal
 }
 
 /* An allow of the first address says nothing about another; a deny of that one counts. */
-static void check(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+static void filter_check(void *instance, const struct pvcalls_call *call,
+			 struct pvcalls_verdict *verdict)
 {
-	decide(instance, call, verdict);
+	filter_decide(instance, call, verdict);
 	verdict->enforced = PVCALLS_DEFER;
 	if (verdict->kind == PVCALLS_DENY)
 		return;
@@ -249,7 +251,8 @@ static void check(void *instance, const struct pvcalls_call *call, struct pvcall
 	verdict->flags = 0;
 }
 
-static int32_t explain(void *instance, const struct pvcalls_call *call, char *rule, char *reason)
+static int32_t filter_explain(void *instance, const struct pvcalls_call *call, char *rule,
+			      char *reason)
 {
 	const struct filter *filter = instance;
 	const struct pvcalls_host *host = filter->host;
@@ -269,4 +272,5 @@ static int32_t explain(void *instance, const struct pvcalls_call *call, char *ru
 
 PVCALLS_PLUGIN(.name = "filter", .version = "1.0",
 	       .description = "allows and denies calls by operation, address and port", .ops = ALL,
-	       .create = create, .decide = decide, .check = check, .explain = explain);
+	       .create = filter_create, .decide = filter_decide, .check = filter_check,
+	       .explain = filter_explain);
