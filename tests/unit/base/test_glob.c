@@ -108,8 +108,10 @@ static void test_hostile_pattern_ends_soon(void **state)
 	char text[1025];
 
 	(void)state;
-	for (size_t i = 0; i < 64; i++)
-		memcpy(pattern + 2 * i, "*a", 2);
+	for (size_t i = 0; i < 64; i++) {
+		pattern[2 * i] = '*';
+		pattern[2 * i + 1] = 'a';
+	}
 	memcpy(pattern + 2 * 64, "b", 2);
 	memset(text, 'a', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
