@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-static uint64_t read_clock(clockid_t id)
+static uint64_t clock_read(clockid_t id)
 {
 	struct timespec now;
 
@@ -13,10 +13,10 @@ static uint64_t read_clock(clockid_t id)
 
 uint64_t clock_monotonic_ns(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return clock_read(CLOCK_MONOTONIC);
 }
 
 uint64_t clock_wall_ns(void)
 {
-	return read_clock(CLOCK_REALTIME);
+	return clock_read(CLOCK_REALTIME);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Times, all in nanoseconds of 64 bits. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

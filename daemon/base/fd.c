@@ -46,7 +46,7 @@ int fd_send(int socket, const void *data, size_t size, const int *fds, size_t co
 	return 0;
 }
 
-static size_t take_rights(struct msghdr *message, int fds[FDS_PER_MESSAGE])
+static size_t fd_take_rights(struct msghdr *message, int fds[FDS_PER_MESSAGE])
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
 	size_t count;
@@ -75,7 +75,7 @@ ssize_t fd_receive(int socket, void *data, size_t size, int fds[FDS_PER_MESSAGE]
 	received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (received < 0)
 		return -errno;
-	*count = take_rights(&message, fds);
+	*count = fd_take_rights(&message, fds);
 	if (!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return received;
 	for (i = 0; i < *count; i++)

@@ -18,7 +18,7 @@ void log_init(struct log *log, const char *program, enum log_level level)
 }
 
 /* Copies text as printable ASCII into line, which has room bytes; returns the bytes used. */
-static size_t escape(char *line, size_t room, const char *text)
+static size_t log_escape(char *line, size_t room, const char *text)
 {
 	size_t used = 0;
 
@@ -47,7 +47,7 @@ void log_write(const struct log *log, enum log_level level, const char *format, 
 	va_end(arguments);
 	used = (size_t)snprintf(line, sizeof(line), "%s: %s: %s", log->program, level_names[level],
 				log->about);
-	used += escape(line + used, sizeof(line) - used - 1, text);
+	used += log_escape(line + used, sizeof(line) - used - 1, text);
 	line[used++] = '\n';
 	/* There is nobody to tell if the log itself can't be written. */
 	if (write(log->fd, line, used) < 0)

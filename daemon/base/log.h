@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The daemon's log: one line per message, to standard error. Libraries return errors, callers log.
- */
+/* The daemon's log: one line per message. Libraries return errors, callers log. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -23,6 +22,7 @@ struct log {
 	char about[96];       /* "web-1: ", or empty */
 };
 
+/* A log to standard error with nothing before its lines but the program's name. */
 void log_init(struct log *log, const char *program, enum log_level level);
 
 /*

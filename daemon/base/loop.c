@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 #define LOOP_BATCH 64
@@ -67,6 +68,7 @@ int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = source};
 
+	ASSERT(source->dispatch);
 	return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
 }
 
@@ -88,24 +90,24 @@ void loop_forget(struct loop *loop, struct loop_source *source)
 			loop->batch[i].data.ptr = NULL;
 }
 
-static void heap_put(struct loop *loop, size_t at, struct loop_timer *timer)
+static void loop_heap_put(struct loop *loop, size_t at, struct loop_timer *timer)
 {
 	loop->heap[at] = timer;
 	timer->heap_slot = at + 1;
 }
 
-static void heap_up(struct loop *loop, size_t at)
+static void loop_heap_up(struct loop *loop, size_t at)
 {
 	struct loop_timer *timer = loop->heap[at];
 
 	while (at > 0 && loop->heap[(at - 1) / 2]->deadline_ns > timer->deadline_ns) {
-		heap_put(loop, at, loop->heap[(at - 1) / 2]);
+		loop_heap_put(loop, at, loop->heap[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
-	heap_put(loop, at, timer);
+	loop_heap_put(loop, at, timer);
 }
 
-static void heap_down(struct loop *loop, size_t at)
+static void loop_heap_down(struct loop *loop, size_t at)
 {
 	struct loop_timer *timer = loop->heap[at];
 
@@ -119,13 +121,13 @@ static void heap_down(struct loop *loop, size_t at)
 			child++;
 		if (loop->heap[child]->deadline_ns >= timer->deadline_ns)
 			break;
-		heap_put(loop, at, loop->heap[child]);
+		loop_heap_put(loop, at, loop->heap[child]);
 		at = child;
 	}
-	heap_put(loop, at, timer);
+	loop_heap_put(loop, at, timer);
 }
 
-static int heap_grow(struct loop *loop)
+static int loop_heap_grow(struct loop *loop)
 {
 	size_t room = loop->heap_room ? loop->heap_room * 2 : 64;
 	struct loop_timer **heap;
@@ -146,15 +148,15 @@ int loop_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns,
 	int error;
 
 	loop_disarm(loop, timer);
-	error = heap_grow(loop);
+	error = loop_heap_grow(loop);
 	if (error)
 		return error;
 	timer->expired = expired;
 	timer->owner = owner;
 	timer->deadline_ns = deadline_ns;
 	loop->heap_count++;
-	heap_put(loop, loop->heap_count - 1, timer);
-	heap_up(loop, loop->heap_count - 1);
+	loop_heap_put(loop, loop->heap_count - 1, timer);
+	loop_heap_up(loop, loop->heap_count - 1);
 	return 0;
 }
 
@@ -165,17 +167,18 @@ void loop_disarm(struct loop *loop, struct loop_timer *timer)
 
 	if (!timer->heap_slot)
 		return;
+	ASSERT(at < loop->heap_count && loop->heap[at] == timer);
 	timer->heap_slot = 0;
 	last = loop->heap[--loop->heap_count];
 	if (last == timer)
 		return;
-	heap_put(loop, at, last);
-	heap_up(loop, at);
-	heap_down(loop, last->heap_slot - 1);
+	loop_heap_put(loop, at, last);
+	loop_heap_up(loop, at);
+	loop_heap_down(loop, last->heap_slot - 1);
 }
 
 /* Runs the timers that are due now; those armed meanwhile wait for the next turn. */
-static int run_timers(struct loop *loop)
+static int loop_run_timers(struct loop *loop)
 {
 	int calls = 0;
 
@@ -189,7 +192,7 @@ static int run_timers(struct loop *loop)
 	return calls;
 }
 
-static int wait_events(struct loop *loop, uint64_t timeout_ns)
+static int loop_wait(struct loop *loop, uint64_t timeout_ns)
 {
 	struct timespec wait;
 
@@ -212,16 +215,19 @@ static int wait_events(struct loop *loop, uint64_t timeout_ns)
 int loop_turn(struct loop *loop, uint64_t timeout_ns)
 {
 	int calls;
-	int ready = wait_events(loop, timeout_ns);
-	int error = ready < 0 ? errno : 0;
+	int ready;
+	int error;
 
+	ASSERT(!loop->batch_count); /* not from a callback */
+	ready = loop_wait(loop, timeout_ns);
+	error = ready < 0 ? errno : 0;
 	loop->now_ns = clock_monotonic_ns();
 	if (error)
 		return error == EINTR ? 0 : -error;
 	/* Timers first: a deadline that passed must not be beaten by the event it was meant for. */
 	loop->batch_count = ready;
 	loop->batch_next = 0;
-	calls = run_timers(loop);
+	calls = loop_run_timers(loop);
 	while (loop->batch_next < loop->batch_count) {
 		struct epoll_event *event = &loop->batch[loop->batch_next++];
 		struct loop_source *source = event->data.ptr;

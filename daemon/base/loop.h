@@ -42,6 +42,7 @@ void loop_destroy(struct loop *loop);
 /* Watches fd for events (EPOLLET allowed). Returns 0 or -errno. */
 int loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events,
 	     loop_fd_fn dispatch, void *owner);
+/* Watches for other events than before. Returns 0 or -errno. */
 int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events);
 /* Stops watching; a source that is not watched (dispatch is NULL) is left alone. */
 void loop_remove(struct loop *loop, struct loop_source *source);
@@ -52,6 +53,7 @@ void loop_forget(struct loop *loop, struct loop_source *source);
 /* Arms (or re-arms) a timer for deadline_ns of clock_monotonic_ns(). Returns 0 or -ENOMEM. */
 int loop_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns,
 	     loop_timer_fn expired, void *owner);
+/* A timer that is not armed is left alone. */
 void loop_disarm(struct loop *loop, struct loop_timer *timer);
 
 /*
@@ -64,7 +66,7 @@ uint64_t loop_now_ns(const struct loop *loop);
 
 /*
  * One turn: expired timers, then at most LOOP_BATCH ready descriptors; waits up to timeout_ns for
- * the first of them. Returns the number of callbacks made, or -errno. How long to wait is reckoned
+ * the first of them. Not for callbacks. Returns the number of callbacks made, or -errno. How long to wait is reckoned
  * from loop_now_ns(), so a timer may be late by the time that the caller worked since then.
  */
 int loop_turn(struct loop *loop, uint64_t timeout_ns);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 /* Passing fewer bytes than this part of the burst at once would only cost wake-ups. */
@@ -26,13 +27,17 @@ struct meter *meter_create(uint64_t bytes_per_s, uint64_t burst, uint64_t now_ns
 
 struct meter *meter_ref(struct meter *meter)
 {
+	ASSERT(meter->refs > 0);
 	meter->refs++;
 	return meter;
 }
 
 void meter_unref(struct meter *meter)
 {
-	if (meter && --meter->refs == 0)
+	if (!meter)
+		return;
+	ASSERT(meter->refs > 0);
+	if (--meter->refs == 0)
 		free(meter);
 }
 
@@ -44,12 +49,12 @@ void meter_set(struct meter *meter, uint64_t bytes_per_s, uint64_t burst)
 		meter->tokens = meter->burst;
 }
 
-static uint64_t useful_bytes(const struct meter *meter)
+static uint64_t meter_useful(const struct meter *meter)
 {
 	return meter->burst / USEFUL_PART + 1;
 }
 
-static void refill(struct meter *meter, uint64_t now_ns)
+static void meter_refill(struct meter *meter, uint64_t now_ns)
 {
 	__uint128_t earned;
 
@@ -72,8 +77,8 @@ size_t meter_allows(struct meter *meter, size_t want, uint64_t now_ns)
 {
 	if (!meter)
 		return want;
-	refill(meter, now_ns);
-	if (meter->tokens < useful_bytes(meter) && meter->tokens < want)
+	meter_refill(meter, now_ns);
+	if (meter->tokens < meter_useful(meter) && meter->tokens < want)
 		return 0;
 	return want < meter->tokens ? want : (size_t)meter->tokens;
 }
@@ -86,7 +91,7 @@ void meter_take(struct meter *meter, size_t bytes)
 
 uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns)
 {
-	uint64_t useful = useful_bytes(meter);
+	uint64_t useful = meter_useful(meter);
 	__uint128_t wait;
 
 	if (meter->tokens >= useful)

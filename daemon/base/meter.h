@@ -19,7 +19,9 @@ struct meter {
 
 /* Returns a full meter with one reference, or NULL when there is no memory. */
 struct meter *meter_create(uint64_t bytes_per_s, uint64_t burst, uint64_t now_ns);
+/* One more reference. Returns the same meter. */
 struct meter *meter_ref(struct meter *meter);
+/* One reference less; the last one frees the meter. NULL is left alone. */
 void meter_unref(struct meter *meter);
 /* Changes the rate and keeps the tokens, at most the new burst. */
 void meter_set(struct meter *meter, uint64_t bytes_per_s, uint64_t burst);

@@ -19,8 +19,8 @@
  * order). The specification's 28 bytes are more than it needs; Linux frontends leave the rest
  * stale.
  */
-static int decode_address(struct pvcalls_endpoint *endpoint, const uint8_t addr[WIRE_ADDR_BYTES],
-			  uint32_t len)
+static int call_decode_address(struct pvcalls_endpoint *endpoint,
+			       const uint8_t addr[WIRE_ADDR_BYTES], uint32_t len)
 {
 	if (len < SOCKADDR_IN_BYTES || len > WIRE_ADDR_BYTES)
 		return -EINVAL;
@@ -32,7 +32,7 @@ static int decode_address(struct pvcalls_endpoint *endpoint, const uint8_t addr[
 	return 0;
 }
 
-static int decode_socket(struct call *call, const struct wire_request *request)
+static int call_decode_socket(struct call *call, const struct wire_request *request)
 {
 	(void)call;
 	if (request->u.socket.domain != GUEST_AF_INET ||
@@ -43,19 +43,20 @@ static int decode_socket(struct call *call, const struct wire_request *request)
 	return 0;
 }
 
-static int decode_connect(struct call *call, const struct wire_request *request)
+static int call_decode_connect(struct call *call, const struct wire_request *request)
 {
 	call->ref = request->u.connect.ref;
 	call->evtchn = request->u.connect.evtchn;
-	return decode_address(&call->requested, request->u.connect.addr, request->u.connect.len);
+	return call_decode_address(&call->requested, request->u.connect.addr,
+				   request->u.connect.len);
 }
 
-static int decode_bind(struct call *call, const struct wire_request *request)
+static int call_decode_bind(struct call *call, const struct wire_request *request)
 {
-	return decode_address(&call->requested, request->u.bind.addr, request->u.bind.len);
+	return call_decode_address(&call->requested, request->u.bind.addr, request->u.bind.len);
 }
 
-static int decode_listen(struct call *call, const struct wire_request *request)
+static int call_decode_listen(struct call *call, const struct wire_request *request)
 {
 	uint32_t backlog = request->u.listen.backlog;
 
@@ -63,7 +64,7 @@ static int decode_listen(struct call *call, const struct wire_request *request)
 	return 0;
 }
 
-static int decode_accept(struct call *call, const struct wire_request *request)
+static int call_decode_accept(struct call *call, const struct wire_request *request)
 {
 	call->id_new = request->u.accept.id_new;
 	call->ref = request->u.accept.ref;
@@ -72,20 +73,20 @@ static int decode_accept(struct call *call, const struct wire_request *request)
 }
 
 /* A hint, and Linux frontends leave it uninitialised: see engine/parking.h. */
-static int decode_release(struct call *call, const struct wire_request *request)
+static int call_decode_release(struct call *call, const struct wire_request *request)
 {
 	call->reuse = request->u.release.reuse == 1;
 	return 0;
 }
 
-static int decode_id_only(struct call *call, const struct wire_request *request)
+static int call_decode_id_only(struct call *call, const struct wire_request *request)
 {
 	(void)call;
 	(void)request;
 	return 0;
 }
 
-static int decode_unknown(struct call *call, const struct wire_request *request)
+static int call_decode_unknown(struct call *call, const struct wire_request *request)
 {
 	(void)call;
 	(void)request;
@@ -95,14 +96,14 @@ static int decode_unknown(struct call *call, const struct wire_request *request)
 /* clang-format off */
 const struct call_operation call_operations[PVCALLS_OP_COUNT + 1] = {
 	/*                     name       decode          names_endpoint default_allows always_runs */
-	[PVCALLS_OP_SOCKET]  = {"socket",  decode_socket,  false, true,  false},
-	[PVCALLS_OP_CONNECT] = {"connect", decode_connect, true,  false, false},
-	[PVCALLS_OP_RELEASE] = {"release", decode_release, false, true,  true},
-	[PVCALLS_OP_BIND]    = {"bind",    decode_bind,    true,  false, false},
-	[PVCALLS_OP_LISTEN]  = {"listen",  decode_listen,  false, false, false},
-	[PVCALLS_OP_ACCEPT]  = {"accept",  decode_accept,  false, false, false},
-	[PVCALLS_OP_POLL]    = {"poll",    decode_id_only, false, true,  false},
-	[CALL_OP_UNKNOWN]    = {"unknown", decode_unknown, false, false, false},
+	[PVCALLS_OP_SOCKET]  = {"socket",  call_decode_socket,  false, true,  false},
+	[PVCALLS_OP_CONNECT] = {"connect", call_decode_connect, true,  false, false},
+	[PVCALLS_OP_RELEASE] = {"release", call_decode_release, false, true,  true},
+	[PVCALLS_OP_BIND]    = {"bind",    call_decode_bind,    true,  false, false},
+	[PVCALLS_OP_LISTEN]  = {"listen",  call_decode_listen,  false, false, false},
+	[PVCALLS_OP_ACCEPT]  = {"accept",  call_decode_accept,  false, false, false},
+	[PVCALLS_OP_POLL]    = {"poll",    call_decode_id_only, false, true,  false},
+	[CALL_OP_UNKNOWN]    = {"unknown", call_decode_unknown, false, false, false},
 };
 /* clang-format on */
 
@@ -147,6 +148,7 @@ struct wire_response call_response(const struct call *call, int ret)
 {
 	struct wire_response response;
 
+	ASSERT(ret <= 0);
 	memset(&response, 0, sizeof(response));
 	response.req_id = call->req_id;
 	response.cmd = call->cmd;

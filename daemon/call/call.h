@@ -23,8 +23,7 @@ enum call_state {
 	/* Its socket was found in a state for the call, and what it will need is reserved. An
 	 * ACCEPT waits here for a peer, and comes back here if the policy refuses that peer. */
 	CALL_PREPARED,
-	/* Host rules and chain have spoken (or the protocol itself); the slot holds the decision.
-	 */
+	/* Host rules and chain, or the protocol itself, have spoken; the slot has the decision. */
 	CALL_DECIDED,
 	/* A plugin has it wait; then the host rules look again. */
 	CALL_DELAYED,
@@ -59,7 +58,7 @@ struct call {
 
 #define CALL_BACKLOG_MAX 128u
 
-/* What floor and chain said of a call. */
+/* What host rules and chain said of a call. */
 struct decision {
 	uint32_t verdict; /* enum decision_verdict */
 	int error;        /* 0, or the negative errno the guest gets */
@@ -74,8 +73,8 @@ struct decision {
 };
 
 enum decision_verdict {
-	VERDICT_DENY, /* 0: zeroed memory never grants */
-	VERDICT_ALLOW,
+	VERDICT_DENY,       /* 0: zeroed memory never grants */
+	VERDICT_ALLOW,      /* executed */
 	VERDICT_WOULD_DENY, /* denied by the chain, let through by `mode: audit` */
 	VERDICT_FAULT,      /* a plugin failed: denied */
 };

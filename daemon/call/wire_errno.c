@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 struct wire_error {
 	int host;
 	int wire;
@@ -92,6 +94,7 @@ int wire_errno(int error)
 {
 	size_t i;
 
+	ASSERT(error <= 0);
 	if (error == 0)
 		return 0;
 	for (i = 0; i < WIRE_ERRORS; i++)

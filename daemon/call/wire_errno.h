@@ -8,7 +8,7 @@
 
 #define WIRE_ENOTSUP 524
 
-/* The wire number (negative) of a negative errno of this host; unknown ones become -EIO. */
+/* The wire number (negative, or 0) of 0 or a negative errno of this host; -EIO if it has none. */
 int wire_errno(int error);
 /* The wire number (positive) for a name such as "ECONNREFUSED", or 0. */
 int wire_errno_from_name(const char *name);

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ring/command_ring.h"
 
-#include <assert.h>
 #include <errno.h>
 
+#include "base/assert.h"
 #include "ring/shared.h"
 
 #define SLOT(index) ((index) & (COMMAND_SLOTS - 1))
 
 void command_ring_attach(struct command_ring *ring, struct command_page *page)
 {
+	ASSERT(page);
 	ring->page = page;
 	ring->req_cons = 0;
 	ring->rsp_prod = 0;
 	ring->rsp_published = 0;
 }
 
-void command_ring_adopt(struct command_ring *ring)
+void command_ring_take_over(struct command_ring *ring)
 {
 	ring->rsp_prod = shared_load(&ring->page->rsp_prod);
 	ring->req_cons = ring->rsp_prod;
@@ -27,6 +28,7 @@ int command_ring_take(struct command_ring *ring, struct wire_request *request)
 {
 	uint32_t req_prod = shared_load(&ring->page->req_prod);
 
+	ASSERT(ring->req_cons - ring->rsp_prod <= COMMAND_SLOTS);
 	/* Unanswered requests still own their slots, so they count too. */
 	if (req_prod - ring->rsp_prod > COMMAND_SLOTS || req_prod - ring->req_cons > COMMAND_SLOTS)
 		return -EPROTO;
@@ -53,7 +55,7 @@ bool command_ring_final_check(struct command_ring *ring)
 
 void command_ring_push(struct command_ring *ring, const struct wire_response *response)
 {
-	assert(ring->rsp_prod != ring->req_cons);
+	ASSERT(ring->rsp_prod != ring->req_cons);
 	shared_copy(&ring->page->slot[SLOT(ring->rsp_prod)], response, sizeof(*response));
 	ring->rsp_prod++;
 }

@@ -3,8 +3,8 @@
  * The backend's end of the command ring (xen/io/ring.h with the names of its macros in brackets).
  *
  * The page is the guest's as much as ours and may change at any moment. Our indexes live here, in
- * private memory; what we publish is never read back. The guest's producer index is loaded once per
- * look, each request is copied once.
+ * private memory; what we publish is never read back. The guest's producer index is loaded once
+ * each time it is needed, each request is copied once.
  */
 #ifndef RING_COMMAND_RING_H
 #define RING_COMMAND_RING_H
@@ -27,7 +27,7 @@ void command_ring_attach(struct command_ring *ring, struct command_page *page);
  * Goes on with an attached ring after the last response that was shown, as BACK_RING_ATTACH does;
  * the indexes are the guest's word until a caller that knows better sets them.
  */
-void command_ring_adopt(struct command_ring *ring);
+void command_ring_take_over(struct command_ring *ring);
 
 /*
  * Copies the next request into *request. Returns 1, 0 if there is none, or -EPROTO if the guest
@@ -35,23 +35,25 @@ void command_ring_adopt(struct command_ring *ring);
  */
 int command_ring_take(struct command_ring *ring, struct wire_request *request);
 
-/* Whether there is a request that was not taken (or an impossible index): a look, no more. */
+/* Whether there is a request that was not taken, or an impossible index. One load. */
 bool command_ring_waiting(const struct command_ring *ring);
 
 /*
- * Asks for an event with the next request, then looks once more (RING_FINAL_CHECK_FOR_REQUESTS).
+ * Asks for an event with the next request, then checks once more (RING_FINAL_CHECK_FOR_REQUESTS).
  * Returns true if there is one already: then no event may come and the caller must take it.
  */
 bool command_ring_final_check(struct command_ring *ring);
 
 /*
- * Writes one response; at most one per taken request, which the caller guarantees. The guest sees
- * it after command_ring_publish().
+ * Writes one response: there must be a request that was taken and not answered. The guest sees it
+ * after command_ring_publish().
  */
 void command_ring_push(struct command_ring *ring, const struct wire_response *response);
 
-/* Shows the guest all responses; returns whether it wants an event for them
- * (RING_PUSH_RESPONSES_AND_CHECK_NOTIFY). */
+/*
+ * Shows the guest all responses. Returns whether it wants an event for them
+ * (RING_PUSH_RESPONSES_AND_CHECK_NOTIFY).
+ */
 bool command_ring_publish(struct command_ring *ring);
 
 #endif

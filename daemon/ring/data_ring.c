@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "ring/shared.h"
 
-static int compare_refs(const void *left, const void *right)
+static int data_ring_compare_refs(const void *left, const void *right)
 {
 	uint32_t a = *(const uint32_t *)left;
 	uint32_t b = *(const uint32_t *)right;
@@ -15,8 +16,9 @@ static int compare_refs(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-/* References in ascending order, as honest frontends' allocators give them, need no sorting. */
-static bool ascending(const uint32_t *refs, uint32_t count)
+/* References in data_ring_refs_ascend order, as honest frontends' allocators give them, need no
+ * sorting. */
+static bool data_ring_refs_ascend(const uint32_t *refs, uint32_t count)
 {
 	uint32_t i;
 
@@ -26,18 +28,18 @@ static bool ascending(const uint32_t *refs, uint32_t count)
 	return true;
 }
 
-static bool has_duplicate(const uint32_t *refs, uint32_t count)
+static bool data_ring_refs_repeat(const uint32_t *refs, uint32_t count)
 {
 	uint32_t sorted[DATA_REFS_MAX];
 
-	if (ascending(refs, count))
+	if (data_ring_refs_ascend(refs, count))
 		return false;
 	memcpy(sorted, refs, count * sizeof(*refs));
-	qsort(sorted, count, sizeof(*sorted), compare_refs);
-	return !ascending(sorted, count);
+	qsort(sorted, count, sizeof(*sorted), data_ring_compare_refs);
+	return !data_ring_refs_ascend(sorted, count);
 }
 
-static bool contains(const uint32_t *refs, uint32_t count, uint32_t ref)
+static bool data_ring_refs_contain(const uint32_t *refs, uint32_t count, uint32_t ref)
 {
 	uint32_t i;
 
@@ -71,7 +73,7 @@ int data_ring_read_refs(const struct indexes_page *indexes, uint32_t max_order, 
 	count = 1u << *order;
 	for (i = 0; i < count; i++)
 		refs[i] = shared_load(&indexes->ref[i]);
-	if (contains(refs, count, index_ref) || has_duplicate(refs, count))
+	if (data_ring_refs_contain(refs, count, index_ref) || data_ring_refs_repeat(refs, count))
 		return -EINVAL;
 	return (int)count;
 }
@@ -79,6 +81,7 @@ int data_ring_read_refs(const struct indexes_page *indexes, uint32_t max_order, 
 void data_ring_attach(struct data_ring *ring, struct indexes_page *indexes, void *data,
 		      uint32_t order)
 {
+	ASSERT(order >= DATA_ORDER_MIN && order <= DATA_ORDER_MAX);
 	memset(ring, 0, sizeof(*ring));
 	ring->indexes = indexes;
 	ring->size = DATA_RING_BYTES(order);
@@ -86,12 +89,13 @@ void data_ring_attach(struct data_ring *ring, struct indexes_page *indexes, void
 	ring->out = ring->in + ring->size;
 }
 
-static void span_set(struct ring_span *span, uint8_t *base, uint32_t size, uint32_t index,
-		     size_t bytes)
+static void ring_span_set(struct ring_span *span, uint8_t *base, uint32_t size, uint32_t index,
+			  size_t bytes)
 {
 	uint32_t start = index & (size - 1);
 	size_t first = size - start;
 
+	ASSERT(bytes <= size);
 	if (first > bytes)
 		first = bytes;
 	span->part[0] = (struct iovec){.iov_base = base + start, .iov_len = first};
@@ -109,7 +113,7 @@ ssize_t data_ring_in_room(const struct data_ring *ring, size_t max, struct ring_
 	room = ring->size - used;
 	if (room > max)
 		room = max;
-	span_set(span, ring->in, ring->size, ring->in_prod, room);
+	ring_span_set(span, ring->in, ring->size, ring->in_prod, room);
 	return (ssize_t)room;
 }
 
@@ -117,27 +121,28 @@ bool data_ring_in_commit(struct data_ring *ring, size_t bytes)
 {
 	uint32_t before = ring->in_prod;
 
+	ASSERT(bytes <= ring->size);
 	ring->in_prod += (uint32_t)bytes;
 	shared_store(&ring->indexes->in_prod, ring->in_prod);
 	shared_fence();
 	return shared_load(&ring->indexes->in_cons) == before;
 }
 
-static uint32_t out_prod(const struct data_ring *ring)
+static uint32_t data_ring_out_prod(const struct data_ring *ring)
 {
 	return ring->out_closed ? ring->out_last : shared_load(&ring->indexes->out_prod);
 }
 
 ssize_t data_ring_out_bytes(const struct data_ring *ring, size_t max, struct ring_span *span)
 {
-	uint32_t used = out_prod(ring) - ring->out_cons;
+	uint32_t used = data_ring_out_prod(ring) - ring->out_cons;
 	size_t bytes = used;
 
 	if (used > ring->size)
 		return -EPROTO;
 	if (bytes > max)
 		bytes = max;
-	span_set(span, ring->out, ring->size, ring->out_cons, bytes);
+	ring_span_set(span, ring->out, ring->size, ring->out_cons, bytes);
 	return (ssize_t)bytes;
 }
 
@@ -145,10 +150,11 @@ bool data_ring_out_commit(struct data_ring *ring, size_t bytes)
 {
 	uint32_t before = ring->out_cons;
 
+	ASSERT(bytes <= ring->size);
 	ring->out_cons += (uint32_t)bytes;
 	shared_store(&ring->indexes->out_cons, ring->out_cons);
 	shared_fence();
-	return out_prod(ring) - before >= ring->size;
+	return data_ring_out_prod(ring) - before >= ring->size;
 }
 
 bool data_ring_out_closing(const struct data_ring *ring)
@@ -158,7 +164,8 @@ bool data_ring_out_closing(const struct data_ring *ring)
 
 void data_ring_out_close(struct data_ring *ring)
 {
-	ring->out_last = out_prod(ring);
+	ASSERT(!ring->out_closed);
+	ring->out_last = data_ring_out_prod(ring);
 	ring->out_closed = true;
 }
 
@@ -167,8 +174,9 @@ bool data_ring_out_drained(const struct data_ring *ring)
 	return ring->out_closed && ring->out_last == ring->out_cons;
 }
 
-static void end(int32_t *field, bool *ended, int error)
+static void data_ring_end(int32_t *field, bool *ended, int error)
 {
+	ASSERT(error < 0);
 	if (*ended)
 		return;
 	*ended = true;
@@ -177,12 +185,12 @@ static void end(int32_t *field, bool *ended, int error)
 
 void data_ring_in_end(struct data_ring *ring, int error)
 {
-	end(&ring->indexes->in_error, &ring->in_ended, error);
+	data_ring_end(&ring->indexes->in_error, &ring->in_ended, error);
 }
 
 void data_ring_out_end(struct data_ring *ring, int error)
 {
-	end(&ring->indexes->out_error, &ring->out_ended, error);
+	data_ring_end(&ring->indexes->out_error, &ring->out_ended, error);
 }
 
 void data_ring_reset(struct indexes_page *indexes, int error)

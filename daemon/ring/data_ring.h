@@ -4,8 +4,8 @@
  *
  * Theory of operation. Indexes run freely modulo 2^32 and are masked on use. in_prod and out_cons
  * are ours and private; the shared copies are written and never read back. in_cons and out_prod are
- * the guest's: loaded once per look and believed only if they leave between 0 and size bytes in the
- * ring. The bytes themselves are never looked at: the kernel copies them straight between the ring
+ * the guest's: loaded once each time and believed only if they leave between 0 and size bytes in
+ * the ring. The bytes themselves are never read: the kernel copies them straight between the ring
  * and the socket, through spans of at most two parts.
  *
  * Whoever waits is told, and nobody else: the guest can only be waiting for bytes if it had taken
@@ -31,7 +31,7 @@ struct data_ring {
 	uint32_t size;                /* bytes of one direction, a power of two */
 	uint32_t in_prod;
 	uint32_t out_cons;
-	uint32_t out_last; /* out_closed: where out_prod was then */
+	uint32_t out_last; /* if out_closed: where out_prod was then */
 	bool half_close;   /* the guest may set out_end; the owner's, after data_ring_attach() */
 	bool in_ended;     /* in_error was written: no byte may follow */
 	bool out_ended;    /* out_error was written */
@@ -63,19 +63,22 @@ void data_ring_attach(struct data_ring *ring, struct indexes_page *indexes, void
 
 /* Free room of `in`, at most max bytes. Returns its bytes, or -EPROTO for an index out of range. */
 ssize_t data_ring_in_room(const struct data_ring *ring, size_t max, struct ring_span *span);
-/* bytes of that room were filled. Returns whether the guest may be waiting for them. */
+/* bytes of that room, at most as many as it was, were filled. Returns whether the guest may be
+ * waiting for them. */
 bool data_ring_in_commit(struct data_ring *ring, size_t bytes);
 
 /* Bytes in `out`, at most max. Returns how many, or -EPROTO for an index out of range. */
 ssize_t data_ring_out_bytes(const struct data_ring *ring, size_t max, struct ring_span *span);
-/* bytes of these were taken. Returns whether the guest may be waiting for room. */
+/* bytes of these, at most as many as there were, were taken. Returns whether the guest may be
+ * waiting for room. */
 bool data_ring_out_commit(struct data_ring *ring, size_t bytes);
 
 /* Whether the guest says that it writes no more (extension) and `out` is not closed yet. */
 bool data_ring_out_closing(const struct data_ring *ring);
 /*
- * Closes `out` where out_prod is now. Neither out_prod nor out_end is loaded again: to tell that a
- * guest goes on writing they would have to be watched, and what it writes then harms nobody.
+ * Closes `out`, which must not be closed yet, where out_prod is now. Neither out_prod nor out_end
+ * is loaded again: to tell that a guest goes on writing they would have to be watched, and what it
+ * writes then harms nobody.
  */
 void data_ring_out_close(struct data_ring *ring);
 /* Whether `out` is closed and every byte was taken. */

@@ -18,7 +18,7 @@
 #define DATA_REFS_MAX          (1u << DATA_ORDER_MAX)
 #define DATA_RING_BYTES(order) (1u << ((order) + 11u)) /* of one direction */
 
-#define WIRE_SOCKET     0u
+#define WIRE_SOCKET     0u /* these are in wire_request.cmd */
 #define WIRE_CONNECT    1u
 #define WIRE_RELEASE    2u
 #define WIRE_BIND       3u
@@ -27,7 +27,7 @@
 #define WIRE_POLL       6u
 #define WIRE_ADDR_BYTES 28u
 
-struct wire_request {
+struct wire_request { /* what the guest asks */
 	uint32_t req_id;
 	uint32_t cmd;
 	uint64_t id;
@@ -67,7 +67,7 @@ struct wire_request {
 	} u;
 };
 
-struct wire_response {
+struct wire_response { /* the answer, in the slot of a request that was taken */
 	uint32_t req_id;
 	uint32_t cmd;
 	int32_t ret;
@@ -80,7 +80,7 @@ union wire_slot {
 	struct wire_response response;
 };
 
-struct command_page {
+struct command_page { /* the ring of calls */
 	uint32_t req_prod;
 	uint32_t req_event;
 	uint32_t rsp_prod;
@@ -102,7 +102,7 @@ struct wire_names {
 	uint16_t peer_port;
 };
 
-struct indexes_page {
+struct indexes_page { /* a socket's data ring; ref names the pages of both directions */
 	uint32_t in_cons;
 	uint32_t in_prod;
 	int32_t in_error;

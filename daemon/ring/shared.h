@@ -21,8 +21,8 @@ static inline void shared_store(uint32_t *to, uint32_t value)
 	__atomic_store_n(to, value, __ATOMIC_RELEASE);
 }
 
-/* Stores before it are visible before loads after it happen: "publish, then look whether it
- * sleeps". */
+/* Stores before it are visible before loads after it happen: publish, then see whether it sleeps.
+ */
 static inline void shared_fence(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);

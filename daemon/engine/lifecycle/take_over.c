@@ -109,7 +109,7 @@ void take_over(struct engine *engine, const struct engine_attach_args *args)
 	uint32_t i;
 
 	ASSERT(ring->page && !engine->calls.attached);
-	command_ring_adopt(ring);
+	command_ring_take_over(ring);
 	if (take_over_is_of(log->page, args)) {
 		ring->req_cons = log->page->req_cons;
 		ring->rsp_prod = log->page->rsp_prod;
