@@ -66,8 +66,9 @@ uint64_t loop_now_ns(const struct loop *loop);
 
 /*
  * One turn: expired timers, then at most LOOP_BATCH ready descriptors; waits up to timeout_ns for
- * the first of them. Not for callbacks. Returns the number of callbacks made, or -errno. How long to wait is reckoned
- * from loop_now_ns(), so a timer may be late by the time that the caller worked since then.
+ * the first of them. Not for callbacks. Returns the number of callbacks made, or -errno. How long
+ * to wait is reckoned from loop_now_ns(), so a timer may be late by the time that the caller worked
+ * since then.
  */
 int loop_turn(struct loop *loop, uint64_t timeout_ns);
 

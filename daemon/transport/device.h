@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The supervisor's end of the seam: PV Calls devices, their xenstore nodes, and what happens to
- * them. */
+/* The supervisor's end: PV Calls devices, their xenstore nodes, and what happens to them. */
 #ifndef TRANSPORT_DEVICE_H
 #define TRANSPORT_DEVICE_H
 
@@ -43,8 +42,8 @@ struct device {
 	struct transport_host *host;
 	struct pvcalls_guest guest; /* attested by the transport */
 	uint32_t uid;               /* local: of the process that is the guest; xen: 0 */
-	enum xenbus_state
-		frontend; /* as last read; any number a guest wrote that is none: UNKNOWN */
+	/* As last read; UNKNOWN for whatever a guest wrote that is no state. */
+	enum xenbus_state frontend;
 	enum xenbus_state backend; /* as last written by us */
 	bool online;               /* false: the toolstack wants the device gone */
 	bool lasting; /* its rings outlive an engine: another one can go on with them */
@@ -72,7 +71,8 @@ struct transport_host_ops {
 	int (*read)(struct device *device, const char *key, char value[DEVICE_VALUE_MAX]);
 	/* Writes nodes into the backend's directory as one transaction; 0 or -errno. */
 	int (*write)(struct device *device, const struct device_node *nodes, size_t count);
-	/* Descriptors for transport_..._open() in the engine, borrowed. Returns their number. */
+	/* Descriptors for the engine's end, borrowed: at most TRANSPORT_DESCRIPTORS_MAX. Returns
+	 * how many. */
 	size_t (*descriptors)(struct device *device, int *fds);
 	/* Ends the device from our side: the guest sees it vanish; removed() follows. */
 	void (*drop)(struct device *device, const char *why);
@@ -81,21 +81,5 @@ struct transport_host_ops {
 struct transport_host {
 	const struct transport_host_ops *ops;
 };
-
-/*
- * Starts the local transport: RUNTIME_DIR/local.sock. Returns 0 and *transport, or -errno with
- * *fault. events and loop must outlive it.
- */
-int transport_local_listen(struct transport_host **transport, const char *runtime_dir,
-			   struct loop *loop, const struct device_events *events,
-			   struct fault *fault);
-
-/*
- * Starts the Xen transport; needs root in Dom0 or a driver domain. Returns 0 and *transport, or
- * -errno with *fault: -EBUSY if another backend serves this host. events and loop
- * must outlive it.
- */
-int transport_xen_listen(struct transport_host **transport, struct loop *loop,
-			 const struct device_events *events, struct fault *fault);
 
 #endif

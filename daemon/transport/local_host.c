@@ -8,6 +8,8 @@
  * bounded: one message is read per event, only known numbers are kept, and a queue that it does not
  * read makes us drop it.
  */
+#include "transport/local_host.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -23,10 +25,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ring/layout.h"
-#include "transport/device.h"
 #include "transport/local_wire.h"
 
 #define LOCAL_BACKLOG     64
@@ -35,7 +37,7 @@
 #define LOCAL_DOMID_FIRST 0x8000u /* beyond Xen's own numbers (DOMID_FIRST_RESERVED is 0x7ff0) */
 #define LOCAL_SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-enum local_descriptor { MEMORY, EVENTS, OUR_BELL, GUEST_BELL, DESCRIPTORS };
+enum local_descriptor { MEMORY, EVENTS, OUR_EVENTFD, GUEST_EVENTFD, DESCRIPTORS };
 
 struct local_host {
 	struct transport_host base;
@@ -61,28 +63,27 @@ struct local_guest {
 	size_t node_count;
 };
 
-static struct local_host *host_of(struct device *device)
+static struct local_host *local_host_of(struct device *device)
 {
 	return (struct local_host *)device->host;
 }
 
-static struct local_guest *guest_of(struct device *device)
+static struct local_guest *local_guest_of(struct device *device)
 {
 	return (struct local_guest *)device;
 }
 
-static void forget(struct local_guest *guest)
+static void local_guest_forget(struct local_guest *guest)
 {
-	struct local_host *host = host_of(&guest->device);
-	struct local_guest **link;
+	struct local_host *host = local_host_of(&guest->device);
+	struct local_guest **link = &host->guests;
 	size_t i;
 
-	for (link = &host->guests; *link && *link != guest; link = &(*link)->next)
-		;
-	if (*link) {
-		*link = guest->next;
-		host->guest_count--;
-	}
+	for (; *link != guest; link = &(*link)->next)
+		ASSERT(*link);
+	ASSERT(host->guest_count > 0);
+	*link = guest->next;
+	host->guest_count--;
 	loop_remove(host->loop, &guest->source);
 	loop_disarm(host->loop, &guest->farewell);
 	fd_close(&guest->fd);
@@ -92,17 +93,17 @@ static void forget(struct local_guest *guest)
 }
 
 /* The guest is gone: tells the supervisor, then frees it. */
-static void remove_guest(struct local_guest *guest)
+static void local_guest_remove(struct local_guest *guest)
 {
-	struct local_host *host = host_of(&guest->device);
+	struct local_host *host = local_host_of(&guest->device);
 
 	if (guest->announced)
 		host->events->removed(host->events->context, &guest->device);
-	forget(guest);
+	local_guest_forget(guest);
 }
 
-static void say(struct local_guest *guest, enum local_kind kind, uint32_t value, const char *text,
-		const int *fds, size_t count)
+static void local_guest_send(struct local_guest *guest, enum local_kind kind, uint32_t value,
+			     const char *text, const int *fds, size_t count)
 {
 	struct local_message message = {.kind = kind, .value = value};
 	size_t length;
@@ -113,17 +114,17 @@ static void say(struct local_guest *guest, enum local_kind kind, uint32_t value,
 	(void)fd_send(guest->fd, &message, length, fds, count);
 }
 
-static void refuse(struct local_guest *guest, int error, const char *why)
+static void local_guest_refuse(struct local_guest *guest, int error, const char *why)
 {
-	say(guest, LOCAL_REFUSED, (uint32_t)-error, why, NULL, 0);
-	remove_guest(guest);
+	local_guest_send(guest, LOCAL_REFUSED, (uint32_t)-error, why, NULL, 0);
+	local_guest_remove(guest);
 }
 
 /*
  * What makes the memory safe to map: tmpfs (a huge page could be missing and fault), sealed so that
  * it keeps its size, writable.
  */
-static int check_memory(int fd, struct fault *fault)
+static int local_guest_check_memory(int fd, struct fault *fault)
 {
 	struct statfs system;
 	struct stat status;
@@ -150,7 +151,7 @@ static int check_memory(int fd, struct fault *fault)
 	return 0;
 }
 
-static int make_events(struct local_guest *guest)
+static int local_guest_make_events(struct local_guest *guest)
 {
 	int *fds = guest->descriptors;
 
@@ -158,16 +159,16 @@ static int make_events(struct local_guest *guest)
 	if (fds[EVENTS] < 0 || ftruncate(fds[EVENTS], sizeof(struct local_event_page)) < 0 ||
 	    fcntl(fds[EVENTS], F_ADD_SEALS, LOCAL_SEALS) < 0)
 		return -errno;
-	fds[OUR_BELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	fds[GUEST_BELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return fds[OUR_BELL] < 0 || fds[GUEST_BELL] < 0 ? -errno : 0;
+	fds[OUR_EVENTFD] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fds[GUEST_EVENTFD] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fds[OUR_EVENTFD] < 0 || fds[GUEST_EVENTFD] < 0 ? -errno : 0;
 }
 
 /* Checks the guest's first message; fills *fault and returns -errno if it is not welcome. */
-static int check_hello(struct local_guest *guest, const struct local_message *message,
-		       struct fault *fault)
+static int local_guest_check_hello(struct local_guest *guest, const struct local_message *message,
+				   struct fault *fault)
 {
-	struct local_host *host = host_of(&guest->device);
+	struct local_host *host = local_host_of(&guest->device);
 	struct pvcalls_guest *identity = &guest->device.guest;
 	int error;
 
@@ -184,10 +185,10 @@ static int check_hello(struct local_guest *guest, const struct local_message *me
 	if (!host->events->may_attach(host->events->context, guest->device.uid, message->text,
 				      fault))
 		return -EPERM;
-	error = check_memory(guest->descriptors[MEMORY], fault);
+	error = local_guest_check_memory(guest->descriptors[MEMORY], fault);
 	if (error)
 		return error;
-	error = make_events(guest);
+	error = local_guest_make_events(guest);
 	if (error)
 		return fault_set(fault, -error, "no event page for the guest: %s",
 				 strerror(-error));
@@ -195,18 +196,18 @@ static int check_hello(struct local_guest *guest, const struct local_message *me
 	return 0;
 }
 
-static void welcome(struct local_guest *guest, const struct local_message *message)
+static void local_guest_welcome(struct local_guest *guest, const struct local_message *message)
 {
-	struct local_host *host = host_of(&guest->device);
+	struct local_host *host = local_host_of(&guest->device);
 	struct fault fault = {.text = ""};
-	int error = check_hello(guest, message, &fault);
+	int error = local_guest_check_hello(guest, message, &fault);
 
 	if (error) {
-		refuse(guest, error, fault.text);
+		local_guest_refuse(guest, error, fault.text);
 		return;
 	}
-	say(guest, LOCAL_WELCOME, guest->device.guest.domid, "", &guest->descriptors[EVENTS],
-	    DESCRIPTORS - EVENTS);
+	local_guest_send(guest, LOCAL_WELCOME, guest->device.guest.domid, "",
+			 &guest->descriptors[EVENTS], DESCRIPTORS - EVENTS);
 	guest->device.frontend = XENBUS_INITIALISING;
 	guest->device.backend = XENBUS_INITIALISING;
 	guest->device.online = true;
@@ -215,7 +216,7 @@ static void welcome(struct local_guest *guest, const struct local_message *messa
 	host->events->added(host->events->context, &guest->device);
 }
 
-static void keep_node(struct local_guest *guest, const char *key, const char *value)
+static void local_guest_keep_node(struct local_guest *guest, const char *key, const char *value)
 {
 	struct device_node *node = guest->nodes;
 	struct device_node *end = guest->nodes + guest->node_count;
@@ -230,16 +231,16 @@ static void keep_node(struct local_guest *guest, const char *key, const char *va
 	snprintf(node->value, sizeof(node->value), "%s", value);
 }
 
-static enum xenbus_state parse_state(const char *value)
+static enum xenbus_state local_guest_parse_state(const char *value)
 {
 	if (value[0] < '0' || value[0] > '8' || value[1] != '\0')
 		return XENBUS_UNKNOWN;
 	return (enum xenbus_state)(value[0] - '0');
 }
 
-static void take_nodes(struct local_guest *guest, char *text)
+static void local_guest_take_nodes(struct local_guest *guest, char *text)
 {
-	struct local_host *host = host_of(&guest->device);
+	struct local_host *host = local_host_of(&guest->device);
 	bool state_written = false;
 	char *rest = NULL;
 	char *line;
@@ -252,17 +253,17 @@ static void take_nodes(struct local_guest *guest, char *text)
 			continue;
 		*value++ = '\0';
 		if (strcmp(line, "state") == 0) {
-			guest->device.frontend = parse_state(value);
+			guest->device.frontend = local_guest_parse_state(value);
 			state_written = true;
 		} else {
-			keep_node(guest, line, value);
+			local_guest_keep_node(guest, line, value);
 		}
 	}
 	if (state_written)
 		host->events->changed(host->events->context, &guest->device);
 }
 
-static void close_all(int *fds, size_t count)
+static void local_guest_close_fds(int *fds, size_t count)
 {
 	size_t i;
 
@@ -270,7 +271,7 @@ static void close_all(int *fds, size_t count)
 		fd_close(&fds[i]);
 }
 
-static void guest_readable(struct loop_source *source, uint32_t events)
+static void local_guest_readable(struct loop_source *source, uint32_t events)
 {
 	struct local_guest *guest = source->owner;
 	struct local_message message;
@@ -282,30 +283,30 @@ static void guest_readable(struct loop_source *source, uint32_t events)
 	if (size == -EAGAIN)
 		return;
 	if (size < (ssize_t)offsetof(struct local_message, text) + 1) {
-		close_all(fds, count);
-		remove_guest(guest);
+		local_guest_close_fds(fds, count);
+		local_guest_remove(guest);
 		return;
 	}
 	message.text[(size_t)size - offsetof(struct local_message, text) - 1] = '\0';
 	if (!guest->announced) {
 		guest->descriptors[MEMORY] = fds[0];
 		fds[0] = -1;
-		close_all(fds, count);
-		welcome(guest, &message);
+		local_guest_close_fds(fds, count);
+		local_guest_welcome(guest, &message);
 		return;
 	}
-	close_all(fds, count);
+	local_guest_close_fds(fds, count);
 	if (message.kind == LOCAL_NODES)
-		take_nodes(guest, message.text);
+		local_guest_take_nodes(guest, message.text);
 }
 
-static void farewell(struct loop_timer *timer)
+static void local_guest_farewell(struct loop_timer *timer)
 {
-	remove_guest(timer->owner);
+	local_guest_remove(timer->owner);
 }
 
 /* A connection that has said nothing yet; takes fd. NULL if it can't be kept. */
-static struct local_guest *new_guest(struct local_host *host, int fd, uint32_t uid)
+static struct local_guest *local_guest_create(struct local_host *host, int fd, uint32_t uid)
 {
 	struct local_guest *guest = calloc(1, sizeof(*guest));
 
@@ -325,7 +326,7 @@ static struct local_guest *new_guest(struct local_host *host, int fd, uint32_t u
 	return guest;
 }
 
-static void guest_connects(struct loop_source *source, uint32_t events)
+static void local_host_accept(struct loop_source *source, uint32_t events)
 {
 	struct local_host *host = source->owner;
 	int fd = accept4(host->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -341,18 +342,18 @@ static void guest_connects(struct loop_source *source, uint32_t events)
 		close(fd);
 		return;
 	}
-	guest = new_guest(host, fd, peer.uid);
+	guest = local_guest_create(host, fd, peer.uid);
 	if (!guest)
 		return;
-	if (loop_add(host->loop, &guest->source, fd, EPOLLIN, guest_readable, guest) < 0 ||
-	    loop_arm(host->loop, &guest->farewell, clock_monotonic_ns() + LOCAL_HELLO_NS, farewell,
-		     guest) < 0)
-		forget(guest);
+	if (loop_add(host->loop, &guest->source, fd, EPOLLIN, local_guest_readable, guest) < 0 ||
+	    loop_arm(host->loop, &guest->farewell, clock_monotonic_ns() + LOCAL_HELLO_NS,
+		     local_guest_farewell, guest) < 0)
+		local_guest_forget(guest);
 }
 
-static int local_read(struct device *device, const char *key, char value[DEVICE_VALUE_MAX])
+static int local_host_read(struct device *device, const char *key, char value[DEVICE_VALUE_MAX])
 {
-	struct local_guest *guest = guest_of(device);
+	struct local_guest *guest = local_guest_of(device);
 	size_t i;
 
 	for (i = 0; i < guest->node_count; i++) {
@@ -364,48 +365,50 @@ static int local_read(struct device *device, const char *key, char value[DEVICE_
 	return -ENOENT;
 }
 
-static int local_write(struct device *device, const struct device_node *nodes, size_t count)
+static int local_host_write(struct device *device, const struct device_node *nodes, size_t count)
 {
 	char text[LOCAL_TEXT_MAX];
 	size_t used = 0;
 	size_t i;
 
+	ASSERT(local_guest_of(device)->announced);
 	for (i = 0; i < count && used < sizeof(text); i++) {
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s=%s\n", nodes[i].key,
 					 nodes[i].value);
 		if (strcmp(nodes[i].key, "state") == 0)
-			device->backend = parse_state(nodes[i].value);
+			device->backend = local_guest_parse_state(nodes[i].value);
 	}
 	if (used >= sizeof(text))
 		return -E2BIG;
-	say(guest_of(device), LOCAL_NODES, 0, text, NULL, 0);
+	local_guest_send(local_guest_of(device), LOCAL_NODES, 0, text, NULL, 0);
 	return 0;
 }
 
-static size_t local_descriptors(struct device *device, int *fds)
+static size_t local_host_descriptors(struct device *device, int *fds)
 {
-	memcpy(fds, guest_of(device)->descriptors, sizeof(guest_of(device)->descriptors));
+	memcpy(fds, local_guest_of(device)->descriptors,
+	       sizeof(local_guest_of(device)->descriptors));
 	return DESCRIPTORS;
 }
 
-static void local_drop(struct device *device, const char *why)
+static void local_host_drop(struct device *device, const char *why)
 {
-	struct local_guest *guest = guest_of(device);
-	struct local_host *host = host_of(device);
+	struct local_guest *guest = local_guest_of(device);
+	struct local_host *host = local_host_of(device);
 
-	say(guest, LOCAL_REFUSED, ECONNABORTED, why, NULL, 0);
+	local_guest_send(guest, LOCAL_REFUSED, ECONNABORTED, why, NULL, 0);
 	loop_remove(host->loop, &guest->source);
 	shutdown(guest->fd, SHUT_RDWR);
-	if (loop_arm(host->loop, &guest->farewell, 0, farewell, guest) < 0)
+	if (loop_arm(host->loop, &guest->farewell, 0, local_guest_farewell, guest) < 0)
 		return; /* no memory for a timer: the closed connection stays until we stop */
 }
 
-static void local_stop(struct transport_host *base)
+static void local_host_stop(struct transport_host *base)
 {
 	struct local_host *host = (struct local_host *)base;
 
 	while (host->guests)
-		forget(host->guests);
+		local_guest_forget(host->guests);
 	loop_remove(host->loop, &host->listener);
 	fd_close(&host->listen_fd);
 	unlink(host->path);
@@ -413,14 +416,14 @@ static void local_stop(struct transport_host *base)
 }
 
 static const struct transport_host_ops local_host_ops = {
-	.stop = local_stop,
-	.read = local_read,
-	.write = local_write,
-	.descriptors = local_descriptors,
-	.drop = local_drop,
+	.stop = local_host_stop,
+	.read = local_host_read,
+	.write = local_host_write,
+	.descriptors = local_host_descriptors,
+	.drop = local_host_drop,
 };
 
-static int listen_at(struct local_host *host, const char *runtime_dir, struct fault *fault)
+static int local_host_bind(struct local_host *host, const char *runtime_dir, struct fault *fault)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int length =
@@ -443,9 +446,8 @@ static int listen_at(struct local_host *host, const char *runtime_dir, struct fa
 	return 0;
 }
 
-int transport_local_listen(struct transport_host **transport, const char *runtime_dir,
-			   struct loop *loop, const struct device_events *events,
-			   struct fault *fault)
+int local_host_listen(struct transport_host **transport, const char *runtime_dir, struct loop *loop,
+		      const struct device_events *events, struct fault *fault)
 {
 	struct local_host *host = calloc(1, sizeof(*host));
 	int error;
@@ -456,9 +458,9 @@ int transport_local_listen(struct transport_host **transport, const char *runtim
 	host->loop = loop;
 	host->events = events;
 	host->next_domid = LOCAL_DOMID_FIRST;
-	error = listen_at(host, runtime_dir, fault);
+	error = local_host_bind(host, runtime_dir, fault);
 	if (!error) {
-		error = loop_add(loop, &host->listener, host->listen_fd, EPOLLIN, guest_connects,
+		error = loop_add(loop, &host->listener, host->listen_fd, EPOLLIN, local_host_accept,
 				 host);
 		if (error)
 			fault_set(fault, -error, "%s can't be watched: %s", host->path,

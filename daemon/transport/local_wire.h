@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a local guest and the daemon say to each other over RUNTIME_DIR/local.sock, and the page of
- * event bits they share. This is the contract between transport/local and frontend/.
+ * event bits they share. This is the contract between local_host.c and local_backend.c
+ * on one side and frontend/ on the other.
  *
  * The socket is SOCK_SEQPACKET; each message is one struct local_message, cut after its text. The
  * guest says HELLO with its memory: a memfd sealed with F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL
@@ -21,7 +22,7 @@
 
 enum local_kind {
 	LOCAL_HELLO = 1,   /* value: LOCAL_VERSION; text: the guest's name; descriptor: memory */
-	LOCAL_WELCOME = 2, /* value: domid; descriptors: event page, its bell, the guest's bell */
+	LOCAL_WELCOME = 2, /* value: domid; descriptors: event page, eventfds of daemon and guest */
 	LOCAL_REFUSED = 3, /* value: errno; text: why */
 	LOCAL_NODES = 4,   /* text: "key=value\n" lines */
 };
@@ -39,10 +40,10 @@ struct local_message {
 
 /*
  * Events towards one side: port n is bit n % 64 of word[n / 64], and bit n / 64 % 64 of
- * selector[n / 4096] says that the word is worth looking at. The sender sets word, then selector
- * (both with atomic or), then rings the receiver's bell if `asleep` is set (and was cleared by this
- * sender: atomic exchange). The receiver sets asleep, looks once more, and only then sleeps on its
- * bell.
+ * selector[n / 4096] says that the word has some. The sender sets word, then selector
+ * (both with atomic or), then writes to the receiver's eventfd if `asleep` is set (and was cleared
+ * by this sender: atomic exchange). The receiver sets asleep, checks once more, and only then
+ * sleeps on its eventfd.
  */
 struct local_events {
 	uint32_t asleep;

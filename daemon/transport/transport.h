@@ -15,8 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/fault.h"
-
 struct transport;
 
 /* The engine's end. Every function is called from the engine's one thread. */
@@ -49,7 +47,7 @@ struct transport_ops {
 	bool (*may_sleep)(struct transport *transport);
 	void (*awake)(struct transport *transport);
 	/* fd was found readable. May be NULL. */
-	void (*rung)(struct transport *transport);
+	void (*readable)(struct transport *transport);
 	/* The processor on which the guest last ran; below 0: unknown. NULL: it never says. */
 	int (*processor)(struct transport *transport);
 };
@@ -63,14 +61,6 @@ struct transport {
 	size_t ioctl_count;
 };
 
-/* The engine's end for descriptors made by transport_device_descriptors(); they are owned by it. */
-#define TRANSPORT_DESCRIPTORS_MAX 6
-int transport_local_open(struct transport **transport, const int *descriptors, size_t count);
-
-/*
- * The engine's end for a guest of Xen; needs root, and none afterwards. Returns 0 and *transport,
- * or -errno with *fault.
- */
-int transport_xen_open(struct transport **transport, uint32_t domid, struct fault *fault);
+#define TRANSPORT_DESCRIPTORS_MAX 6 /* that the supervisor's end hands over for one guest */
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Devices as the thread finds them in xenstore; see xen_store.c for the whole. */
+#include "transport/xen_devices.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include <xenstore.h>
 
+#include "base/assert.h"
+#include "transport/xen_connection.h"
 #include "transport/xen_domain.h"
 #include "transport/xen_store_state.h"
 
@@ -14,6 +18,9 @@
 static const char *const frontend_keys[] = {"version",         "ring-ref",       "port",
 					    "feature-names",   "feature-cancel", "feature-reuse",
 					    "feature-shutdown"};
+
+_Static_assert(sizeof(frontend_keys) / sizeof(frontend_keys[0]) <= DEVICE_NODES_MAX,
+	       "a snapshot has room for all of them");
 
 struct xen_entry *xen_devices_find(const struct xen_store *store, struct xen_device_id id)
 {
@@ -25,7 +32,7 @@ struct xen_entry *xen_devices_find(const struct xen_store *store, struct xen_dev
 	return entry;
 }
 
-static void add_entry(struct xen_store *store, struct xen_device_id id)
+static void xen_entry_add(struct xen_store *store, struct xen_device_id id)
 {
 	struct xen_entry *entry = calloc(1, sizeof(*entry));
 
@@ -41,7 +48,7 @@ static void add_entry(struct xen_store *store, struct xen_device_id id)
 	pthread_mutex_unlock(&store->lock);
 }
 
-static void scan_domain(struct xen_store *store, uint32_t domid)
+static void xen_devices_scan_domain(struct xen_store *store, uint32_t domid)
 {
 	uint32_t devids[XEN_DEVICES_MAX];
 	char dir[XEN_PATH_MAX];
@@ -54,7 +61,7 @@ static void scan_domain(struct xen_store *store, uint32_t domid)
 		struct xen_device_id id = {.domid = domid, .devid = devids[i]};
 
 		if (!xen_devices_find(store, id))
-			add_entry(store, id);
+			xen_entry_add(store, id);
 	}
 }
 
@@ -64,15 +71,16 @@ void xen_devices_scan(struct xen_store *store)
 	int count = xen_nodes_list(store->xs, store->base, domids, XEN_DOMAINS_MAX);
 	int i;
 
+	ASSERT(store->xs);
 	store->scan_due = false;
 	if (count < 0)
-		xen_store_doubt(store);
+		xen_connection_doubt(store);
 	for (i = 0; i < count && store->xs; i++)
 		if (domids[i] <= XEN_DOMID_MAX)
-			scan_domain(store, domids[i]);
+			xen_devices_scan_domain(store, domids[i]);
 }
 
-static void unwatch(struct xen_store *store, struct xen_entry *entry)
+static void xen_entry_unwatch(struct xen_store *store, struct xen_entry *entry)
 {
 	char path[XEN_PATH_MAX + 8];
 
@@ -103,8 +111,8 @@ void xen_devices_sweep(struct xen_store *store)
 }
 
 /* Reads who the guest is. The toolstack's nodes: the guest can't write them. */
-static void read_identity(struct xen_store *store, const struct xen_entry *entry,
-			  struct pvcalls_guest *guest)
+static void xen_entry_read_identity(struct xen_store *store, const struct xen_entry *entry,
+				    struct pvcalls_guest *guest)
 {
 	char dir[XEN_PATH_MAX];
 	char vm[XEN_PATH_MAX];
@@ -118,7 +126,7 @@ static void read_identity(struct xen_store *store, const struct xen_entry *entry
 		memcpy(guest->uuid, vm + 4, strlen(vm + 4) + 1);
 }
 
-static enum xenbus_state read_state(struct xen_store *store, const char *dir)
+static enum xenbus_state xen_devices_read_state(struct xen_store *store, const char *dir)
 {
 	uint32_t state;
 
@@ -127,13 +135,13 @@ static enum xenbus_state read_state(struct xen_store *store, const char *dir)
 	return (enum xenbus_state)state;
 }
 
-static void read_frontend(struct xen_store *store, const struct xen_entry *entry,
-			  struct xen_snapshot *snapshot)
+static void xen_entry_read_frontend(struct xen_store *store, const struct xen_entry *entry,
+				    struct xen_snapshot *snapshot)
 {
 	size_t i;
 
 	/* The state comes first: what belongs to it was written before it. */
-	snapshot->frontend = read_state(store, entry->frontend);
+	snapshot->frontend = xen_devices_read_state(store, entry->frontend);
 	if (snapshot->frontend != XENBUS_INITIALISED && snapshot->frontend != XENBUS_CONNECTED)
 		return;
 	for (i = 0; i < sizeof(frontend_keys) / sizeof(frontend_keys[0]); i++) {
@@ -148,8 +156,8 @@ static void read_frontend(struct xen_store *store, const struct xen_entry *entry
 }
 
 /* Reads where the frontend's directory is. Returns 0, -EINVAL, -ENOENT or another -errno. */
-static int read_place(struct xen_store *store, const struct xen_entry *entry,
-		      char frontend[XEN_PATH_MAX])
+static int xen_entry_read_place(struct xen_store *store, const struct xen_entry *entry,
+				char frontend[XEN_PATH_MAX])
 {
 	char expected[XEN_PATH_MAX];
 	int error = xen_nodes_text(store->xs, entry->dir, "frontend", frontend, XEN_PATH_MAX);
@@ -161,17 +169,17 @@ static int read_place(struct xen_store *store, const struct xen_entry *entry,
 	return strncmp(frontend, expected, strlen(expected)) == 0 ? 0 : -EINVAL;
 }
 
-/* Finds the frontend's directory and watches its state. Returns as read_place(). */
-static int meet(struct xen_store *store, struct xen_entry *entry)
+/* Finds the frontend's directory and watches its state. Returns as xen_entry_read_place(). */
+static int xen_entry_watch(struct xen_store *store, struct xen_entry *entry)
 {
 	char frontend[XEN_PATH_MAX];
 	char path[XEN_PATH_MAX + 8];
-	int error = read_place(store, entry, frontend);
+	int error = xen_entry_read_place(store, entry, frontend);
 
 	if (error)
 		return error;
 	if (strcmp(entry->frontend, frontend) != 0)
-		unwatch(store, entry);
+		xen_entry_unwatch(store, entry);
 	if (entry->watched)
 		return 0;
 	memcpy(entry->frontend, frontend, sizeof(entry->frontend));
@@ -182,7 +190,7 @@ static int meet(struct xen_store *store, struct xen_entry *entry)
 	return 0;
 }
 
-static bool same_nodes(const struct xen_snapshot *a, const struct xen_snapshot *b)
+static bool xen_snapshot_same_nodes(const struct xen_snapshot *a, const struct xen_snapshot *b)
 {
 	size_t i;
 
@@ -195,21 +203,21 @@ static bool same_nodes(const struct xen_snapshot *a, const struct xen_snapshot *
 	return true;
 }
 
-static bool same(const struct xen_snapshot *a, const struct xen_snapshot *b)
+static bool xen_snapshot_same(const struct xen_snapshot *a, const struct xen_snapshot *b)
 {
 	return a->present == b->present && a->renewed == b->renewed && a->online == b->online &&
 	       a->frontend == b->frontend && a->backend == b->backend &&
 	       strcmp(a->guest.name, b->guest.name) == 0 &&
-	       strcmp(a->guest.uuid, b->guest.uuid) == 0 && same_nodes(a, b);
+	       strcmp(a->guest.uuid, b->guest.uuid) == 0 && xen_snapshot_same_nodes(a, b);
 }
 
-static void publish(struct xen_store *store, struct xen_entry *entry,
-		    const struct xen_snapshot *snapshot)
+static void xen_entry_publish(struct xen_store *store, struct xen_entry *entry,
+			      const struct xen_snapshot *snapshot)
 {
 	bool news;
 
 	pthread_mutex_lock(&store->lock);
-	news = !same(&entry->snapshot, snapshot);
+	news = !xen_snapshot_same(&entry->snapshot, snapshot);
 	if (news) {
 		/* Whoever was not told yet that the one before is gone learns it from this. */
 		bool renewed =
@@ -224,25 +232,26 @@ static void publish(struct xen_store *store, struct xen_entry *entry,
 		entry->write_count = 0;
 	pthread_mutex_unlock(&store->lock);
 	if (news)
-		xen_store_ring(store->ready);
+		(void)eventfd_write(store->ready, 1);
 }
 
 /* The directory is gone. A device that this xenstored never knew is kept while its domain lives. */
-static void vanish(struct xen_store *store, struct xen_entry *entry)
+static void xen_entry_vanish(struct xen_store *store, struct xen_entry *entry)
 {
 	struct xen_snapshot gone = {.id = entry->id};
 
 	if (!entry->known && entry->snapshot.present && xen_domain_lives(entry->id.domid)) {
 		entry->due = true;
-		entry->look_ns = clock_monotonic_ns() + XEN_HEARTBEAT_NS;
+		entry->read_ns = clock_monotonic_ns() + XEN_HEARTBEAT_NS;
 		return;
 	}
-	unwatch(store, entry);
-	publish(store, entry, &gone);
+	xen_entry_unwatch(store, entry);
+	xen_entry_publish(store, entry, &gone);
 }
 
 /* Whether the toolstack has made the directory anew since we wrote our state into it. */
-static bool was_renewed(struct xen_store *store, struct xen_entry *entry, enum xenbus_state own)
+static bool xen_entry_was_renewed(struct xen_store *store, struct xen_entry *entry,
+				  enum xenbus_state own)
 {
 	bool renewed;
 
@@ -252,38 +261,39 @@ static bool was_renewed(struct xen_store *store, struct xen_entry *entry, enum x
 	return renewed;
 }
 
-void xen_devices_look(struct xen_store *store, struct xen_entry *entry)
+void xen_devices_read(struct xen_store *store, struct xen_entry *entry)
 {
 	struct xen_snapshot snapshot = {.id = entry->id, .present = true};
 	uint32_t online = 0;
 	int error;
 
+	ASSERT(store->xs);
 	entry->due = false;
-	entry->look_ns = clock_monotonic_ns() + XEN_LOOK_NS;
-	error = meet(store, entry);
+	entry->read_ns = clock_monotonic_ns() + XEN_READ_NS;
+	error = xen_entry_watch(store, entry);
 	if (error && error != -ENOENT && error != -EINVAL) {
 		entry->due = true;
-		xen_store_doubt(store);
+		xen_connection_doubt(store);
 		return;
 	}
 	if (error || !xs_is_domain_introduced(store->xs, entry->id.domid)) {
-		xen_store_doubt(store); /* a connection that just broke looks like this too */
+		xen_connection_doubt(store); /* a connection that just broke looks like this too */
 		if (store->xs)
-			vanish(store, entry);
+			xen_entry_vanish(store, entry);
 		return;
 	}
 	entry->known = true;
-	snapshot.backend = read_state(store, entry->dir);
+	snapshot.backend = xen_devices_read_state(store, entry->dir);
 	snapshot.online =
 		xen_nodes_number(store->xs, entry->dir, "online", 1, &online) == 0 && online;
-	read_identity(store, entry, &snapshot.guest);
-	read_frontend(store, entry, &snapshot);
-	snapshot.renewed = was_renewed(store, entry, snapshot.backend);
+	xen_entry_read_identity(store, entry, &snapshot.guest);
+	xen_entry_read_frontend(store, entry, &snapshot);
+	snapshot.renewed = xen_entry_was_renewed(store, entry, snapshot.backend);
 	if (snapshot.renewed)
 		entry->wrote = false;
-	xen_store_doubt(store);
+	xen_connection_doubt(store);
 	if (store->xs)
-		publish(store, entry, &snapshot);
+		xen_entry_publish(store, entry, &snapshot);
 	else
 		entry->due = true;
 }

@@ -5,6 +5,8 @@
  * A device that we dropped is not looked at again until the toolstack takes it away (or its guest
  * ends): what remains of it is told "closed" when the toolstack asks for that.
  */
+#include "transport/xen_host.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,9 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "transport/device.h"
 #include "transport/xen_store.h"
 
 #define KERNEL_BACKEND "/sys/bus/xen-backend/drivers/pvcalls"
@@ -44,17 +46,17 @@ struct xen_device {
 	size_t node_count;
 };
 
-static struct xen_host *host_of(struct device *device)
+static struct xen_host *xen_host_of(struct device *device)
 {
 	return (struct xen_host *)device->host;
 }
 
-static struct xen_device *device_of(struct device *device)
+static struct xen_device *xen_device_of(struct device *device)
 {
 	return (struct xen_device *)device;
 }
 
-static struct xen_device *find(const struct xen_host *host, struct xen_device_id id)
+static struct xen_device *xen_host_find(const struct xen_host *host, struct xen_device_id id)
 {
 	struct xen_device *device;
 
@@ -65,9 +67,9 @@ static struct xen_device *find(const struct xen_host *host, struct xen_device_id
 }
 
 /* The supervisor hears no more of it. */
-static void retire(struct xen_device *device)
+static void xen_device_retire(struct xen_device *device)
 {
-	struct xen_host *host = host_of(&device->device);
+	struct xen_host *host = xen_host_of(&device->device);
 
 	loop_disarm(host->loop, &device->farewell);
 	if (device->announced)
@@ -75,20 +77,20 @@ static void retire(struct xen_device *device)
 	device->announced = false;
 }
 
-static void forget(struct xen_device *device)
+static void xen_device_forget(struct xen_device *device)
 {
-	struct xen_host *host = host_of(&device->device);
+	struct xen_host *host = xen_host_of(&device->device);
 	struct xen_device **link = &host->devices;
 
-	while (*link != device)
-		link = &(*link)->next;
+	for (; *link != device; link = &(*link)->next)
+		ASSERT(*link);
 	*link = device->next;
 	loop_disarm(host->loop, &device->farewell);
 	free(device);
 }
 
 /* Names go into logs, the trail and JSON: one that is not plain ASCII is replaced. */
-static void name_guest(struct pvcalls_guest *guest)
+static void xen_device_name_guest(struct pvcalls_guest *guest)
 {
 	const char *c = guest->name;
 
@@ -98,7 +100,7 @@ static void name_guest(struct pvcalls_guest *guest)
 		snprintf(guest->name, sizeof(guest->name), "domain-%u", guest->domid);
 }
 
-static void take_nodes(struct xen_device *device, const struct xen_snapshot *snapshot)
+static void xen_device_take_nodes(struct xen_device *device, const struct xen_snapshot *snapshot)
 {
 	/* An earlier ring's nodes are of no use once the frontend has left it. */
 	memcpy(device->nodes, snapshot->nodes, sizeof(device->nodes));
@@ -107,7 +109,7 @@ static void take_nodes(struct xen_device *device, const struct xen_snapshot *sna
 	device->device.online = snapshot->online;
 }
 
-static void add(struct xen_host *host, const struct xen_snapshot *snapshot)
+static void xen_host_add(struct xen_host *host, const struct xen_snapshot *snapshot)
 {
 	struct xen_device *device = calloc(1, sizeof(*device));
 
@@ -116,10 +118,11 @@ static void add(struct xen_host *host, const struct xen_snapshot *snapshot)
 	device->id = snapshot->id;
 	device->device.host = &host->base;
 	device->device.guest = snapshot->guest;
-	name_guest(&device->device.guest);
+	xen_device_name_guest(&device->device.guest);
 	device->device.backend = snapshot->backend;
 	device->device.lasting = true;
-	take_nodes(device, snapshot);
+	ASSERT(snapshot->present);
+	xen_device_take_nodes(device, snapshot);
 	device->next = host->devices;
 	host->devices = device;
 	device->announced = true;
@@ -127,42 +130,42 @@ static void add(struct xen_host *host, const struct xen_snapshot *snapshot)
 }
 
 /* What is left of a dropped device answers the toolstack only. */
-static void answer_toolstack(struct xen_device *device)
+static void xen_device_answer_toolstack(struct xen_device *device)
 {
 	static const struct device_node closed = {"state", "6"};
 
-	(void)xen_store_write(host_of(&device->device)->store, device->id, &closed, 1);
+	(void)xen_store_write(xen_host_of(&device->device)->store, device->id, &closed, 1);
 }
 
-static void update(struct xen_device *device, const struct xen_snapshot *snapshot)
+static void xen_device_update(struct xen_device *device, const struct xen_snapshot *snapshot)
 {
-	struct xen_host *host = host_of(&device->device);
+	struct xen_host *host = xen_host_of(&device->device);
 
-	take_nodes(device, snapshot);
+	xen_device_take_nodes(device, snapshot);
 	if (device->announced)
 		host->events->changed(host->events->context, &device->device);
 	else if (!snapshot->online && snapshot->backend != XENBUS_CLOSED)
-		answer_toolstack(device);
+		xen_device_answer_toolstack(device);
 }
 
-static void take(struct xen_host *host, const struct xen_snapshot *snapshot)
+static void xen_host_take(struct xen_host *host, const struct xen_snapshot *snapshot)
 {
-	struct xen_device *device = find(host, snapshot->id);
+	struct xen_device *device = xen_host_find(host, snapshot->id);
 
 	if (device && (!snapshot->present || snapshot->renewed)) {
-		retire(device);
-		forget(device);
+		xen_device_retire(device);
+		xen_device_forget(device);
 		device = NULL;
 	}
 	if (!snapshot->present)
 		return;
 	if (device)
-		update(device, snapshot);
+		xen_device_update(device, snapshot);
 	else
-		add(host, snapshot);
+		xen_host_add(host, snapshot);
 }
 
-static void tell_trouble(struct xen_host *host)
+static void xen_host_tell_trouble(struct xen_host *host)
 {
 	bool unreachable = !xen_store_reachable(host->store);
 
@@ -176,20 +179,20 @@ static void tell_trouble(struct xen_host *host)
 				      : NULL);
 }
 
-static void store_ready(struct loop_source *source, uint32_t events)
+static void xen_host_store_ready(struct loop_source *source, uint32_t events)
 {
 	struct xen_host *host = source->owner;
 	struct xen_snapshot snapshot;
 
 	(void)events;
 	while (xen_store_take(host->store, &snapshot))
-		take(host, &snapshot);
-	tell_trouble(host);
+		xen_host_take(host, &snapshot);
+	xen_host_tell_trouble(host);
 }
 
-static int xen_read(struct device *device, const char *key, char value[DEVICE_VALUE_MAX])
+static int xen_host_read(struct device *device, const char *key, char value[DEVICE_VALUE_MAX])
 {
-	const struct xen_device *xen = device_of(device);
+	const struct xen_device *xen = xen_device_of(device);
 	size_t i;
 
 	for (i = 0; i < xen->node_count; i++) {
@@ -201,12 +204,12 @@ static int xen_read(struct device *device, const char *key, char value[DEVICE_VA
 	return -ENOENT;
 }
 
-static int xen_write(struct device *device, const struct device_node *nodes, size_t count)
+static int xen_host_write(struct device *device, const struct device_node *nodes, size_t count)
 {
-	return xen_store_write(host_of(device)->store, device_of(device)->id, nodes, count);
+	return xen_store_write(xen_host_of(device)->store, xen_device_of(device)->id, nodes, count);
 }
 
-static size_t xen_descriptors(struct device *device, int *fds)
+static size_t xen_host_descriptors(struct device *device, int *fds)
 {
 	/* The engine opens what it needs: mappings belong to the process that makes them. */
 	(void)device;
@@ -214,24 +217,24 @@ static size_t xen_descriptors(struct device *device, int *fds)
 	return 0;
 }
 
-static void farewell(struct loop_timer *timer)
+static void xen_device_farewell(struct loop_timer *timer)
 {
-	retire(timer->owner);
+	xen_device_retire(timer->owner);
 }
 
-static void xen_drop(struct device *device, const char *why)
+static void xen_host_drop(struct device *device, const char *why)
 {
-	struct xen_device *xen = device_of(device);
+	struct xen_device *xen = xen_device_of(device);
 
 	/* A guest of Xen has no place to read it; the log and the trail have it. */
 	(void)why;
 	if (!device->online)
-		answer_toolstack(xen);
-	if (loop_arm(host_of(device)->loop, &xen->farewell, 0, farewell, xen) < 0)
+		xen_device_answer_toolstack(xen);
+	if (loop_arm(xen_host_of(device)->loop, &xen->farewell, 0, xen_device_farewell, xen) < 0)
 		return; /* no memory for a timer: it stays, dropped, until its guest ends */
 }
 
-static void xen_stop(struct transport_host *base)
+static void xen_host_stop(struct transport_host *base)
 {
 	struct xen_host *host = (struct xen_host *)base;
 	struct xen_device *device;
@@ -249,15 +252,15 @@ static void xen_stop(struct transport_host *base)
 }
 
 static const struct transport_host_ops xen_host_ops = {
-	.stop = xen_stop,
-	.read = xen_read,
-	.write = xen_write,
-	.descriptors = xen_descriptors,
-	.drop = xen_drop,
+	.stop = xen_host_stop,
+	.read = xen_host_read,
+	.write = xen_host_write,
+	.descriptors = xen_host_descriptors,
+	.drop = xen_host_drop,
 };
 
 /* Two backends would both answer for every guest. An abstract name vanishes with its process. */
-static int be_the_only_one(struct xen_host *host, struct fault *fault)
+static int xen_host_lock(struct xen_host *host, struct fault *fault)
 {
 	static const char name[] = "\0pvcallsd-xen";
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -283,8 +286,8 @@ static int be_the_only_one(struct xen_host *host, struct fault *fault)
 	return 0;
 }
 
-int transport_xen_listen(struct transport_host **transport, struct loop *loop,
-			 const struct device_events *events, struct fault *fault)
+int xen_host_listen(struct transport_host **transport, struct loop *loop,
+		    const struct device_events *events, struct fault *fault)
 {
 	struct xen_host *host = calloc(1, sizeof(*host));
 	int error;
@@ -295,12 +298,12 @@ int transport_xen_listen(struct transport_host **transport, struct loop *loop,
 	host->loop = loop;
 	host->events = events;
 	host->lock = -1;
-	error = be_the_only_one(host, fault);
+	error = xen_host_lock(host, fault);
 	if (!error)
 		error = xen_store_open(&host->store, fault);
 	if (!error) {
 		error = loop_add(loop, &host->source, xen_store_fd(host->store), EPOLLIN,
-				 store_ready, host);
+				 xen_host_store_ready, host);
 		if (error) {
 			fault_set(fault, -error, "xenstore's events can't be watched: %s",
 				  strerror(-error));

@@ -18,7 +18,7 @@
 #define TRANSACTIONS_MAX   16  /* attempts at one; others rarely write into our directories */
 
 /* Whether somebody listens at xenstored's socket; true also if there is no socket at all. */
-static bool socket_answers(void)
+static bool xen_nodes_socket_answers(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -31,7 +31,7 @@ static bool socket_answers(void)
 
 struct xs_handle *xen_nodes_connect(void)
 {
-	if (socket_answers())
+	if (xen_nodes_socket_answers())
 		return xs_open(XS_UNWATCH_FILTER);
 	errno = ECONNREFUSED;
 	return NULL;
@@ -105,8 +105,8 @@ int xen_nodes_list(struct xs_handle *xs, const char *dir, uint32_t *numbers, siz
 }
 
 /* Whether dir/key has this value; NULL: any. 0, -ENOENT if it is not there, or -errno. */
-static int compare(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
-		   const char *key, const char *value, bool *equal)
+static int xen_nodes_compare(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
+			     const char *key, const char *value, bool *equal)
 {
 	char path[XEN_PATH_MAX];
 	char *found;
@@ -121,24 +121,24 @@ static int compare(struct xs_handle *xs, xs_transaction_t transaction, const cha
 }
 
 /* Returns 0 if the device in dir is there, and not another than the one that was written to. */
-static int check_place(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
-		       bool written)
+static int xen_nodes_check_place(struct xs_handle *xs, xs_transaction_t transaction,
+				 const char *dir, bool written)
 {
 	bool equal = false;
-	int error = compare(xs, transaction, dir, "frontend", NULL, &equal);
+	int error = xen_nodes_compare(xs, transaction, dir, "frontend", NULL, &equal);
 
 	if (error || !written)
 		return error;
-	error = compare(xs, transaction, dir, "state", STATE_INITIALISING, &equal);
+	error = xen_nodes_compare(xs, transaction, dir, "state", STATE_INITIALISING, &equal);
 	return error ? error : equal ? -ENOENT : 0;
 }
 
-static int write_all(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
-		     bool written, const struct device_node *nodes, size_t count)
+static int xen_nodes_write_all(struct xs_handle *xs, xs_transaction_t transaction, const char *dir,
+			       bool written, const struct device_node *nodes, size_t count)
 {
 	char path[XEN_PATH_MAX];
 	size_t i;
-	int error = check_place(xs, transaction, dir, written);
+	int error = xen_nodes_check_place(xs, transaction, dir, written);
 
 	if (error)
 		return error;
@@ -162,7 +162,7 @@ int xen_nodes_write(struct xs_handle *xs, const char *dir, bool written,
 
 		if (transaction == XBT_NULL)
 			return -errno;
-		error = write_all(xs, transaction, dir, written, nodes, count);
+		error = xen_nodes_write_all(xs, transaction, dir, written, nodes, count);
 		if (xs_transaction_end(xs, transaction, error != 0) || error)
 			return error;
 		if (errno != EAGAIN)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What xen_store.c (the connection, the thread, its owner) and xen_devices.c (devices) share. */
+/*
+ * What the parts of the store share: xen_connection.c (the connection), xen_devices.c (devices as
+ * they are found) and xen_store.c (the thread, and its owner's side).
+ */
 #ifndef TRANSPORT_XEN_STORE_STATE_H
 #define TRANSPORT_XEN_STORE_STATE_H
 
@@ -12,15 +15,15 @@
 #include "transport/xen_nodes.h"
 #include "transport/xen_store.h"
 
-#define XEN_LOOK_NS (10 * NS_PER_MS) /* between two looks at one device */
-#define XEN_HEARTBEAT_NS                                                        \
-	(500 * NS_PER_MS) /* xenstored is asked at least so often; also between \
-			     attempts to reach it, and looks at lost devices */
-#define XEN_CLOSE_NS    (500 * NS_PER_MS)
-#define XEN_DOMAINS_MAX 1024u /* with devices of ours, looked at in one scan */
-#define XEN_DEVICES_MAX 8u    /* of one domain: the protocol has one */
-#define XEN_WRITES_MAX  16u   /* nodes of one device that wait to be written */
-#define XEN_DOMID_MAX   0x7fefu
+/* xenstored is asked at least so often; as often it is tried to be reached, and for lost devices.
+ */
+#define XEN_HEARTBEAT_NS (500 * NS_PER_MS)
+#define XEN_READ_NS      (10 * NS_PER_MS) /* from one reading of a device to the next */
+#define XEN_CLOSE_NS     (500 * NS_PER_MS)
+#define XEN_DOMAINS_MAX  1024u /* with devices of ours, of one scan */
+#define XEN_DEVICES_MAX  8u    /* of one domain: the protocol has one */
+#define XEN_WRITES_MAX   16u   /* nodes of one device that wait to be written */
+#define XEN_DOMID_MAX    0x7fefu
 
 struct xs_handle;
 
@@ -32,7 +35,7 @@ struct xen_entry {
 	bool watched;                /* frontend/state, over this connection */
 	bool known;                  /* it was there once, over this connection */
 	bool due;
-	uint64_t look_ns; /* not before this time */
+	uint64_t read_ns; /* not before this time */
 	bool wrote;       /* our directory holds a state of ours, or is a new one */
 	/* guarded by lock */
 	struct xen_snapshot snapshot;
@@ -55,18 +58,5 @@ struct xen_store {
 	bool reachable;
 	struct xen_entry *entries;
 };
-
-/* Wakes who sleeps on this eventfd. */
-void xen_store_ring(int eventfd);
-/* An operation may have failed because nobody is there: asks, and gives the connection up if so. */
-void xen_store_doubt(struct xen_store *store);
-
-/* Finds the devices below our backend directory that are not known yet. */
-void xen_devices_scan(struct xen_store *store);
-struct xen_entry *xen_devices_find(const struct xen_store *store, struct xen_device_id id);
-/* Reads a device whole, and leaves what has changed for the owner. */
-void xen_devices_look(struct xen_store *store, struct xen_entry *entry);
-/* Frees what is gone, as the owner knows, or never was. */
-void xen_devices_sweep(struct xen_store *store);
 
 #endif

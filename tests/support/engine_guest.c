@@ -19,6 +19,7 @@
 #include "policy/plugin_host/plugin_registry.h"
 #include "policy/policy.h"
 #include "policy/yaml/source.h"
+#include "transport/local_backend.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define TURNS 64 /* more than any call needs */
@@ -57,7 +58,7 @@ static void open_memory(struct engine_guest *guest)
 			     MAP_SHARED, fds[0], 0);
 	guest->events =
 		mmap(NULL, sizeof(*guest->events), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
-	if (transport_local_open(&guest->engine->transport, fds, 4) < 0)
+	if (local_backend_open(&guest->engine->transport, fds, 4) < 0)
 		abort();
 }
 

@@ -19,6 +19,8 @@
 #include "engine/lifecycle/supervisor_link.h"
 #include "policy/host_view/host_view.h"
 #include "policy/plugin_host/plugin_registry.h"
+#include "transport/local_backend.h"
+#include "transport/xen_backend.h"
 
 /* Waits for the next message, which must be of this kind. Returns its bytes or -errno. */
 static ssize_t engine_start_expect(struct engine *engine, enum engine_message_kind kind,
@@ -116,8 +118,8 @@ static void engine_start_transport_event(struct loop_source *source, uint32_t ev
 
 	/* The turn looks at the ports. */
 	(void)events;
-	if (engine->transport->ops->rung)
-		engine->transport->ops->rung(engine->transport);
+	if (engine->transport->ops->readable)
+		engine->transport->ops->readable(engine->transport);
 }
 
 static int engine_start_transport(struct engine *engine, const int *fds, size_t count,
@@ -126,8 +128,8 @@ static int engine_start_transport(struct engine *engine, const int *fds, size_t 
 	int error;
 
 	if (engine->start.transport == ENGINE_TRANSPORT_XEN)
-		return transport_xen_open(&engine->transport, engine->guest.domid, fault);
-	error = transport_local_open(&engine->transport, fds, count);
+		return xen_backend_open(&engine->transport, engine->guest.domid, fault);
+	error = local_backend_open(&engine->transport, fds, count);
 	if (error)
 		return fault_set(fault, -error, "the guest's memory can't be mapped: %s",
 				 strerror(-error));

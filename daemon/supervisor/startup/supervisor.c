@@ -32,6 +32,8 @@
 #include "supervisor/startup/directories.h"
 #include "supervisor/startup/signal_watch.h"
 #include "transport/device.h"
+#include "transport/local_host.h"
+#include "transport/xen_host.h"
 
 #define SUPERVISOR_LOG_NAME  "pvcallsd.log"
 #define SUPERVISOR_AUDITD_NS (60 * NS_PER_S) /* to fold in a large write-ahead log */
@@ -286,10 +288,10 @@ static int supervisor_open_transport(struct supervisor *supervisor)
 {
 	guests_events(&supervisor->guests, &supervisor->events);
 	if (supervisor->options->transport == DAEMON_TRANSPORT_XEN)
-		return transport_xen_listen(&supervisor->host, supervisor->loop,
-					    &supervisor->events, &supervisor->fault);
-	return transport_local_listen(&supervisor->host, supervisor->directories.runtime,
-				      supervisor->loop, &supervisor->events, &supervisor->fault);
+		return xen_host_listen(&supervisor->host, supervisor->loop, &supervisor->events,
+				       &supervisor->fault);
+	return local_host_listen(&supervisor->host, supervisor->directories.runtime,
+				 supervisor->loop, &supervisor->events, &supervisor->fault);
 }
 
 static enum exit_status supervisor_listen_for_all(struct supervisor *supervisor)

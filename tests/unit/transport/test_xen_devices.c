@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "store_world.h"
+#include "transport/xen_devices.h"
 #include "transport/xen_store_state.h"
 
 #define LOOK_MS  10 /* a device is looked at once in this time */

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "store_world.h"
-#include "transport/device.h"
+#include "transport/xen_host.h"
 
 #define QUIET_MS       80
 #define KERNEL_BACKEND "/sys/bus/xen-backend/drivers/pvcalls"
@@ -145,7 +145,7 @@ static int listen_world(void **state)
 
 	make_world(state);
 	world = *state;
-	return transport_xen_listen(&world->host, world->loop, &world->events, NULL);
+	return xen_host_listen(&world->host, world->loop, &world->events, NULL);
 }
 
 static int end_world(void **state)
@@ -391,8 +391,7 @@ static void assert_refused(struct world *world, const char *what, const char *re
 	struct transport_host *second = NULL;
 	struct fault fault = {.text = ""};
 
-	assert_int_equal(transport_xen_listen(&second, world->loop, &world->events, &fault),
-			 -EBUSY);
+	assert_int_equal(xen_host_listen(&second, world->loop, &world->events, &fault), -EBUSY);
 	assert_null(second);
 	assert_non_null(strstr(fault.text, what));
 	assert_non_null(strstr(fault.text, remedy));
@@ -407,7 +406,7 @@ static void test_start_beside_the_kernels_backend_is_refused_with_a_remedy(void 
 	assert_refused(world, KERNEL_BACKEND, "CONFIG_XEN_PVCALLS_BACKEND");
 	assert_int_equal(fake_store_connections(), 0);
 	kernel_backend_is_there = false;
-	assert_int_equal(transport_xen_listen(&world->host, world->loop, &world->events, NULL), 0);
+	assert_int_equal(xen_host_listen(&world->host, world->loop, &world->events, NULL), 0);
 }
 
 static void test_start_beside_another_daemon_is_refused_until_that_stops(void **state)
@@ -420,7 +419,7 @@ static void test_start_beside_another_daemon_is_refused_until_that_stops(void **
 	world->host->ops->stop(world->host);
 	world->host = NULL;
 	world->device = NULL;
-	assert_int_equal(transport_xen_listen(&world->host, world->loop, &world->events, NULL), 0);
+	assert_int_equal(xen_host_listen(&world->host, world->loop, &world->events, NULL), 0);
 	TURN_UNTIL(world, world->added == 2);
 }
 
@@ -430,12 +429,11 @@ static void test_start_that_failed_does_not_stand_in_the_way_of_the_next(void **
 	struct fault fault;
 
 	fake_store_lose(true);
-	assert_int_equal(transport_xen_listen(&world->host, world->loop, &world->events, &fault),
+	assert_int_equal(xen_host_listen(&world->host, world->loop, &world->events, &fault),
 			 -ECONNREFUSED);
 	assert_non_null(strstr(fault.text, "xenstored can't be reached"));
 	fake_store_come_back();
-	assert_int_equal(transport_xen_listen(&world->host, world->loop, &world->events, &fault),
-			 0);
+	assert_int_equal(xen_host_listen(&world->host, world->loop, &world->events, &fault), 0);
 }
 
 #define IDLE(name)    cmocka_unit_test_setup_teardown(name, make_world, end_world)

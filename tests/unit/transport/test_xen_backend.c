@@ -12,7 +12,7 @@
 
 #include "fake_engine_xen.h"
 #include "ring/layout.h"
-#include "transport/transport.h"
+#include "transport/xen_backend.h"
 
 #define GUEST    7u
 #define GRANTED  1000u
@@ -25,7 +25,7 @@ static int open_guest(void **state)
 	int error;
 
 	fake_xen = (struct fake_engine_xen){.granted = GRANTED, .next_port = 20};
-	error = transport_xen_open(&transport, GUEST, NULL);
+	error = xen_backend_open(&transport, GUEST, NULL);
 	*state = transport;
 	return error;
 }
@@ -52,7 +52,7 @@ static void assert_no_transport(int error, const char *text)
 	struct transport *transport = NULL;
 	struct fault fault = {.text = ""};
 
-	assert_int_equal(transport_xen_open(&transport, GUEST, &fault), error);
+	assert_int_equal(xen_backend_open(&transport, GUEST, &fault), error);
 	assert_null(transport);
 	assert_non_null(strstr(fault.text, text));
 	assert_int_equal(fake_xen.handles, 0);
@@ -75,7 +75,7 @@ static void test_a_handle_that_is_not_restricted_is_not_used(void **state)
 	fake_xen = (struct fake_engine_xen){.restricting = EPERM};
 	assert_no_transport(-EPERM, "restrict");
 	fake_xen = (struct fake_engine_xen){.restricting = ENOTTY}; /* an old kernel */
-	assert_int_equal(transport_xen_open(&transport, GUEST, NULL), 0);
+	assert_int_equal(xen_backend_open(&transport, GUEST, NULL), 0);
 	transport->ops->close(transport);
 }
 
@@ -228,7 +228,7 @@ static void test_only_bound_ports_are_pending(void **state)
 	bind_port(transport, 33);
 	transport->ops->unbind(transport, 31);
 	report(reported, 7);
-	transport->ops->rung(transport);
+	transport->ops->readable(transport);
 	assert_int_equal(pending(transport, ports, 16), 2);
 	assert_int_equal(ports[0], 30);
 	assert_int_equal(ports[1], 33);
@@ -243,7 +243,7 @@ static void test_events_are_read_in_one_go(void **state)
 	bind_ports(transport, reported, 64);
 	report(reported, 64);
 	assert_int_equal(pending(transport, ports, 64), 0); /* nobody said it is readable */
-	transport->ops->rung(transport);
+	transport->ops->readable(transport);
 	assert_int_equal(pending(transport, ports, 64), 64);
 	assert_memory_equal(ports, reported, sizeof(ports));
 }
@@ -255,14 +255,14 @@ static void test_nothing_is_read_after_a_read_that_took_everything(void **state)
 	uint32_t ports[8];
 
 	bind_ports(transport, reported, 8);
-	transport->ops->rung(transport);
+	transport->ops->readable(transport);
 	report(reported, 8);
 	report(reported, 3);
 	assert_int_equal(pending(transport, ports, 8), 8);
 	assert_int_equal(pending(transport, ports, 8), 3); /* the first read was full */
 	report(reported, 2);
 	assert_int_equal(pending(transport, ports, 8), 0); /* the second was not */
-	transport->ops->rung(transport);
+	transport->ops->readable(transport);
 	assert_int_equal(pending(transport, ports, 8), 2);
 }
 
@@ -271,10 +271,10 @@ static void test_a_bell_without_events_is_no_error(void **state)
 	struct transport *transport = *state;
 	uint32_t ports[8];
 
-	transport->ops->rung(transport);
+	transport->ops->readable(transport);
 	assert_int_equal(pending(transport, ports, 8), 0);
 	shutdown(fake_xen.driver, SHUT_RDWR);
-	transport->ops->rung(transport);
+	transport->ops->readable(transport);
 	assert_int_equal(pending(transport, ports, 8), 0);
 }
 

@@ -14,6 +14,8 @@
  * copying many kilobytes. For the same reason ports are read as many as there are, past the
  * library, which takes one a call.
  */
+#include "transport/xen_backend.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -31,13 +33,13 @@
 #include <xen/sys/evtchn.h>
 #include <xen/sys/gntdev.h>
 
+#include "base/assert.h"
 #include "ring/layout.h"
-#include "transport/transport.h"
 
 #define PORTS_PER_CALL 256u
 #define PORT_WORDS     (TRANSPORT_PORTS / 64u)
 
-struct xen_transport {
+struct xen_backend {
 	struct transport base;
 	xengnttab_handle *grants;
 	xenevtchn_handle *events;
@@ -49,19 +51,19 @@ struct xen_transport {
 	uint32_t done_count;
 };
 
-static struct xen_transport *xen_of(struct transport *transport)
+static struct xen_backend *xen_of(struct transport *transport)
 {
-	return (struct xen_transport *)transport;
+	return (struct xen_backend *)transport;
 }
 
-static bool is_bound(const struct xen_transport *xen, uint32_t port)
+static bool xen_port_is_bound(const struct xen_backend *xen, uint32_t port)
 {
 	return port < TRANSPORT_PORTS && xen->bound[port / 64] >> (port % 64) & 1;
 }
 
 static void xen_close(struct transport *transport)
 {
-	struct xen_transport *xen = xen_of(transport);
+	struct xen_backend *xen = xen_of(transport);
 
 	if (xen->events)
 		xenevtchn_close(xen->events);
@@ -72,7 +74,7 @@ static void xen_close(struct transport *transport)
 
 static int xen_map(struct transport *transport, const uint32_t *refs, uint32_t count, void **span)
 {
-	struct xen_transport *xen = xen_of(transport);
+	struct xen_backend *xen = xen_of(transport);
 	uint32_t copy[DATA_REFS_MAX];
 
 	if (count == 0 || count > DATA_REFS_MAX)
@@ -93,7 +95,7 @@ static void xen_unmap(struct transport *transport, void *span, uint32_t count)
 
 static int xen_bind(struct transport *transport, uint32_t remote_port, uint32_t *port)
 {
-	struct xen_transport *xen = xen_of(transport);
+	struct xen_backend *xen = xen_of(transport);
 	xenevtchn_port_or_error_t local =
 		xenevtchn_bind_interdomain(xen->events, xen->domid, remote_port);
 
@@ -108,7 +110,7 @@ static int xen_bind(struct transport *transport, uint32_t remote_port, uint32_t 
 	return 0;
 }
 
-static void forget_done(struct xen_transport *xen, uint32_t port)
+static void xen_done_forget(struct xen_backend *xen, uint32_t port)
 {
 	uint32_t i;
 
@@ -119,9 +121,10 @@ static void forget_done(struct xen_transport *xen, uint32_t port)
 
 static void xen_unbind(struct transport *transport, uint32_t port)
 {
-	struct xen_transport *xen = xen_of(transport);
+	struct xen_backend *xen = xen_of(transport);
 
-	forget_done(xen, port);
+	ASSERT(port < TRANSPORT_PORTS);
+	xen_done_forget(xen, port);
 	xen->bound[port / 64] &= ~(1ull << (port % 64));
 	xenevtchn_unbind(xen->events, port);
 }
@@ -132,7 +135,7 @@ static void xen_notify(struct transport *transport, uint32_t port)
 	(void)xenevtchn_notify(xen_of(transport)->events, port);
 }
 
-static void unmask_done(struct xen_transport *xen)
+static void xen_done_unmask(struct xen_backend *xen)
 {
 	if (!xen->done_count)
 		return;
@@ -144,12 +147,12 @@ static void unmask_done(struct xen_transport *xen)
 
 static int xen_pending(struct transport *transport, uint32_t *ports, size_t max)
 {
-	struct xen_transport *xen = xen_of(transport);
+	struct xen_backend *xen = xen_of(transport);
 	int count = 0;
 	ssize_t bytes;
 	size_t i;
 
-	unmask_done(xen);
+	xen_done_unmask(xen);
 	if (!xen->readable)
 		return 0;
 	bytes = read(xen->base.fd, ports, max * sizeof(*ports));
@@ -158,24 +161,25 @@ static int xen_pending(struct transport *transport, uint32_t *ports, size_t max)
 	if ((size_t)bytes < max * sizeof(*ports))
 		xen->readable = false;
 	for (i = 0; i < (size_t)bytes / sizeof(*ports); i++)
-		if (is_bound(xen, ports[i]))
+		if (xen_port_is_bound(xen, ports[i]))
 			ports[count++] = ports[i];
 	return count;
 }
 
 static void xen_unmask(struct transport *transport, uint32_t port)
 {
-	struct xen_transport *xen = xen_of(transport);
+	struct xen_backend *xen = xen_of(transport);
 
+	ASSERT(xen->done_count <= PORTS_PER_CALL);
 	if (xen->done_count == PORTS_PER_CALL)
-		unmask_done(xen);
+		xen_done_unmask(xen);
 	xen->done[xen->done_count++] = port;
 }
 
 static bool xen_may_sleep(struct transport *transport)
 {
 	/* What came while a port was masked makes the descriptor readable now. */
-	unmask_done(xen_of(transport));
+	xen_done_unmask(xen_of(transport));
 	return true;
 }
 
@@ -184,7 +188,7 @@ static void xen_awake(struct transport *transport)
 	(void)transport;
 }
 
-static void xen_rung(struct transport *transport)
+static void xen_readable(struct transport *transport)
 {
 	xen_of(transport)->readable = true;
 }
@@ -209,12 +213,12 @@ static const struct transport_ops xen_ops = {
 	.unmask = xen_unmask,
 	.may_sleep = xen_may_sleep,
 	.awake = xen_awake,
-	.rung = xen_rung,
+	.readable = xen_readable,
 };
 
 /* The library logs each failed map to standard error; a guest could fill a disk with that. */
-static void say_nothing(xentoollog_logger *logger, xentoollog_level level, int error,
-			const char *context, const char *format, va_list arguments)
+static void xen_log_nothing(xentoollog_logger *logger, xentoollog_level level, int error,
+			    const char *context, const char *format, va_list arguments)
 {
 	(void)logger;
 	(void)level;
@@ -224,7 +228,7 @@ static void say_nothing(xentoollog_logger *logger, xentoollog_level level, int e
 	(void)arguments;
 }
 
-static int open_grants(struct xen_transport *xen, struct fault *fault)
+static int xen_open_grants(struct xen_backend *xen, struct fault *fault)
 {
 	xen->grants = xengnttab_open(&xen->silent, 0);
 	if (!xen->grants)
@@ -234,7 +238,7 @@ static int open_grants(struct xen_transport *xen, struct fault *fault)
 	return 0;
 }
 
-static int open_events(struct xen_transport *xen, struct fault *fault)
+static int xen_open_events(struct xen_backend *xen, struct fault *fault)
 {
 	int flags;
 
@@ -255,9 +259,9 @@ static int open_events(struct xen_transport *xen, struct fault *fault)
 	return 0;
 }
 
-int transport_xen_open(struct transport **transport, uint32_t domid, struct fault *fault)
+int xen_backend_open(struct transport **transport, uint32_t domid, struct fault *fault)
 {
-	struct xen_transport *xen = calloc(1, sizeof(*xen));
+	struct xen_backend *xen = calloc(1, sizeof(*xen));
 	int error;
 
 	if (!xen)
@@ -266,11 +270,11 @@ int transport_xen_open(struct transport **transport, uint32_t domid, struct faul
 	xen->base.fd = -1;
 	xen->base.ioctls = xen_ioctls;
 	xen->base.ioctl_count = sizeof(xen_ioctls) / sizeof(xen_ioctls[0]);
-	xen->silent.vmessage = say_nothing;
+	xen->silent.vmessage = xen_log_nothing;
 	xen->domid = domid;
-	error = open_grants(xen, fault);
+	error = xen_open_grants(xen, fault);
 	if (!error)
-		error = open_events(xen, fault);
+		error = xen_open_events(xen, fault);
 	if (error) {
 		xen_close(&xen->base);
 		return error;

@@ -23,9 +23,9 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "ring/layout.h"
-#include "transport/device.h"
+#include "transport/local_backend.h"
+#include "transport/local_host.h"
 #include "transport/local_wire.h"
-#include "transport/transport.h"
 
 #define PAGES 64
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -62,7 +62,7 @@ static int open_ends(void **state)
 		mmap(NULL, sizeof(*ends->events), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	ends->bell = dup(fds[3]);
 	*state = ends;
-	return transport_local_open(&ends->transport, fds, 4);
+	return local_backend_open(&ends->transport, fds, 4);
 }
 
 static int close_ends(void **state)
@@ -268,8 +268,7 @@ static int open_world(void **state)
 	if (!mkdtemp(world->dir))
 		return -1;
 	*state = world;
-	return transport_local_listen(&world->host, world->dir, world->loop, &world->events,
-				      &fault);
+	return local_host_listen(&world->host, world->dir, world->loop, &world->events, &fault);
 }
 
 static int close_world(void **state)

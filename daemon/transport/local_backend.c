@@ -12,31 +12,34 @@
  * Event channels are bits, see local_wire.h. As on Xen, an event masks its port until it is
  * unmasked.
  */
+#include "transport/local_backend.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "ring/layout.h"
 #include "transport/local_wire.h"
-#include "transport/transport.h"
 
 _Static_assert(LOCAL_PORTS <= TRANSPORT_PORTS, "every local port has a number above the seam");
 
 #define WORD_BITS         64u
 #define SELECTOR_BITS     (WORD_BITS * WORD_BITS)
-#define LOCAL_DESCRIPTORS 4 /* memory, event page, our bell, the guest's bell */
+#define LOCAL_DESCRIPTORS 4 /* memory, event page, our eventfd, the guest's */
 
-struct local_transport {
+struct local_backend {
 	struct transport base;
 	int memory_fd;
-	int guest_bell;
+	int guest_eventfd;
 	uint8_t *memory;
 	uint64_t pages;
 	struct local_event_page *events;
@@ -46,41 +49,41 @@ struct local_transport {
 	bool replay; /* some ports of `again` may be unmasked and wait for pending() */
 };
 
-static struct local_transport *local_of(struct transport *transport)
+static struct local_backend *local_of(struct transport *transport)
 {
-	return (struct local_transport *)transport;
+	return (struct local_backend *)transport;
 }
 
-static bool test_bit(const uint64_t *words, uint32_t port)
+static bool local_port_is_set(const uint64_t *words, uint32_t port)
 {
 	return words[port / WORD_BITS] >> (port % WORD_BITS) & 1;
 }
 
-static void set_bit(uint64_t *words, uint32_t port)
+static void local_port_set(uint64_t *words, uint32_t port)
 {
 	words[port / WORD_BITS] |= 1ull << (port % WORD_BITS);
 }
 
-static void clear_bit(uint64_t *words, uint32_t port)
+static void local_port_clear(uint64_t *words, uint32_t port)
 {
 	words[port / WORD_BITS] &= ~(1ull << (port % WORD_BITS));
 }
 
 static void local_close(struct transport *transport)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 
 	if (local->memory)
 		munmap(local->memory, local->pages * RING_PAGE_SIZE);
 	if (local->events)
 		munmap(local->events, sizeof(*local->events));
 	fd_close(&local->memory_fd);
-	fd_close(&local->guest_bell);
+	fd_close(&local->guest_eventfd);
 	fd_close(&local->base.fd);
 	free(local);
 }
 
-static bool consecutive(const uint32_t *refs, uint32_t count)
+static bool local_refs_are_consecutive(const uint32_t *refs, uint32_t count)
 {
 	uint32_t i;
 
@@ -91,7 +94,8 @@ static bool consecutive(const uint32_t *refs, uint32_t count)
 }
 
 /* Maps the pages one after the other over a reserved range: all or nothing. */
-static int stitch(struct local_transport *local, const uint32_t *refs, uint32_t count, void **span)
+static int local_map_scattered(struct local_backend *local, const uint32_t *refs, uint32_t count,
+			       void **span)
 {
 	size_t bytes = (size_t)count * RING_PAGE_SIZE;
 	uint8_t *range = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -117,7 +121,7 @@ static int stitch(struct local_transport *local, const uint32_t *refs, uint32_t 
 
 static int local_map(struct transport *transport, const uint32_t *refs, uint32_t count, void **span)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 	uint32_t i;
 
 	if (count == 0 || count > DATA_REFS_MAX)
@@ -125,15 +129,15 @@ static int local_map(struct transport *transport, const uint32_t *refs, uint32_t
 	for (i = 0; i < count; i++)
 		if (refs[i] >= local->pages)
 			return -EINVAL;
-	if (!consecutive(refs, count))
-		return stitch(local, refs, count, span);
+	if (!local_refs_are_consecutive(refs, count))
+		return local_map_scattered(local, refs, count, span);
 	*span = local->memory + (uint64_t)refs[0] * RING_PAGE_SIZE;
 	return 0;
 }
 
 static void local_unmap(struct transport *transport, void *span, uint32_t count)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 	uint8_t *start = span;
 
 	if (start >= local->memory && start < local->memory + local->pages * RING_PAGE_SIZE)
@@ -143,31 +147,32 @@ static void local_unmap(struct transport *transport, void *span, uint32_t count)
 
 static int local_bind(struct transport *transport, uint32_t remote_port, uint32_t *port)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 
 	if (remote_port == 0 || remote_port >= LOCAL_PORTS)
 		return -EINVAL;
-	if (test_bit(local->bound, remote_port))
+	if (local_port_is_set(local->bound, remote_port))
 		return -EEXIST;
-	set_bit(local->bound, remote_port);
-	clear_bit(local->masked, remote_port);
-	clear_bit(local->again, remote_port);
+	local_port_set(local->bound, remote_port);
+	local_port_clear(local->masked, remote_port);
+	local_port_clear(local->again, remote_port);
 	*port = remote_port;
 	return 0;
 }
 
 static void local_unbind(struct transport *transport, uint32_t port)
 {
-	clear_bit(local_of(transport)->bound, port);
+	ASSERT(port < LOCAL_PORTS);
+	local_port_clear(local_of(transport)->bound, port);
 }
 
 static void local_notify(struct transport *transport, uint32_t port)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 	struct local_events *events = &local->events->to_frontend;
 	uint64_t bit = 1ull << (port % WORD_BITS);
-	uint64_t one = 1;
 
+	ASSERT(port < LOCAL_PORTS);
 	if (__atomic_fetch_or(&events->word[port / WORD_BITS], bit, __ATOMIC_SEQ_CST) & bit)
 		return;
 	__atomic_fetch_or(&events->selector[port / SELECTOR_BITS],
@@ -175,13 +180,13 @@ static void local_notify(struct transport *transport, uint32_t port)
 	if (!__atomic_load_n(&events->asleep, __ATOMIC_SEQ_CST) ||
 	    !__atomic_exchange_n(&events->asleep, 0, __ATOMIC_SEQ_CST))
 		return;
-	/* A full bell (the guest may have filled it) rings already. */
-	if (write(local->guest_bell, &one, sizeof(one)) < 0)
-		return;
+	/* One that is full, as the guest can make it, wakes the guest all the same. */
+	(void)eventfd_write(local->guest_eventfd, 1);
 }
 
 /* Delivers the ports of one word that are bound; masked ones are kept for their unmask. */
-static size_t deliver(struct local_transport *local, uint32_t word, uint64_t bits, uint32_t *ports)
+static size_t local_ports_deliver(struct local_backend *local, uint32_t word, uint64_t bits,
+				  uint32_t *ports)
 {
 	size_t count = 0;
 	uint64_t late = bits & local->bound[word] & local->masked[word];
@@ -196,7 +201,7 @@ static size_t deliver(struct local_transport *local, uint32_t word, uint64_t bit
 	return count;
 }
 
-static size_t replay(struct local_transport *local, uint32_t *ports, size_t max)
+static size_t local_ports_replay(struct local_backend *local, uint32_t *ports, size_t max)
 {
 	size_t count = 0;
 	uint32_t word;
@@ -214,14 +219,14 @@ static size_t replay(struct local_transport *local, uint32_t *ports, size_t max)
 			break;
 		}
 		local->again[word] &= ~ready;
-		count += deliver(local, word, ready, ports + count);
+		count += local_ports_deliver(local, word, ready, ports + count);
 	}
 	return count;
 }
 
 /* Takes the words a selector points at, as long as a whole word's ports still fit. */
-static size_t take_selected(struct local_transport *local, struct local_events *events,
-			    uint32_t index, uint32_t *ports, size_t max)
+static size_t local_ports_take(struct local_backend *local, struct local_events *events,
+			       uint32_t index, uint32_t *ports, size_t max)
 {
 	uint64_t selected = __atomic_exchange_n(&events->selector[index], 0, __ATOMIC_SEQ_CST);
 	size_t count = 0;
@@ -234,7 +239,7 @@ static size_t take_selected(struct local_transport *local, struct local_events *
 			break;
 		selected &= selected - 1;
 		bits = __atomic_exchange_n(&events->word[word], 0, __ATOMIC_SEQ_CST);
-		count += deliver(local, word, bits, ports + count);
+		count += local_ports_deliver(local, word, bits, ports + count);
 	}
 	if (selected)
 		__atomic_fetch_or(&events->selector[index], selected, __ATOMIC_SEQ_CST);
@@ -243,29 +248,30 @@ static size_t take_selected(struct local_transport *local, struct local_events *
 
 static int local_pending(struct transport *transport, uint32_t *ports, size_t max)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 	struct local_events *events = &local->events->to_backend;
-	size_t count = replay(local, ports, max);
+	size_t count = local_ports_replay(local, ports, max);
 	uint32_t i;
 
 	for (i = 0; i < LOCAL_PORTS / SELECTOR_BITS; i++)
 		if (__atomic_load_n(&events->selector[i], __ATOMIC_RELAXED))
-			count += take_selected(local, events, i, ports + count, max - count);
+			count += local_ports_take(local, events, i, ports + count, max - count);
 	return (int)count;
 }
 
 static void local_unmask(struct transport *transport, uint32_t port)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 
-	if (!test_bit(local->masked, port))
+	ASSERT(port < LOCAL_PORTS);
+	if (!local_port_is_set(local->masked, port))
 		return;
-	clear_bit(local->masked, port);
-	if (test_bit(local->again, port))
+	local_port_clear(local->masked, port);
+	if (local_port_is_set(local->again, port))
 		local->replay = true;
 }
 
-static bool anything_pending(struct local_transport *local)
+static bool local_ports_wait(struct local_backend *local)
 {
 	uint32_t i;
 
@@ -279,10 +285,10 @@ static bool anything_pending(struct local_transport *local)
 
 static bool local_may_sleep(struct transport *transport)
 {
-	struct local_transport *local = local_of(transport);
+	struct local_backend *local = local_of(transport);
 
 	__atomic_store_n(&local->events->to_backend.asleep, 1, __ATOMIC_SEQ_CST);
-	if (!anything_pending(local))
+	if (!local_ports_wait(local))
 		return true;
 	__atomic_store_n(&local->events->to_backend.asleep, 0, __ATOMIC_SEQ_CST);
 	return false;
@@ -290,14 +296,13 @@ static bool local_may_sleep(struct transport *transport)
 
 static void local_awake(struct transport *transport)
 {
-	struct local_transport *local = local_of(transport);
-	uint64_t rings;
+	struct local_backend *local = local_of(transport);
+	eventfd_t count;
 
-	/* Only a sender that found us asleep has rung the bell, and cleared the flag. */
+	/* Only a sender that found us asleep has written to the eventfd, and cleared the flag. */
 	if (__atomic_exchange_n(&local->events->to_backend.asleep, 0, __ATOMIC_SEQ_CST))
 		return;
-	if (read(local->base.fd, &rings, sizeof(rings)) < 0)
-		return;
+	(void)eventfd_read(local->base.fd, &count);
 }
 
 static int local_processor(struct transport *transport)
@@ -321,7 +326,7 @@ static const struct transport_ops local_ops = {
 	.processor = local_processor,
 };
 
-static int map_memory(struct local_transport *local)
+static int local_map_memory(struct local_backend *local)
 {
 	struct stat status;
 
@@ -337,7 +342,7 @@ static int map_memory(struct local_transport *local)
 	return 0;
 }
 
-static int map_events(struct local_transport *local, int fd)
+static int local_map_events(struct local_backend *local, int fd)
 {
 	local->events =
 		mmap(NULL, sizeof(*local->events), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -348,9 +353,9 @@ static int map_events(struct local_transport *local, int fd)
 	return 0;
 }
 
-int transport_local_open(struct transport **transport, const int *descriptors, size_t count)
+int local_backend_open(struct transport **transport, const int *descriptors, size_t count)
 {
-	struct local_transport *local;
+	struct local_backend *local;
 	int events_fd;
 	int error;
 
@@ -363,10 +368,10 @@ int transport_local_open(struct transport **transport, const int *descriptors, s
 	local->memory_fd = descriptors[0];
 	events_fd = descriptors[1];
 	local->base.fd = descriptors[2];
-	local->guest_bell = descriptors[3];
-	error = map_memory(local);
+	local->guest_eventfd = descriptors[3];
+	error = local_map_memory(local);
 	if (!error)
-		error = map_events(local, events_fd);
+		error = local_map_events(local, events_fd);
 	fd_close(&events_fd);
 	if (error) {
 		local_close(&local->base);
