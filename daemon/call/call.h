@@ -50,8 +50,7 @@ struct call {
 	int invalid;      /* negative errno if the request is malformed: answered so, not decided */
 	uint64_t serial;  /* number within this engine, from 1 */
 	uint64_t wall_ns;
-	uint64_t taken_ns; /* CLOCK_MONOTONIC */
-	uint64_t decided_ns;
+	uint64_t taken_ns;                 /* CLOCK_MONOTONIC */
 	struct pvcalls_endpoint requested; /* connect, bind; accept: the peer, once there is one */
 	uint32_t slot;                     /* of the audit queue */
 };

@@ -37,15 +37,18 @@ enum audit_close {
 
 /*
  * Fixed size; strings end with NUL within their array. Written by one engine, checked by the
- * writer. Times are in nanoseconds. wall_ns is the moment at which the engine took the call from
- * the guest's ring; decision_ns and total_ns are counted from that moment on CLOCK_MONOTONIC.
+ * writer. Times are in nanoseconds. wall_ns is the turn of the engine in which it took the call
+ * from the guest's ring, or of an accept the peer from its listener: within some microseconds of
+ * the event itself, a millisecond where much else goes on. A call that is done within that turn is
+ * measured by the processor's counter, one that waited by CLOCK_MONOTONIC from turn to turn.
  */
 struct audit_record {
 	/* Which call. */
 	uint32_t state;   /* enum audit_slot_state; accessed atomically */
 	uint32_t op;      /* PVCALLS_OP_..., PVCALLS_OP_COUNT for an unknown command */
 	uint64_t serial;  /* of the call, counted by the engine from 1 */
-	uint64_t wall_ns; /* when the engine took it: UTC, since 1970, so not always rising */
+	uint64_t wall_ns; /* when the engine took it, or an accept's peer: UTC, since 1970, so not
+			     always rising */
 	uint64_t socket;  /* engine's number of the socket; 0: none */
 	uint64_t parent;  /* number of the listener it came from; 0: none */
 
@@ -62,9 +65,8 @@ struct audit_record {
 	uint32_t close_reason; /* enum audit_close; of a release only */
 
 	/* How long it took. */
-	uint64_t decision_ns; /* until the decision was in the record: host rules and chain, and of
-				 an accept the wait for a connection; a delay comes after it */
-	uint64_t total_ns;    /* until the outcome was: with delays, retries and the system calls */
+	uint64_t decision_ns; /* that host rules and chain took; 0 if the protocol decided */
+	uint64_t total_ns; /* from wall_ns to the outcome, with delays and the network's answer */
 
 	/* Of a release only: the whole life of its socket. */
 	uint64_t bytes_in;    /* to the guest */

@@ -209,3 +209,8 @@ void policy_slept(struct policy *policy)
 {
 	hook_watch_slept(&policy->watch);
 }
+
+void policy_may_have_slept(struct policy *policy)
+{
+	hook_watch_may_have_slept(&policy->watch);
+}

@@ -40,7 +40,9 @@ bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
 void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 		    const struct decision *decision, int32_t result);
 
-/* The thread that decides sleeps now, or may: see policy/plugin_host/hook_time.h. */
+/* The thread that decides slept: time that it does not owe to plugins, see hook_time.h. */
 void policy_slept(struct policy *policy);
+/* It made a call that may have slept, shortly. */
+void policy_may_have_slept(struct policy *policy);
 
 #endif

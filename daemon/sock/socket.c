@@ -109,13 +109,7 @@ int socket_connect(struct guest_socket *guest_socket, const struct pvcalls_endpo
 	guest_socket->state = SOCKET_CONNECTING;
 	if (connect(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) == 0)
 		return 0;
-	if (errno != EINPROGRESS)
-		return -errno;
-	/* A peer on this host has answered by the time the first call returns: asking again is
-	 * cheaper than an event. */
-	if (connect(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) == 0)
-		return 0;
-	return errno == EALREADY ? -EINPROGRESS : -errno;
+	return -errno;
 }
 
 int socket_connect_result(struct guest_socket *guest_socket)

@@ -14,6 +14,7 @@
 
 #include "base/fault.h"
 #include "engine/lifecycle/attach.h"
+#include "engine/lifecycle/host_watch.h"
 #include "policy/compile.h"
 #include "policy/host_view/host_view.h"
 #include "policy/plugin_host/plugin_registry.h"
@@ -87,7 +88,7 @@ static void open_host_and_plugins(struct engine *engine)
 {
 	struct fault fault = {.text = ""};
 
-	if (host_view_open(&engine->host, 0, 0, &fault) < 0 ||
+	if (host_view_open(&engine->host, 0, 0, &fault) < 0 || host_watch_open(engine) < 0 ||
 	    plugin_registry_load(&engine->plugins, TEST_PLUGIN_DIR, &fault) < 0) {
 		fprintf(stderr, "%s\n", fault.text);
 		abort();

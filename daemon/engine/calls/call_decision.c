@@ -9,11 +9,14 @@
 #include "engine/calls/calls.h"
 #include "policy/chain.h"
 
-/* Time that the kernel may have slept in a call of ours is not the next plugin's. */
+/* Time that the thread slept before is not the next plugin's. */
 static void call_decision_note_sleeps(struct calls *calls)
 {
-	if (calls->sleeps != calls->connections->sleeps)
+	if (calls->slept)
 		policy_slept(calls->policy);
+	calls->slept = false;
+	if (calls->sleeps != calls->connections->sleeps)
+		policy_may_have_slept(calls->policy);
 	calls->sleeps = calls->connections->sleeps;
 }
 
@@ -29,12 +32,15 @@ void call_decide(struct pending_call *pending)
 {
 	struct calls *calls = pending->calls;
 	struct decision *decision = &pending->decision;
+	uint64_t began;
 
 	ASSERT(!pending->meter_in && !pending->meter_out);
 	pending->view.requested = pending->call.requested;
 	pending->view.effective = pending->call.requested;
 	call_decision_note_sleeps(calls);
+	began = ticks_now();
 	policy_decide(calls->policy, &pending->view, decision);
+	pending->decision_ns = ticks_span_ns(&calls->scale, began, ticks_now());
 	pending->meter_in = policy_meter(calls->policy, decision->meter_in);
 	pending->meter_out = policy_meter(calls->policy, decision->meter_out);
 	call_decision_count(pending);

@@ -32,6 +32,7 @@ void call_record_stamp(struct pending_call *pending)
 	}
 	pending->call.wall_ns = calls->wall_ns;
 	pending->call.taken_ns = now_ns;
+	pending->taken_ticks = ticks_now();
 	pending->view.wall_ns = pending->call.wall_ns;
 	pending->view.monotonic_ns = pending->call.taken_ns;
 }
@@ -58,7 +59,6 @@ void call_record_decision(struct pending_call *pending)
 	struct audit_record *record = audit_queue_record(calls->queue, pending->call.slot);
 	const struct decision *decision = &pending->decision;
 
-	pending->call.decided_ns = loop_now_ns(calls->loop);
 	record->op = pending->call.op;
 	record->serial = pending->call.serial;
 	record->wall_ns = pending->call.wall_ns;
@@ -70,7 +70,7 @@ void call_record_decision(struct pending_call *pending)
 	record->peer = pending->peer;
 	record->verdict = decision->verdict;
 	record->rewritten = decision->rewritten;
-	record->decision_ns = pending->call.decided_ns - pending->call.taken_ns;
+	record->decision_ns = pending->decision_ns;
 	memcpy(record->policy_digest, policy_digest(calls->policy), AUDIT_DIGEST_BYTES);
 	snprintf(record->policy, sizeof(record->policy), "%s", policy_name(calls->policy));
 	memcpy(record->decider, decision->decider, sizeof(record->decider));
@@ -78,6 +78,17 @@ void call_record_decision(struct pending_call *pending)
 	memcpy(record->reason, decision->reason, sizeof(record->reason));
 	audit_queue_decided(calls->queue, pending->call.slot);
 	call_advance(&pending->call, CALL_DECIDED);
+}
+
+/* Within one turn by the processor's counter, beyond it by the clock of its turns. */
+static uint64_t call_record_total_ns(const struct pending_call *pending)
+{
+	const struct calls *calls = pending->calls;
+	uint64_t total_ns = loop_now_ns(calls->loop) - pending->call.taken_ns;
+
+	if (!total_ns)
+		total_ns = ticks_span_ns(&calls->scale, pending->taken_ticks, ticks_now());
+	return total_ns > pending->decision_ns ? total_ns : pending->decision_ns;
 }
 
 void call_record_outcome(struct pending_call *pending, int result)
@@ -95,7 +106,7 @@ void call_record_outcome(struct pending_call *pending, int result)
 	record->bytes_in = pending->view.bytes_in;
 	record->bytes_out = pending->view.bytes_out;
 	record->duration_ns = pending->view.age_ns;
-	record->total_ns = loop_now_ns(calls->loop) - pending->call.taken_ns;
+	record->total_ns = call_record_total_ns(pending);
 	audit_queue_done(calls->queue, pending->call.slot);
 	meter_unref(pending->meter_in);
 	meter_unref(pending->meter_out);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "audit/queue/audit_queue.h"
+#include "base/ticks.h"
 #include "engine/calls/deferred_close.h"
 #include "engine/calls/pending_call.h"
 #include "engine/connections/connections.h"
@@ -65,7 +66,9 @@ struct calls {
 	uint64_t serial;       /* of the last call */
 	uint64_t wall_ns;      /* the wall clock, read in the turn of the loop that began at ... */
 	uint64_t wall_read_ns; /* ... this loop_now_ns() */
-	uint64_t sleeps;       /* connections->sleeps when the policy was last told of them */
+	struct ticks_scale scale;
+	bool slept;      /* the thread has, and the policy was not told of that yet */
+	uint64_t sleeps; /* connections->sleeps when the policy was last told of them */
 	struct pending_call pending[COMMAND_SLOTS];
 	struct pending_call *free;
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Descriptors that are closed at the turn's end, after the guest has its answers. */
+/*
+ * Descriptors that are closed at the turn's end, after the guest has its answers: those that lie
+ * side by side, as descriptors of one crowd of connections do, with one system call.
+ */
 #ifndef ENGINE_CALLS_DEFERRED_CLOSE_H
 #define ENGINE_CALLS_DEFERRED_CLOSE_H
 

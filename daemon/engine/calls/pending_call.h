@@ -31,6 +31,8 @@ struct pending_call {
 	struct call call;
 	struct pvcalls_call view; /* what plugins see of it */
 	struct decision decision;
+	uint64_t decision_ns;   /* that it took */
+	uint64_t taken_ticks;   /* the processor's counter at call.taken_ns */
 	struct meter *meter_in; /* references of the decision's meters */
 	struct meter *meter_out;
 	struct guest_socket *socket;   /* held, or waited on (ACCEPT, POLL); NULL: none */

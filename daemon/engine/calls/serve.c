@@ -300,6 +300,7 @@ void serve_init(struct calls *calls, struct connections *connections, struct loo
 	calls->recovery_log = recovery_log;
 	calls->call_expired = serve_call_expired;
 	calls->accept_retry = serve_accept_retry;
+	ticks_measure(&calls->scale);
 	pending_calls_init(calls);
 }
 

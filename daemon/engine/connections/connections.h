@@ -56,7 +56,7 @@ struct connections {
 	struct protocol_violation violation;
 	struct traffic traffic;
 	uint64_t turn;   /* turns of the engine so far */
-	uint64_t sleeps; /* times that the kernel may have put the thread to sleep in a call of ours
+	uint64_t sleeps; /* calls of ours in which the kernel may have put the thread to sleep
 			  */
 	bool peers_told; /* the turn gave a peer something to do */
 };

@@ -36,6 +36,7 @@ struct engine {
 
 	struct plugin_registry *plugins;
 	struct host_view *host;
+	struct loop_source host_source;
 
 	int queue_event; /* eventfd by which the writer of the trail wakes us */
 	struct loop_source queue_source;

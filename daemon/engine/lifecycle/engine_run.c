@@ -27,6 +27,7 @@ static void engine_run_lingering(struct engine *engine)
 {
 	loop_remove(engine->loop, &engine->transport_source);
 	loop_remove(engine->loop, &engine->queue_source);
+	loop_remove(engine->loop, &engine->host_source);
 	while (lingering_bytes(engine->calls.lingering) > 0 &&
 	       loop_turn(engine->loop, LOOP_FOREVER) >= 0)
 		;

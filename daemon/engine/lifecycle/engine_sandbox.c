@@ -54,6 +54,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
 	SCMP_SYS(close),
+	SCMP_SYS(close_range),
 	/* a new policy's text comes as a memfd */
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),

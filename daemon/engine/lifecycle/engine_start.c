@@ -16,6 +16,7 @@
 #include "engine/lifecycle/engine_commands.h"
 #include "engine/lifecycle/engine_policy.h"
 #include "engine/lifecycle/engine_sandbox.h"
+#include "engine/lifecycle/host_watch.h"
 #include "engine/lifecycle/supervisor_link.h"
 #include "policy/host_view/host_view.h"
 #include "policy/plugin_host/plugin_registry.h"
@@ -203,6 +204,8 @@ static int engine_start_open(struct engine *engine, struct engine_message *messa
 
 	if (!error)
 		error = host_view_open(&engine->host, start->uids_first, start->uids_count, fault);
+	if (!error && host_watch_open(engine) < 0)
+		error = fault_set(fault, ENOMEM, "the host's addresses can't be watched");
 	if (!error)
 		error = plugin_registry_load(&engine->plugins, start->plugin_dir, fault);
 	if (!error)

@@ -149,7 +149,7 @@ static int turn_rest(struct turn *turn)
 	uint64_t slept_ns = loop_now_ns(turn->loop);
 	int calls;
 
-	turn->connections->sleeps++;
+	turn->calls->slept = true;
 	if (!turn->calls->attached)
 		return loop_turn(turn->loop, LOOP_FOREVER);
 	if (!turn_await_events(turn))

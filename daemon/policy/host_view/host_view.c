@@ -26,11 +26,12 @@
 #define HOST_VIEW_GROUPS (RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_IFADDR | RTMGRP_LINK)
 
 struct host_view {
-	int events; /* notifications */
-	int routes; /* dumps of the routing table */
-	int diag;   /* dumps of sockets */
-	bool fixed; /* made up: addresses and ports never change */
-	bool stale; /* a change was told, or the last reading failed */
+	int events;   /* notifications */
+	int routes;   /* dumps of the routing table */
+	int diag;     /* dumps of sockets */
+	bool fixed;   /* made up: addresses and ports never change */
+	bool watched; /* host_view_changed() is called when notifications come */
+	bool stale;   /* a change was told, or the last reading failed */
 	uint32_t sequence;
 	struct ranges addresses;  /* normalised: local and broadcast */
 	struct ranges broadcasts; /* normalised: those of them that are broadcast */
@@ -140,12 +141,26 @@ static int host_view_note_change(void *context, const struct nlmsghdr *message)
 	return 0;
 }
 
+int host_view_watch(struct host_view *view)
+{
+	view->watched = !view->fixed;
+	return view->events;
+}
+
+void host_view_changed(struct host_view *view)
+{
+	ASSERT(view->watched);
+	/* Whatever was lost: what is not known is read. */
+	if (netlink_drain(view->events, host_view_note_change, view))
+		view->stale = true;
+}
+
 int host_view_refresh(struct host_view *view)
 {
 	int result = 0;
 	int tries;
 
-	if (view->fixed)
+	if (view->fixed || (view->watched && !view->stale))
 		return 0;
 	ASSERT(view->events >= 0 && view->routes >= 0);
 	for (tries = 0; tries < HOST_VIEW_TRIES; tries++) {

@@ -6,6 +6,12 @@
  * routes) and are followed by notifications. The kernel queues a notification before the change's
  * system call returns, so host_view_refresh(), which drains the socket, makes the view current: an
  * address added a moment ago is already denied. Ports are asked for (sock_diag) at each bind.
+ *
+ * Whoever has a loop may watch the socket instead (host_view_watch()) and is spared a system call
+ * for each look. The view is then as current as the loop's last look at its descriptors: an address
+ * that is added while a turn is under way is denied from the next turn on, as it is not denied to a
+ * connect(2) that was made a moment before. A turn is bounded by its budgets to some milliseconds,
+ * and a call that has waited is judged again in the turn in which it is executed.
  */
 #ifndef POLICY_HOST_VIEW_HOST_VIEW_H
 #define POLICY_HOST_VIEW_HOST_VIEW_H
@@ -33,8 +39,16 @@ int host_view_fixed(struct host_view **view, const char *const *addresses, size_
 void host_view_close(struct host_view *view);
 
 /*
+ * The descriptor that is readable when something may have changed, -1 if nothing ever does. From
+ * here on the caller watches it and calls host_view_changed().
+ */
+int host_view_watch(struct host_view *view);
+/* The watched descriptor is readable, or has an error: reads the notifications. */
+void host_view_changed(struct host_view *view);
+
+/*
  * Brings addresses up to date. Returns 0, or -errno (then the caller denies). Cheap while nothing
- * changes: one recvfrom(2).
+ * changes: one recvfrom(2), or none if the view is watched.
  */
 int host_view_refresh(struct host_view *view);
 /* Whether the IPv4 address (network order) is the host's own, or a broadcast address of it. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -96,28 +98,40 @@ static void require(int truth, int code)
 		_exit(code);
 }
 
+/* Brings a view up to date as its owner does: by an event, if it is watched by this descriptor. */
+static int refresh(struct host_view *view, int watched)
+{
+	struct pollfd event = {.fd = watched, .events = POLLIN};
+
+	if (watched >= 0 && poll(&event, 1, 0) == 1)
+		host_view_changed(view);
+	return host_view_refresh(view);
+}
+
 /* In a child with a network of its own; exit status 77: that is not possible here. */
-static void change_addresses(void)
+static void change_addresses(bool watch)
 {
 	const uint8_t address[4] = {198, 51, 100, 77};
 	const uint8_t broadcast[4] = {198, 51, 100, 255};
 	struct host_view *view;
 	struct fault fault;
 	char command[100];
+	int watched;
 	int i;
 
 	if (unshare(CLONE_NEWNET))
 		_exit(77);
 	require(host_view_open(&view, 0, 0, &fault) == 0, 1);
-	require(host_view_refresh(view) == 0 && !host_view_has_address(view, address), 2);
+	watched = watch ? host_view_watch(view) : -1;
+	require(refresh(view, watched) == 0 && !host_view_has_address(view, address), 2);
 	run("ip link add d0 type bridge 2>/dev/null && ip link set d0 up");
 	run("ip address add 198.51.100.77/24 brd + dev d0");
-	require(host_view_refresh(view) == 0, 3);
+	require(refresh(view, watched) == 0, 3);
 	require(host_view_has_address(view, address), 4);
 	require(host_view_has_address(view, broadcast), 5);
 	require(host_view_is_broadcast(view, broadcast), 6);
 	run("ip link set d0 down"); /* takes the broadcast route without telling of it */
-	require(host_view_refresh(view) == 0 && !host_view_has_address(view, broadcast), 7);
+	require(refresh(view, watched) == 0 && !host_view_has_address(view, broadcast), 7);
 	run("ip link set d0 up");
 	/* More notifications than a socket holds. */
 	for (i = 0; i < 20; i++) {
@@ -127,26 +141,37 @@ static void change_addresses(void)
 			 i);
 		run(command);
 	}
-	require(host_view_refresh(view) == 0, 8);
+	require(refresh(view, watched) == 0, 8);
 	require(host_view_has_address(view, (uint8_t[]){10, 19, 200, 1}), 9);
 	require(host_view_has_address(view, (uint8_t[]){10, 0, 1, 255}), 10);
 	host_view_close(view);
 	_exit(0);
 }
 
-static void test_changes(void **state)
+static void follows_changes(bool watch)
 {
 	pid_t child = fork();
 	int status;
 
-	(void)state;
 	if (child == 0)
-		change_addresses();
+		change_addresses(watch);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77)
 		skip();
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_changes(void **state)
+{
+	(void)state;
+	follows_changes(false);
+}
+
+static void test_changes_as_events(void **state)
+{
+	(void)state;
+	follows_changes(true);
 }
 
 int main(void)
@@ -155,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_changes_as_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
