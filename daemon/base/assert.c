@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ASSERT_TEXT_MAX 256 /* bytes of the text, with its NUL; cut beyond */
-
 static struct {
 	assert_fn tell;
 	void *owner;

@@ -9,6 +9,10 @@
 #ifndef BASE_ASSERT_H
 #define BASE_ASSERT_H
 
+#define ASSERT_TEXT_MAX                                                          \
+	256 /* bytes of the text of a failed assertion, with its NUL; cut beyond \
+	     */
+
 /* Ends the process with assert_failed() unless the condition holds. */
 #define ASSERT(condition)                   \
 	(__builtin_expect(!!(condition), 1) \

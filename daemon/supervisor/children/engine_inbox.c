@@ -63,7 +63,8 @@ static void engine_inbox_policy_taken(struct engine_process *engine,
 static void engine_inbox_assertion(struct engine_process *engine, const char *text)
 {
 	if (!engine->end[0])
-		snprintf(engine->end, sizeof(engine->end), "ended: an assertion failed: %s", text);
+		snprintf(engine->end, sizeof(engine->end), "ended: an assertion failed: %.*s",
+			 ASSERT_TEXT_MAX, text);
 	engine_process_set_deadline(engine, ENGINE_END_NS);
 }
 
