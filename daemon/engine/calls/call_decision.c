@@ -8,6 +8,7 @@
 #include "engine/calls/call_record.h"
 #include "engine/calls/calls.h"
 #include "policy/chain.h"
+#include "policy/policy.h"
 
 /* Time that the thread slept before is not the next plugin's. */
 static void call_decision_note_sleeps(struct calls *calls)

@@ -9,6 +9,7 @@
 #include "call/wire_errno.h"
 #include "engine/calls/calls.h"
 #include "policy/chain.h"
+#include "policy/policy.h"
 
 bool call_record_take_slot(struct calls *calls, uint32_t *slot)
 {

@@ -19,10 +19,11 @@
 #include "engine/calls/deferred_close.h"
 #include "engine/calls/pending_call.h"
 #include "engine/connections/connections.h"
-#include "policy/policy.h"
 #include "ring/command_ring.h"
 #include "sock/lingering.h"
 #include "sock/socket_table.h"
+
+struct policy;
 
 #define CALLS_PER_TURN        32u          /* requests taken before streams get their turn */
 #define CALLS_CONNECT_NS      30000000000u /* 30 s: a connect that takes longer fails */

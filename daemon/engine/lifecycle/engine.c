@@ -8,6 +8,7 @@
 #include "engine/calls/serve.h"
 #include "policy/host_view/host_view.h"
 #include "policy/plugin_host/plugin_registry.h"
+#include "policy/policy.h"
 
 struct engine *engine_create(int control)
 {

@@ -10,7 +10,7 @@
 #include "engine/lifecycle/attach.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/engine_policy.h"
-#include "engine/lifecycle/engine_report.h"
+#include "engine/lifecycle/status_report.h"
 #include "engine/lifecycle/supervisor_link.h"
 
 static void engine_commands_attach(struct engine *engine, const struct engine_message *message)
@@ -72,7 +72,7 @@ static void engine_commands_take(struct engine *engine, const struct engine_mess
 		connections_sweep(&engine->connections);
 		break;
 	case ENGINE_MESSAGE_STATUS:
-		engine_report_send(engine, message->value, message->number);
+		status_report_send(engine, message->value, message->number);
 		break;
 	case ENGINE_MESSAGE_KILL:
 		engine_commands_kill(engine, message);

@@ -13,6 +13,7 @@
 #include "engine/lifecycle/attach.h"
 #include "guest_calls.h"
 #include "policy/compile.h"
+#include "policy/policy.h"
 
 #define RING_REF  8u  /* indexes page of the first connection */
 #define DATA_REF  16u /* its data pages */

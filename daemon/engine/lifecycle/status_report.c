@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "engine/lifecycle/engine_report.h"
+#include "engine/lifecycle/status_report.h"
 
 #include <arpa/inet.h>
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/supervisor_link.h"
+#include "policy/policy.h"
 
 #define LINE_MAX_BYTES 256 /* the longest line of a report */
 
@@ -29,7 +30,7 @@ struct report {
 	char text[ENGINE_MESSAGE_TEXT_MAX];
 };
 
-static void engine_report_flush(struct report *report, uint32_t more)
+static void status_report_flush(struct report *report, uint32_t more)
 {
 	report->text[report->used] = '\0';
 	supervisor_link_send(report->engine, ENGINE_MESSAGE_REPORT, more, report->number,
@@ -37,21 +38,21 @@ static void engine_report_flush(struct report *report, uint32_t more)
 	report->used = 0;
 }
 
-__attribute__((format(printf, 2, 3))) static void engine_report_add(struct report *report,
+__attribute__((format(printf, 2, 3))) static void status_report_add(struct report *report,
 								    const char *format, ...)
 {
 	va_list arguments;
 	int length;
 
 	if (sizeof(report->text) - report->used < LINE_MAX_BYTES)
-		engine_report_flush(report, 1);
+		status_report_flush(report, 1);
 	va_start(arguments, format);
 	length = vsnprintf(report->text + report->used, LINE_MAX_BYTES, format, arguments);
 	va_end(arguments);
 	report->used += length < LINE_MAX_BYTES ? (size_t)length : LINE_MAX_BYTES - 1u;
 }
 
-static void engine_report_endpoint(const struct pvcalls_endpoint *endpoint, char *text, size_t size)
+static void status_report_endpoint(const struct pvcalls_endpoint *endpoint, char *text, size_t size)
 {
 	char address[INET_ADDRSTRLEN] = "";
 
@@ -63,16 +64,16 @@ static void engine_report_endpoint(const struct pvcalls_endpoint *endpoint, char
 	snprintf(text, size, "%s:%u", address, endpoint->port);
 }
 
-static void engine_report_socket(void *owner, struct guest_socket *socket)
+static void status_report_socket(void *owner, struct guest_socket *socket)
 {
 	struct report *report = owner;
 	bool stream = socket->state == SOCKET_STREAM;
 	char local[32];
 	char peer[32];
 
-	engine_report_endpoint(&socket->local, local, sizeof(local));
-	engine_report_endpoint(&socket->peer, peer, sizeof(peer));
-	engine_report_add(
+	status_report_endpoint(&socket->local, local, sizeof(local));
+	status_report_endpoint(&socket->peer, peer, sizeof(peer));
+	status_report_add(
 		report,
 		"socket %llu parent %llu state %s local %s peer %s in %llu out %llu age_ns %llu\n",
 		(unsigned long long)socket->number, (unsigned long long)socket->parent,
@@ -82,7 +83,7 @@ static void engine_report_socket(void *owner, struct guest_socket *socket)
 		(unsigned long long)(loop_now_ns(report->engine->loop) - socket->created_ns));
 }
 
-static void engine_report_bytes(void *owner, struct guest_socket *socket)
+static void status_report_bytes(void *owner, struct guest_socket *socket)
 {
 	struct calls_counters *sums = owner;
 
@@ -92,35 +93,35 @@ static void engine_report_bytes(void *owner, struct guest_socket *socket)
 	sums->bytes_out += socket->stream.bytes_out;
 }
 
-static void engine_report_sums(struct report *report)
+static void status_report_sums(struct report *report)
 {
 	struct engine *engine = report->engine;
 	struct calls_counters sums = engine->calls.counters;
 
 	/* Closed sockets are in the counters already, open ones are added here. */
-	socket_table_each(engine->calls.sockets, engine_report_bytes, &sums);
-	engine_report_add(report, "attached %d\n", engine->calls.attached);
-	engine_report_add(report, "policy %s\n", policy_name(engine->calls.policy));
-	engine_report_add(report, "sockets %u\n", socket_table_count(engine->calls.sockets));
-	engine_report_add(report, "calls %llu\n", (unsigned long long)sums.taken);
-	engine_report_add(report, "denied %llu\n", (unsigned long long)sums.denied);
-	engine_report_add(report, "faults %llu\n", (unsigned long long)sums.faults);
-	engine_report_add(report, "malformed %llu\n", (unsigned long long)sums.malformed);
-	engine_report_add(report, "bytes_in %llu\n", (unsigned long long)sums.bytes_in);
-	engine_report_add(report, "bytes_out %llu\n", (unsigned long long)sums.bytes_out);
-	engine_report_add(report, "stalls %llu\n", (unsigned long long)sums.stalls);
-	engine_report_add(report, "lost_slots %u\n", sums.lost_slots);
-	engine_report_add(report, "audit_waiting %u\n", audit_queue_used(engine->calls.queue));
-	engine_report_add(report, "linger_bytes %zu\n", lingering_bytes(engine->calls.lingering));
+	socket_table_each(engine->calls.sockets, status_report_bytes, &sums);
+	status_report_add(report, "attached %d\n", engine->calls.attached);
+	status_report_add(report, "policy %s\n", policy_name(engine->calls.policy));
+	status_report_add(report, "sockets %u\n", socket_table_count(engine->calls.sockets));
+	status_report_add(report, "calls %llu\n", (unsigned long long)sums.taken);
+	status_report_add(report, "denied %llu\n", (unsigned long long)sums.denied);
+	status_report_add(report, "faults %llu\n", (unsigned long long)sums.faults);
+	status_report_add(report, "malformed %llu\n", (unsigned long long)sums.malformed);
+	status_report_add(report, "bytes_in %llu\n", (unsigned long long)sums.bytes_in);
+	status_report_add(report, "bytes_out %llu\n", (unsigned long long)sums.bytes_out);
+	status_report_add(report, "stalls %llu\n", (unsigned long long)sums.stalls);
+	status_report_add(report, "lost_slots %u\n", sums.lost_slots);
+	status_report_add(report, "audit_waiting %u\n", audit_queue_used(engine->calls.queue));
+	status_report_add(report, "linger_bytes %zu\n", lingering_bytes(engine->calls.lingering));
 }
 
-void engine_report_send(struct engine *engine, uint32_t detail, uint64_t number)
+void status_report_send(struct engine *engine, uint32_t detail, uint64_t number)
 {
 	struct report report = {.engine = engine, .number = number};
 
 	if (detail)
-		socket_table_each(engine->calls.sockets, engine_report_socket, &report);
+		socket_table_each(engine->calls.sockets, status_report_socket, &report);
 	else
-		engine_report_sums(&report);
-	engine_report_flush(&report, 0);
+		status_report_sums(&report);
+	status_report_flush(&report, 0);
 }
