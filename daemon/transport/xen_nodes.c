@@ -40,7 +40,7 @@ struct xs_handle *xen_nodes_connect(void)
 bool xen_nodes_answer(struct xs_handle *xs)
 {
 	char *path = xs_get_domain_path(xs, 0);
-	bool answer = path != NULL;
+	bool answer = !!path;
 
 	free(path);
 	return answer;

@@ -44,7 +44,7 @@ struct fake_event {
 struct xs_handle {
 	struct xs_handle *next;
 	bool dead;
-	int bell; /* readable while there are events */
+	int eventfd; /* readable while there are events */
 	struct fake_watch *watches;
 	size_t watch_count;
 	struct fake_event *events;

@@ -29,7 +29,7 @@ static void queue(struct xs_handle *h, const char *path, const char *token)
 	event->block = block;
 	*h->last = event;
 	h->last = &event->next;
-	assert(write(h->bell, &one, sizeof(one)) == sizeof(one));
+	assert(write(h->eventfd, &one, sizeof(one)) == sizeof(one));
 }
 
 /* As xenstored does: exact is for what is removed together with its directory. */
@@ -99,7 +99,7 @@ struct xs_handle *xs_open(unsigned long flags)
 	if (!fake.down) {
 		h = calloc(1, sizeof(*h));
 		assert(h);
-		h->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		h->last = &h->events;
 		h->next = fake.handles;
 		fake.handles = h;
@@ -120,14 +120,14 @@ void xs_close(struct xs_handle *xsh)
 		*link = xsh->next;
 	drop_events(xsh, NULL);
 	free(xsh->watches);
-	close(xsh->bell);
+	close(xsh->eventfd);
 	free(xsh);
 	(void)leave(true);
 }
 
 int xs_fileno(struct xs_handle *h)
 {
-	return h->bell;
+	return h->eventfd;
 }
 
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
@@ -264,7 +264,7 @@ char **xs_check_watch(struct xs_handle *h)
 			h->last = &h->events;
 		block = event->block;
 		free(event);
-	} else if (read(h->bell, &rings, sizeof(rings)) < 0) {
+	} else if (read(h->eventfd, &rings, sizeof(rings)) < 0) {
 		errno = EAGAIN;
 	}
 	(void)leave(true);

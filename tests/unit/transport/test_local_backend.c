@@ -44,7 +44,7 @@ struct ends {
 	struct transport *transport;
 	struct local_event_page *events;
 	uint8_t *memory;
-	int bell;
+	int guest_eventfd;
 };
 
 static int open_ends(void **state)
@@ -60,7 +60,7 @@ static int open_ends(void **state)
 		mmap(NULL, PAGES * RING_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 	ends->events =
 		mmap(NULL, sizeof(*ends->events), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
-	ends->bell = dup(fds[3]);
+	ends->guest_eventfd = dup(fds[3]);
 	*state = ends;
 	return local_backend_open(&ends->transport, fds, 4);
 }
@@ -72,7 +72,7 @@ static int close_ends(void **state)
 	ends->transport->ops->close(ends->transport);
 	munmap(ends->memory, PAGES * RING_PAGE_SIZE);
 	munmap(ends->events, sizeof(*ends->events));
-	close(ends->bell);
+	close(ends->guest_eventfd);
 	free(ends);
 	return 0;
 }
@@ -172,18 +172,18 @@ static void test_sleeping(void **state)
 	assert_false(ops->may_sleep(ends->transport)); /* one waits for its replay */
 }
 
-static void test_bell_rings_sleepers_only(void **state)
+static void test_eventfd_wakes_sleepers_only(void **state)
 {
 	struct ends *ends = *state;
 	uint64_t rings;
 
 	ends->transport->ops->notify(ends->transport, 70);
-	assert_int_equal(read(ends->bell, &rings, sizeof(rings)), -1);
+	assert_int_equal(read(ends->guest_eventfd, &rings, sizeof(rings)), -1);
 	assert_true(ends->events->to_frontend.word[1] == 1ull << 6);
 	assert_true(ends->events->to_frontend.selector[0] == 2);
 	ends->events->to_frontend.asleep = 1;
 	ends->transport->ops->notify(ends->transport, 71);
-	assert_int_equal(read(ends->bell, &rings, sizeof(rings)), sizeof(rings));
+	assert_int_equal(read(ends->guest_eventfd, &rings, sizeof(rings)), sizeof(rings));
 	assert_int_equal(ends->events->to_frontend.asleep, 0);
 }
 
@@ -412,7 +412,7 @@ int main(void)
 		ENDS(test_unbound_ports_are_ignored),
 		ENDS(test_many_events),
 		ENDS(test_sleeping),
-		ENDS(test_bell_rings_sleepers_only),
+		ENDS(test_eventfd_wakes_sleepers_only),
 		ENDS(test_maps),
 		WORLD(test_hellos),
 		WORLD(test_nodes),

@@ -266,7 +266,7 @@ static void test_nothing_is_read_after_a_read_that_took_everything(void **state)
 	assert_int_equal(pending(transport, ports, 8), 2);
 }
 
-static void test_a_bell_without_events_is_no_error(void **state)
+static void test_readable_without_events_is_no_error(void **state)
 {
 	struct transport *transport = *state;
 	uint32_t ports[8];
@@ -358,7 +358,7 @@ int main(void)
 		GUEST_TEST(test_only_bound_ports_are_pending),
 		GUEST_TEST(test_events_are_read_in_one_go),
 		GUEST_TEST(test_nothing_is_read_after_a_read_that_took_everything),
-		GUEST_TEST(test_a_bell_without_events_is_no_error),
+		GUEST_TEST(test_readable_without_events_is_no_error),
 		GUEST_TEST(test_unmasking_is_one_write_for_many_ports),
 		GUEST_TEST(test_the_next_look_at_events_unmasks_too),
 		GUEST_TEST(test_more_ports_than_one_write_takes_are_all_unmasked),
