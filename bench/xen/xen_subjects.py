@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from daemon import LOG, Daemon
-from guest import Guest
+from xen_guest import Guest
 from harness import make_policy
 from tools import check, run, wait_for
 

@@ -4,7 +4,7 @@ import os
 
 from clients import Pulse, page
 from daemon import Daemon
-from guest import Guest
+from xen_guest import Guest
 from network import FAR
 from registry import case
 from tools import check, run, wait_for, xenstore

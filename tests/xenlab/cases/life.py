@@ -8,7 +8,7 @@ import time
 
 from clients import PEERS, Pulse, page, popen_page
 from daemon import POLICIES, SLOWNESS, Daemon
-from guest import GuestGone
+from xen_guest import GuestGone
 from network import FAR, PORTS
 from registry import case
 from tools import check, mapped_grants, run, wait_for, xenstore
