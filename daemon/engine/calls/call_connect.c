@@ -84,7 +84,7 @@ static int call_connect_resume(struct pending_call *pending, uint32_t events)
 	ASSERT(pending->socket->state == SOCKET_CONNECTING);
 	/* Writable and nothing else is a connection; the kernel tells an error or an end as well.
 	 */
-	error = events & (EPOLLERR | EPOLLHUP) ? socket_connect_result(pending->socket) : 0;
+	error = (events & (EPOLLERR | EPOLLHUP)) ? socket_connect_result(pending->socket) : 0;
 	return error ? error : call_connect_finish(pending);
 }
 
