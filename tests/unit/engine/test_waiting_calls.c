@@ -17,16 +17,16 @@
 #include "engine/lifecycle/attach.h"
 #include "guest_calls.h"
 
-#define RING(n)  (8u + (n))      /* indexes page of connection n */
-#define DATA(n)  (24u + 2 * (n)) /* its data pages, order 1 */
-#define DELAY_NS (20 * NS_PER_MS)
+#define RING(n)  (8u + (n))        /* indexes page of connection n */
+#define DATA(n)  (24u + 2 * (n))   /* its data pages, order 1 */
+#define DELAY_NS (100 * NS_PER_MS) /* longer than all that a test asks meanwhile takes */
 
 /* A policy that has these operations wait for DELAY_NS, and allows everything on loopback. */
 #define DELAYING(ops)                                                         \
 	"version: 1\nname: delaying\nmatch: {name: guest}\ndefault: allow\n"  \
 	"floor: {allow: [{on: [connect, bind], to: {net: [127.0.0.0/8]}}]}\n" \
 	"chain:\n"                                                            \
-	"  - {plugin: random-verdict, seed: 1, on: [" ops "], verdicts: [delay], delay: 20ms}\n"
+	"  - {plugin: random-verdict, seed: 1, on: [" ops "], verdicts: [delay], delay: 100ms}\n"
 
 static int setup(void **state)
 {
@@ -46,10 +46,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Lets the engine work until it has answered, or does not for ten times the delay. */
+/* Lets the engine work until it has answered, or does not for fifty times the delay. */
 static int answer(struct engine_guest *guest, struct wire_response *response)
 {
-	uint64_t until = clock_monotonic_ns() + 10 * DELAY_NS;
+	uint64_t until = clock_monotonic_ns() + 50 * DELAY_NS;
 
 	while (!guest_collect(guest, response)) {
 		if (clock_monotonic_ns() > until)
