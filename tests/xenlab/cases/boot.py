@@ -2,7 +2,7 @@
 """The lab itself, and the two orders in which a guest and the daemon can come up."""
 import os
 
-from clients import Pulse, page
+from client_programs import Pulse, page
 from daemon import Daemon
 from xen_guest import Guest
 from network import FAR

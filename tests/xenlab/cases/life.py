@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from clients import PEERS, Pulse, page, popen_page
+from client_programs import PEERS, Pulse, page, popen_page
 from daemon import POLICIES, SLOWNESS, Daemon
 from xen_guest import GuestGone
 from network import FAR, PORTS

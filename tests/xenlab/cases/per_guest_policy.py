@@ -4,7 +4,7 @@ import threading
 import time
 
 import peers
-from clients import PEERS, Pulse, connects, page
+from client_programs import PEERS, Pulse, connects, page
 from daemon import OPEN_UUID
 from network import FAR, PORTS, dom0_addresses
 from registry import case

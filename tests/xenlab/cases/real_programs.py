@@ -5,7 +5,7 @@ import json
 import os
 import time
 
-from clients import PEERS, connects, page, attempts
+from client_programs import PEERS, connects, page, attempts
 from daemon import SERVE
 from network import DOM0, FAR, IPERF, PORTS, SIZE
 from peers import digest_of

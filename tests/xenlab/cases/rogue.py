@@ -5,7 +5,7 @@ guest's error count stays 0.
 import re
 import time
 
-from clients import PEERS, Pulse
+from client_programs import PEERS, Pulse
 from network import FAR, PORTS
 from registry import case
 from tools import check, wait_for

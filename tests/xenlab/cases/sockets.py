@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 
-from clients import attempts, popen_attempts, told
+from client_programs import attempts, popen_attempts, told
 from daemon import SERVE
 from network import DOM0, FAR, PORTS
 from registry import case

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from clients import PEERS, Pulse
+from client_programs import PEERS, Pulse
 from network import FAR, PORTS
 from registry import case
 from tools import check, wait_for
