@@ -263,8 +263,9 @@ while True:
                 os.kill(pid, signal.SIGKILL)
             daemon.process.wait(10)
         guest.kill()
-        rest = guest.communicate(timeout=20)[0]
-        seen += [int(line) for line in rest.splitlines() if line.isdigit()]
+        # Not communicate(): what readline() has read ahead would be lost.
+        seen += [int(line) for line in guest.stdout.read().splitlines() if line.isdigit()]
+        guest.wait(20)
     if kill == "all":
         wait_for(lambda: not tagged(daemon.tag), "all are gone")
         daemon.start()
