@@ -91,6 +91,7 @@ int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint
 int socket_listen(struct guest_socket *guest_socket, uint32_t backlog)
 {
 	ASSERT(guest_socket->state == SOCKET_BOUND);
+	socket_tune(guest_socket); /* what is accepted inherits it */
 	if (listen(guest_socket->fd, (int)backlog) < 0)
 		return -errno;
 	guest_socket->state = SOCKET_LISTENING;

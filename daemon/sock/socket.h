@@ -67,7 +67,9 @@ struct guest_socket {
 int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address);
 /* Remembers that BIND was answered with this negative errno. */
 void socket_refuse_bind(struct guest_socket *guest_socket, int error);
-/* SOCKET_BOUND to SOCKET_LISTENING; returns 0 or -errno. */
+/*
+ * SOCKET_BOUND to SOCKET_LISTENING; what is accepted is tuned (socket_tune()). Returns 0 or -errno.
+ */
 int socket_listen(struct guest_socket *guest_socket, uint32_t backlog);
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Listeners of a guest: bind, listen, accept, poll, and their ends. */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -156,6 +157,30 @@ static void test_accept_that_waited_is_decided_at_the_time_of_its_peer(void **st
 	close(fd);
 }
 
+static bool has_option(int fd, int level, int name)
+{
+	socklen_t size = sizeof(int);
+	int value = 0;
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+/* The protocol has no socket options, so the engine sets them: here by way of the listener. */
+static void test_accepted_sockets_are_tuned(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	const struct guest_socket *socket;
+	int fd = host_connect(port, 1);
+
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
+	socket = socket_table_find(guest->engine->calls.sockets, 2);
+	assert_true(has_option(socket->fd, IPPROTO_TCP, TCP_NODELAY));
+	assert_true(has_option(socket->fd, SOL_SOCKET, SO_KEEPALIVE));
+	close(fd);
+}
+
 static void test_accept_needs_a_new_name(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -275,6 +300,7 @@ int main(void)
 		LINUX(test_stock_frontends_see_no_extension),
 		TEST(test_accepts_in_flight),
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
+		TEST(test_accepted_sockets_are_tuned),
 		TEST(test_accept_needs_a_new_name),
 		TEST(test_accept_with_a_bad_ring_is_answered),
 		TEST(test_poll_waits_for_a_connection),
