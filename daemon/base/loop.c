@@ -234,6 +234,7 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 
 		if (!source)
 			continue;
+		ASSERT(source->dispatch); /* one that was forgotten is closed before a turn */
 		source->dispatch(source, event->events);
 		calls++;
 	}

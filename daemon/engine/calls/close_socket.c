@@ -41,8 +41,9 @@ static bool closed_socket_goes_with_its_holder(const struct guest_socket *socket
 		socket->holder->call.op == PVCALLS_OP_RELEASE);
 }
 
-bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t reason,
-		  struct closed_socket *closed)
+/* As close_socket(), but the descriptor is closed by deferred_close_now(). */
+static bool closed_socket_end(struct calls *calls, struct guest_socket *socket, uint32_t reason,
+			      struct closed_socket *closed)
 {
 	bool goes = closed_socket_goes_with_its_holder(socket);
 
@@ -56,6 +57,17 @@ bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t rea
 	*closed = closed_socket_describe(socket, reason);
 	disposal_free_socket(calls, socket, false);
 	return true;
+}
+
+bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t reason,
+		  struct closed_socket *closed)
+{
+	bool left = closed_socket_end(calls, socket, reason, closed);
+
+	/* The peer sees the end at once, however slow the trail is; and the loop, which was not
+	 * told, must not ask for events of it. */
+	deferred_close_now(&calls->closing);
+	return left;
 }
 
 /* Returns 0, or -ENOBUFS if the trail has no slot for it. */
@@ -127,7 +139,7 @@ static void closing_visit(void *owner, struct guest_socket *socket)
 
 	/* Every call was ended, and what goes with its call is gone. */
 	ASSERT(!socket->holder);
-	if (close_socket(closing->calls, socket, closing->reason, &closed) && closing->closed)
+	if (closed_socket_end(closing->calls, socket, closing->reason, &closed) && closing->closed)
 		closing->closed[closing->count++] = closed;
 }
 

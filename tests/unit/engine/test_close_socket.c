@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Sockets that the operator kills. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/calls/close_socket.h"
+#include "guest_calls.h"
+
+#define RING 8u  /* indexes page of the connection */
+#define DATA 24u /* its data pages, order 1 */
+
+static int setup(void **state)
+{
+	struct engine_guest *guest = engine_guest_open(OPEN_POLICY, GUEST_SOCKETS);
+
+	engine_guest_attach(guest, true);
+	guest_make_ring(guest, RING, 1, DATA);
+	*state = guest;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	engine_guest_close(*state);
+	return 0;
+}
+
+static struct calls *calls_of_guest(struct engine_guest *guest)
+{
+	return &guest->engine->calls;
+}
+
+/* Kills the socket of this name. Returns whether a record of that is still to be written. */
+static bool kill_named(struct engine_guest *guest, uint64_t id, struct closed_socket *closed)
+{
+	struct guest_socket *socket = socket_table_find(calls_of_guest(guest)->sockets, id);
+
+	assert_non_null(socket);
+	return close_socket(calls_of_guest(guest), socket, AUDIT_CLOSE_OPERATOR, closed);
+}
+
+/* The peer sees it before anything else is done, a record above all; events of it never come. */
+static void test_the_descriptor_is_closed_at_once(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct indexes_page *page = guest_page(guest, RING);
+	struct closed_socket closed;
+	uint16_t port = 0;
+	int listener = host_listen(&port);
+	char byte;
+	int peer;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_connect(guest, 1, port, RING), 0);
+	peer = accept(listener, NULL, NULL);
+	assert_true(kill_named(guest, 1, &closed));
+	assert_int_equal(recv(peer, &byte, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(page->in_error, -ECONNRESET);
+	assert_int_equal(loop_turn(guest->engine->loop, 0), 0);
+	closed_sockets_record(calls_of_guest(guest), &closed, 1);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
+			 AUDIT_CLOSE_OPERATOR);
+	assert_int_equal(ask_release(guest, 1), 0);
+	close(peer);
+	close(listener);
+}
+
+/* A name that is only promised is the ACCEPT's, which is answered and recorded. */
+static void test_a_reserved_socket_goes_with_its_accept(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct closed_socket closed;
+	struct wire_response response;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_listen(guest, 1), 0);
+	assert_int_equal(ask_accept(guest, 1, 2, RING), NO_ANSWER);
+	assert_false(kill_named(guest, 2, &closed));
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_ACCEPT);
+	assert_int_equal(response.ret, -ECANCELED);
+	assert_null(socket_table_find(calls_of_guest(guest)->sockets, 2));
+	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->result, -ECANCELED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_the_descriptor_is_closed_at_once),
+		TEST(test_a_reserved_socket_goes_with_its_accept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
