@@ -222,21 +222,34 @@ static void serve_cancel_id(struct calls *calls, uint64_t id)
 		serve_cancel(calls, socket, AUDIT_CLOSE_NONE);
 }
 
-/* A connection came to a listener: whoever polls is told, and the oldest ACCEPTs get theirs. */
+/*
+ * The oldest ACCEPTs of a listener get connections. One whose peer was refused is not the oldest
+ * any more, and the next one goes on.
+ */
+static void serve_accepts(struct guest_socket *listener)
+{
+	struct pending_call *pending;
+	struct pending_call *before = NULL;
+
+	while ((pending = pending_call_oldest(listener, PVCALLS_OP_ACCEPT, CALL_PREPARED)) &&
+	       pending != before) {
+		serve_call(pending, 0);
+		/* If it is the oldest still, there is no other connection, or no room. */
+		before = pending;
+	}
+}
+
+/* A connection came to a listener: whoever polls is told, and ACCEPTs get theirs. */
 static void serve_listener(struct guest_socket *listener, uint32_t events)
 {
 	struct pending_call *pending;
 
 	while ((pending = pending_call_oldest(listener, PVCALLS_OP_POLL, CALL_RUNNING)))
 		serve_call(pending, events);
-	while ((pending = pending_call_oldest(listener, PVCALLS_OP_ACCEPT, CALL_PREPARED))) {
-		serve_call(pending, events);
-		if (pending->in_use && pending->call.state == CALL_PREPARED)
-			return; /* it waits on: there is no other connection, or no room */
-	}
+	serve_accepts(listener);
 }
 
-static void serve_all_listeners(struct calls *calls)
+static void serve_all_accepts(struct calls *calls)
 {
 	size_t i;
 
@@ -245,7 +258,7 @@ static void serve_all_listeners(struct calls *calls)
 
 		if (pending->in_use && pending->call.op == PVCALLS_OP_ACCEPT &&
 		    pending->call.state == CALL_PREPARED)
-			serve_listener(pending->socket, 0);
+			serve_accepts(pending->socket);
 	}
 }
 
@@ -285,7 +298,7 @@ static void serve_call_expired(struct loop_timer *timer)
 
 static void serve_accept_retry(struct loop_timer *timer)
 {
-	serve_all_listeners(timer->owner);
+	serve_all_accepts(timer->owner);
 }
 
 void serve_init(struct calls *calls, struct connections *connections, struct loop *loop,
@@ -381,7 +394,7 @@ void serve_commits(struct calls *calls)
 		return;
 	calls->starved = false;
 	calls->ring_due = true;
-	serve_all_listeners(calls);
+	serve_all_accepts(calls);
 }
 
 void serve_releases(struct calls *calls)

@@ -181,6 +181,40 @@ static void test_accepted_sockets_are_tuned(void **state)
 	close(fd);
 }
 
+/* Refuses the first two peers and lets the next two in: that is what this seed draws. */
+#define REFUSING_TWO \
+	OPEN_POLICY  \
+	"chain:\n"   \
+	"  - {plugin: random-verdict, seed: 5, on: [accept], verdicts: [deny, allow]}\n"
+
+/* A refused peer is not the last in the backlog: whoever waits behind it gets the next. */
+static void test_a_refused_peer_holds_nobody_up(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	struct wire_response response;
+	uint32_t refused = 0;
+	int fds[4];
+	int i;
+
+	assert_int_equal(ask_accept(guest, 1, 11, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 1, 12, RING(1)), NO_ANSWER);
+	engine_guest_policy(guest, REFUSING_TWO);
+	for (i = 0; i < 4; i++)
+		fds[i] = host_connect(port, 1);
+	engine_guest_turn(guest);
+	for (i = 0; i < 2; i++) {
+		assert_true(guest_collect(guest, &response));
+		assert_int_equal(response.ret, 0);
+	}
+	engine_guest_store(guest);
+	for (i = 0; i < (int)guest->record_count; i++)
+		refused += guest->records[i].op == PVCALLS_OP_ACCEPT && guest->records[i].result;
+	assert_int_equal(refused, 2);
+	for (i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
 static void test_accept_needs_a_new_name(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -221,6 +255,31 @@ static void test_poll_waits_for_a_connection(void **state)
 	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
 	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
 	close(fd);
+}
+
+/* An ACCEPT that goes on for another reason is no connection. */
+static void test_poll_is_answered_by_connections_only(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct calls *calls = &guest->engine->calls;
+	struct wire_response response;
+	uint32_t taken[AUDIT_QUEUE_SLOTS];
+	uint32_t count = 0;
+
+	listening(guest, 1);
+	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
+	while (audit_queue_take(calls->queue, &taken[count]))
+		count++;
+	/* The trail has room for the ACCEPT, not for a peer; then the writer makes some. */
+	audit_queue_untake(calls->queue, taken[--count]);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	assert_true(calls->starved);
+	engine_guest_store(guest);
+	engine_guest_turn(guest);
+	assert_false(calls->starved);
+	assert_false(guest_collect(guest, &response));
+	while (count)
+		audit_queue_untake(calls->queue, taken[--count]);
 }
 
 /* Ours: the ACCEPT is answered, and the POLL comes before the RELEASE. */
@@ -301,9 +360,11 @@ int main(void)
 		TEST(test_accepts_in_flight),
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
 		TEST(test_accepted_sockets_are_tuned),
+		TEST(test_a_refused_peer_holds_nobody_up),
 		TEST(test_accept_needs_a_new_name),
 		TEST(test_accept_with_a_bad_ring_is_answered),
 		TEST(test_poll_waits_for_a_connection),
+		TEST(test_poll_is_answered_by_connections_only),
 		TEST(test_release_of_a_busy_listener),
 		LINUX(test_release_of_a_busy_listener_linux),
 		TEST(test_port_of_a_living_listener_is_refused),
