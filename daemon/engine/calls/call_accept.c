@@ -54,7 +54,30 @@ static int call_accept_prepare(struct pending_call *pending)
 	return 0;
 }
 
-/* Takes a peer out of the backlog. Returns 0, CALL_WAITS if there is none. */
+/* An error of accept(2) that is of a connection which died in the backlog, or of a signal. */
+static bool call_accept_is_passing(int error)
+{
+	switch (error) {
+	case -ECONNABORTED:
+	case -EINTR:
+	case -EPROTO:
+	case -ENOPROTOOPT:
+	case -EOPNOTSUPP:
+	case -ENONET:
+	case -ENETDOWN:
+	case -ENETUNREACH:
+	case -EHOSTDOWN:
+	case -EHOSTUNREACH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Takes a peer out of the backlog. Returns 0, CALL_WAITS if there is none or no room for it now, or
+ * -errno: nobody will ever come to this listener, which was destroyed under us (ss -K).
+ */
 static int call_accept_take_peer(struct pending_call *pending)
 {
 	struct calls *calls = pending->calls;
@@ -62,15 +85,22 @@ static int call_accept_take_peer(struct pending_call *pending)
 
 	do {
 		fd = socket_accept(pending->socket, &pending->peer);
-		/* Other errors are of a connection that died in the backlog (accept(2)). */
-	} while (fd < 0 && fd != -EAGAIN && fd != -EMFILE && fd != -ENFILE && fd != -ENOBUFS &&
-		 fd != -ENOMEM);
-	if (fd < 0 && fd != -EAGAIN)
+	} while (call_accept_is_passing(fd));
+	pending->peer_fd = fd < 0 ? -1 : fd;
+	switch (fd) {
+	case -EAGAIN:
+		return CALL_WAITS;
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOBUFS:
+	case -ENOMEM:
 		(void)loop_arm(calls->loop, &calls->accept_timer,
 			       loop_now_ns(calls->loop) + ACCEPT_RETRY_NS, calls->accept_retry,
 			       calls);
-	pending->peer_fd = fd < 0 ? -1 : fd;
-	return fd < 0 ? CALL_WAITS : 0;
+		return CALL_WAITS;
+	default:
+		return fd < 0 ? fd : 0;
+	}
 }
 
 /*
@@ -80,19 +110,22 @@ static int call_accept_take_peer(struct pending_call *pending)
 static int call_accept_await(struct pending_call *pending)
 {
 	struct calls *calls = pending->calls;
+	int result;
 
 	ASSERT(pending->spare_slot == PENDING_CALL_NO_SLOT && pending->peer_fd < 0);
 	if (pending_call_oldest(pending->socket, PVCALLS_OP_ACCEPT, CALL_PREPARED) != pending ||
 	    !call_record_take_slot(calls, &pending->spare_slot))
 		return CALL_WAITS;
-	if (call_accept_take_peer(pending)) {
+	result = call_accept_take_peer(pending);
+	if (result) {
 		audit_queue_untake(calls->queue, pending->spare_slot);
 		pending->spare_slot = PENDING_CALL_NO_SLOT;
-		return CALL_WAITS;
+		return result;
 	}
 	pending->call.requested = pending->peer;
 	pending->view.socket = pending->reserved->number;
 	call_record_stamp(pending);
+	pending->reserved->created_ns = pending->call.taken_ns;
 	return 0;
 }
 

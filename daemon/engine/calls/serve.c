@@ -113,8 +113,13 @@ static void serve_call(struct pending_call *pending, uint32_t events)
 	 * one after each that is refused.
 	 */
 	while (call->state == CALL_PREPARED) {
-		if (steps->await && steps->await(pending) == CALL_WAITS)
+		result = steps->await ? steps->await(pending) : 0;
+		if (result == CALL_WAITS)
 			return;
+		if (result) {
+			call_refuse(pending, "there is nothing to wait for any more");
+			goto done;
+		}
 		call_decide(pending);
 		if (decision_permits(&pending->decision))
 			break;

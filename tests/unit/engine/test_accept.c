@@ -215,6 +215,45 @@ static void test_a_refused_peer_holds_nobody_up(void **state)
 		close(fds[i]);
 }
 
+/* Some time before a peer comes; its connection is no older than that. */
+static void test_age_of_an_accepted_socket(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	uint64_t asked_ns = clock_monotonic_ns();
+	struct wire_response response;
+	uint64_t waited_ns;
+	int fd;
+
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	loop_turn(guest->engine->loop, 20 * NS_PER_MS);
+	waited_ns = clock_monotonic_ns() - asked_ns;
+	fd = host_connect(port, 1);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(ask_release(guest, 2), 0);
+	assert_true(last_record(guest, PVCALLS_OP_RELEASE)->duration_ns <
+		    clock_monotonic_ns() - asked_ns - waited_ns);
+	close(fd);
+}
+
+/* Someone with the right to do so has destroyed it (SOCK_DESTROY of sock_diag(7), ss -K). */
+static void test_a_destroyed_listener(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_response response;
+
+	listening(guest, 1);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	shutdown(socket_table_find(guest->engine->calls.sockets, 1)->fd, SHUT_RD);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.ret, -EINVAL);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), -EINVAL);
+	assert_null(socket_table_find(guest->engine->calls.sockets, 2));
+	assert_int_equal(ask_release(guest, 1), 0);
+}
+
 static void test_accept_needs_a_new_name(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -361,6 +400,8 @@ int main(void)
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
 		TEST(test_accepted_sockets_are_tuned),
 		TEST(test_a_refused_peer_holds_nobody_up),
+		TEST(test_age_of_an_accepted_socket),
+		TEST(test_a_destroyed_listener),
 		TEST(test_accept_needs_a_new_name),
 		TEST(test_accept_with_a_bad_ring_is_answered),
 		TEST(test_poll_waits_for_a_connection),
