@@ -167,6 +167,8 @@ bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
 
 	ASSERT(decision_permits(decision));
 	view->effective = decision->effective;
+	if (policy->rules.host)
+		host_view_look(policy->rules.host);
 	denial = host_rules_judge_now(&policy->rules, view, &unknown);
 	if (!denial.rule)
 		return false;

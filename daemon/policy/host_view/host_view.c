@@ -155,6 +155,12 @@ void host_view_changed(struct host_view *view)
 		view->stale = true;
 }
 
+void host_view_look(struct host_view *view)
+{
+	if (view->watched)
+		host_view_changed(view);
+}
+
 int host_view_refresh(struct host_view *view)
 {
 	int result = 0;

@@ -11,7 +11,7 @@
  * for each look. The view is then as current as the loop's last look at its descriptors: an address
  * that is added while a turn is under way is denied from the next turn on, as it is not denied to a
  * connect(2) that was made a moment before. A turn is bounded by its budgets to some milliseconds,
- * and a call that has waited is judged again in the turn in which it is executed.
+ * and before a call that has waited is executed the socket is looked at (host_view_look()).
  */
 #ifndef POLICY_HOST_VIEW_HOST_VIEW_H
 #define POLICY_HOST_VIEW_HOST_VIEW_H
@@ -45,6 +45,12 @@ void host_view_close(struct host_view *view);
 int host_view_watch(struct host_view *view);
 /* The watched descriptor is readable, or has an error: reads the notifications. */
 void host_view_changed(struct host_view *view);
+
+/*
+ * Has the next host_view_refresh() know of changes that the loop has not told of yet, for the price
+ * of a recvfrom(2). For a call that has waited: its timer comes before the event of a change.
+ */
+void host_view_look(struct host_view *view);
 
 /*
  * Brings addresses up to date. Returns 0, or -errno (then the caller denies). Cheap while nothing

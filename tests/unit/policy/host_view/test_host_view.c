@@ -144,6 +144,11 @@ static void change_addresses(bool watch)
 	require(refresh(view, watched) == 0, 8);
 	require(host_view_has_address(view, (uint8_t[]){10, 19, 200, 1}), 9);
 	require(host_view_has_address(view, (uint8_t[]){10, 0, 1, 255}), 10);
+	/* No event was looked for: as for a call whose timer comes first. */
+	run("ip address add 203.0.113.7/32 dev d0");
+	host_view_look(view);
+	require(host_view_refresh(view) == 0, 11);
+	require(host_view_has_address(view, (uint8_t[]){203, 0, 113, 7}), 12);
 	host_view_close(view);
 	_exit(0);
 }
