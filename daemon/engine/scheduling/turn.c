@@ -80,7 +80,8 @@ bool turn_work(struct turn *turn)
 			traffic->given + traffic->taken +
 				calls->counters.taken * AFFINITY_CALL_BYTES);
 	priority_adjust(&turn->priority, traffic, loop_now_ns(turn->loop));
-	busy |= connections->run_first || calls->ring_due;
+	/* What waits for room in the trail is no work until the writer wakes us. */
+	busy |= connections->run_first || (calls->ring_due && !calls->starved);
 	turn_show_responses(turn);
 	deferred_close_now(&calls->closing);
 	audit_queue_flush(calls->queue, calls->sync);
@@ -167,7 +168,8 @@ static int turn_rest(struct turn *turn)
  */
 static int turn_go_on(struct turn *turn)
 {
-	bool queued = turn->connections->run_first || turn->calls->ring_due;
+	bool queued =
+		turn->connections->run_first || (turn->calls->ring_due && !turn->calls->starved);
 
 	turn->shown = false;
 	turn->unasked = !queued && !turn->connections->peers_told && !turn->unasked;

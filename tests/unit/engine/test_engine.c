@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
@@ -399,6 +400,7 @@ static void test_full_trail_stops_the_ring(void **state)
 	struct engine_guest *guest = *state;
 	struct audit_queue *queue = guest->engine->calls.queue;
 	struct wire_response response;
+	eventfd_t wakes;
 	uint32_t slot;
 	uint32_t taken = 0;
 
@@ -411,7 +413,10 @@ static void test_full_trail_stops_the_ring(void **state)
 	assert_int_equal(ask_socket(guest, 1), NO_ANSWER);
 	assert_int_equal(socket_table_count(guest->engine->calls.sockets), 0);
 	assert_int_equal(guest->engine->calls.ring.req_cons, 0);
+	(void)eventfd_read(guest->engine->queue_event, &wakes);
+	assert_false(engine_turn(guest->engine)); /* so it sleeps until the writer wakes it */
 	engine_guest_store(guest);
+	assert_int_equal(eventfd_read(guest->engine->queue_event, &wakes), 0);
 	engine_guest_turn(guest);
 	assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.ret, 0);
