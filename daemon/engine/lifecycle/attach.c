@@ -36,6 +36,7 @@ int engine_attach(struct engine *engine, const struct engine_attach_args *args, 
 	connections->half_close = args->half_close;
 	connections->violation.text[0] = '\0';
 	calls->cancel = args->cancel;
+	calls->counters.lost_slots = 0; /* of this ring */
 	command_ring_attach(&calls->ring, page);
 	if (args->take_over)
 		take_over(engine, args);

@@ -355,6 +355,10 @@ static void test_release_of_a_busy_listener_linux(void **state)
 	for (i = 0; i < 100; i++)
 		assert_int_equal(ask_release(guest, 1), 0);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->result, 0);
+	/* A ring that is attached anew has all of its slots. */
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	engine_guest_attach(guest, false);
+	assert_int_equal(guest->engine->calls.counters.lost_slots, 0);
 }
 
 static void test_port_of_a_living_listener_is_refused(void **state)
