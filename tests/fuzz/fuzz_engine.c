@@ -15,13 +15,10 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <dirent.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +26,8 @@
 #include "engine/calls/close_socket.h"
 #include "engine/lifecycle/attach.h"
 #include "engine_guest.h"
+#include "engine_invariants.h"
+#include "own_network.h"
 
 #define LISTENER 4000u /* the port of a server that the guest may reach */
 
@@ -76,21 +75,6 @@ static int count_descriptors(void)
 	return count;
 }
 
-/* A network of our own, so that no step can reach anything. */
-static void leave_network(void)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
-		perror("fuzz_engine: no network namespace");
-		exit(1);
-	}
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	assert(ioctl(fd, SIOCSIFFLAGS, &request) == 0);
-	close(fd);
-}
-
 static int open_listener(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
@@ -107,7 +91,10 @@ static struct fuzz *fuzz_open(void)
 {
 	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
 
-	leave_network();
+	if (own_network_enter() < 0) {
+		perror("fuzz_engine: no network namespace");
+		exit(1);
+	}
 	fuzz->peer = -1;
 	fuzz->listener = open_listener();
 	fuzz->guest = engine_guest_open(open_policy, GUEST_SOCKETS);
@@ -269,6 +256,8 @@ static void turn(struct fuzz *fuzz)
 	if (calls->attached)
 		assert(calls->ring.req_cons - calls->ring.rsp_prod <= COMMAND_SLOTS);
 	fuzz->records += engine_guest_store(fuzz->guest);
+	if (calls->attached)
+		engine_invariants_check(fuzz->guest->engine, 0);
 }
 
 /* Longer than any delay, now and then: it is what makes a run slow. */
@@ -349,10 +338,7 @@ static void check_baseline(struct fuzz *fuzz)
 
 	fuzz->records += engine_guest_store(fuzz->guest);
 	assert(fuzz->records == engine->calls.serial - fuzz->serials);
-	audit_queue_reap(engine->calls.queue, NULL, NULL);
-	assert(socket_table_count(engine->calls.sockets) == 0);
-	assert(audit_queue_used(engine->calls.queue) == 0);
-	assert(!engine->connections.run_first);
+	engine_invariants_check_detached(engine);
 	if (fuzz->peer >= 0)
 		close(fuzz->peer);
 	fuzz->peer = -1;
