@@ -3,15 +3,16 @@
 # Tries README's two commands where nobody has installed anything: in a minimal Debian 12, as an
 # ordinary user with sudo whose home is closed to others (mode 0700).
 #
-# usage: tests/fresh/fresh.sh     as root or with sudo; ./test.sh fresh calls it
+# usage: tests/fresh/fresh.sh [STAGE...]     as root or with sudo; ./test.sh fresh calls it
 #
 # debootstrap makes the system from the mirror that this machine's apt uses; what is committed is cloned
-# into the user's home; pivot.sh enters the system; there the user runs ./demo.sh and the stages gcc and
-# e2e of ./test.sh. A package that no list of scripts/packages/ has is missing there, and the run fails.
+# into the user's home; pivot.sh enters the system; there the user runs ./demo.sh and then ./test.sh with
+# the stages gcc and e2e, or those given. A package that no list of scripts/packages/ has is missing
+# there, and the run fails.
 #
-# All of it lies in build/fresh/ and goes with it. The minimal system (base.tar, at most a week) and the
-# packages that were fetched (debs/) stay there for the next run, the system itself does not. Mounts and
-# processes end with their namespaces, however this ends. The network is the machine's.
+# All of it lies in build/fresh/ and goes with it. The minimal system (base.tar, at most a week), the
+# packages that were fetched (debs/) and the logs of the stages (logs/) stay there, the system itself does
+# not. Mounts and processes end with their namespaces, however this ends. The network is the machine's.
 set -euo pipefail
 
 SUITE=bookworm
@@ -96,14 +97,16 @@ add_user() {
 	chroot "$root" chown -R "$USER_NAME:$USER_NAME" "/home/$USER_NAME/pvcalls"
 }
 
-# The packages stay, what stays is the caller's, and the system goes.
+# The packages and logs stay, what stays is the caller's, and the system goes.
 finish() {
+	rm -rf "$work/logs"
+	cp -r "$home/pvcalls/build/logs" "$work/logs" 2>/dev/null || true
 	if [ -n "$(ls "$root/var/cache/apt/archives")" ]; then
 		rm -rf "$work/debs"
 		mkdir "$work/debs"
 		cp -l "$root"/var/cache/apt/archives/*.deb "$work/debs/" || true
 	fi
-	chown -R --reference="$work" "$work"/debs "$work"/*.* || true
+	chown -R --reference="$work" "$work"/{debs,logs} "$work"/*.* 2>/dev/null || true
 	rm -rf "$root"
 }
 
@@ -113,7 +116,7 @@ enter() { # COMMAND: of the user's shell, in the folder of the clone
 		runuser -l "$USER_NAME" -c "cd pvcalls && CI=true $1" </dev/null
 }
 
-run() {
+run() { # STAGE...
 	local mirror _
 	read -r mirror _ < <(sources) || {
 		say "apt's sources name no mirror of Debian $SUITE" >&2
@@ -131,18 +134,19 @@ run() {
 	add_user
 	say "./demo.sh"
 	enter ./demo.sh
-	say "./test.sh gcc e2e"
-	enter './test.sh gcc e2e'
+	say "./test.sh $*"
+	enter "./test.sh $*"
 }
 
-case "$(id -u),${1-}" in
-*,--as-root) run ;;
-0,*)
-	clone
-	run
-	;;
-*)
-	clone
-	sudo -- env "http_proxy=${http_proxy-}" "https_proxy=${https_proxy-}" "$here/fresh.sh" --as-root
-	;;
-esac
+as_root=
+if [ "${1-}" = --as-root ]; then
+	as_root=1
+	shift
+fi
+[ $# -gt 0 ] || set -- gcc e2e
+[ -n "$as_root" ] || clone
+if [ "$(id -u)" -ne 0 ]; then
+	exec sudo -- env "http_proxy=${http_proxy-}" "https_proxy=${https_proxy-}" \
+		"$here/fresh.sh" --as-root "$@"
+fi
+run "$@"
