@@ -79,8 +79,9 @@ if [ "${PVCALLS_TESTS_UNSHARED-}" != 1 ]; then
 fi
 unset PVCALLS_TESTS_UNSHARED
 umask 022
+shopt -s nullglob
+mapfile -t plugins < <(printf '%s\n' "$checkout"/build/*/{,*/}*/*.so | sed 's|/[^/]*$||' | sort -u)
 [ -z "$closed" ] || open_the_way "$closed"
-[ -O "$checkout" ] ||
-	own "$checkout"/policies "$checkout"/build/*/plugins "$checkout"/build/*/tests/bad_plugins
+[ -O "$checkout" ] || own "$checkout/policies" "${plugins[@]}"
 cd "$PWD" 2>/dev/null || cd "$checkout"
 exec "$@"
