@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls that wait for a policy's delay: what ends or changes meanwhile harms nobody and opens nothing."""
+import contextlib
+import errno
+import signal
+import struct
+
+import pytest
+
+from guest_frontend import BIND, CONNECT, LISTEN, Frontend, connect_payload, sockaddr
+from harness import GUEST_PRELUDE, PYTHON, free_port, make_policy, peers, running, wait_for
+
+pytestmark = pytest.mark.root
+
+# As policies/web-client.yaml: what is too much waits, what goes out is shaped, one kind is rewritten.
+WEB_CLIENT = make_policy("web-client", "client-*", default="deny", chain=[
+    {"plugin": "log", "calls": "denied"},
+    {"plugin": "ratelimit", "limits": [
+        {"id": "connects", "on": "connect", "per": "destination", "rate": "1/s", "burst": 1, "over": "delay"},
+        {"id": "open", "on": "connect", "concurrent": 500},
+        {"id": "egress", "direction": "out", "bandwidth": "100Mbit/s"}]},
+    {"plugin": "rewrite", "rewrites": [
+        {"id": "dns", "on": "connect", "to": {"ports": [53]}, "set": {"address": "127.0.0.1"}}]},
+    {"plugin": "filter", "rules": [
+        {"id": "web", "on": "connect", "to": {"net": ["127.0.0.0/8"]}, "verdict": "allow"}]},
+])
+
+# Connects without waiting, says so, and ends in the middle of it: by itself, or when it is killed.
+HURRIED = GUEST_PRELUDE + """
+import os, threading, time
+port, ends = int(sys.argv[1]), sys.argv[2] == "ends"
+def connect():
+    s = socket.socket()
+    attempt(s.connect, ('127.0.0.1', port))
+    kept.append(s)
+kept = []
+for _ in range(6):
+    threading.Thread(target=connect, daemon=True).start()
+deadline = time.monotonic() + 20
+while not kept and time.monotonic() < deadline:
+    time.sleep(0.002)
+print("waits", flush=True)
+if ends:
+    os._exit(0)
+time.sleep(60)
+"""
+
+
+def waits(row):
+    """Whether a CONNECT was allowed, waited and never was executed."""
+    return row["verdict"] == "allow" and row["errno"] != 0
+
+
+def test_programs_that_end_while_their_connects_wait(make_daemon):
+    """Fifty programs, half of which are killed: no engine crashes, and every call is recorded once."""
+    daemon = make_daemon({"web-client.yaml": WEB_CLIENT})
+    port = free_port()
+    with running(peers("greet", port), port=port):
+        for number in range(50):
+            name = f"client-{number % 5}"
+            ends = number % 2
+            guest = daemon.popen(name, [PYTHON, "-S", "-c", HURRIED, str(port), "ends" if ends else "stays"], text=True)
+            assert guest.stdout.readline() == "waits\n", guest.stderr.read()
+            if ends:
+                assert guest.wait(20) == 0
+            else:
+                guest.send_signal(signal.SIGKILL)
+                guest.wait(20)
+            wait_for(lambda: daemon.guest(name) is None, f"guest {name} is gone")
+    daemon.settle()
+    assert not daemon.events("engine_crashed") and not daemon.events("guest_cut_off")
+    assert "assertion failed" not in daemon.log()
+    rows = [row for number in range(5) for row in daemon.calls(f"client-{number}", "connect")]
+    waited = [row for row in rows if waits(row)]
+    # One in six went through at once; the others were on their way when it was over.
+    assert len(waited) >= 50, f"{len(waited)} of {len(rows)} connects waited"
+    assert len(rows) >= len(waited) + 50
+    assert {row["errno"] for row in waited} == {errno.ECONNABORTED}
+    daemon.stop()
+
+
+def test_the_host_is_judged_as_it_is_in_the_end(make_daemon, network):
+    """A delayed CONNECT to what becomes the host's address, a delayed BIND to a port it takes: denied."""
+    daemon = make_daemon({"slow.yaml": make_policy("slow", "slow", floor=None, chain=[
+        {"plugin": "ratelimit", "limits": [
+            {"id": "slow", "on": ["connect", "bind"], "rate": "20/m", "burst": 1, "over": "delay"}]}])},
+        netns=network.host)
+    address, port, bound = "10.83.0.78", 23457, 23458
+    greet = peers("greet", port, "0.0.0.0")
+    with contextlib.closing(Frontend(daemon.runtime_dir, "slow")) as front, contextlib.ExitStack() as stack:
+        for space in (network.far, network.host):
+            stack.enter_context(running(network.inside(space, greet)))
+            network.wait_port(space, port)
+        front.attach()
+        front.connect(network.FAR, port)  # the one that need not wait
+
+        connecting, binding = front.new_socket(), front.new_socket()
+        connect = front.place(CONNECT, connecting, connect_payload(address, port, front.make_ring(), front.new_port()))
+        bind = front.place(BIND, binding, sockaddr(network.HOST, bound))
+        front.show()
+        # Both are decided, or the daemon would not answer a call that came behind them.
+        front.new_socket()
+        network.ip("-n", network.host, "address", "add", f"{address}/32", "dev", network.cables[0])
+        stack.enter_context(running(network.inside(network.host, peers("greet", bound, "0.0.0.0"))))
+        network.wait_port(network.host, bound)
+        assert not front.take(), "both wait still"
+        assert front.wait_answer(connect, 20) == -errno.EACCES
+        assert front.wait_answer(bind, 20) == -errno.EACCES
+        assert front.call(LISTEN, binding, struct.pack("<I", 4)) == -errno.EACCES
+    daemon.settle()
+    for operation, rule in (("connect", "host-address"), ("bind", "host-port")):
+        row = daemon.calls("slow", operation)[-1]
+        assert (row["verdict"], row["decider"], row["rule"], row["errno"]) == ("deny", "floor", rule, errno.EACCES)
+    daemon.stop()
