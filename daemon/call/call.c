@@ -72,7 +72,7 @@ static int call_decode_accept(struct call *call, const struct wire_request *requ
 	return 0;
 }
 
-/* A hint, and Linux frontends leave it uninitialised: see engine/parking.h. */
+/* A hint, and Linux frontends leave it uninitialised: see engine/connections/mapping_cache.h. */
 static int call_decode_release(struct call *call, const struct wire_request *request)
 {
 	call->reuse = request->u.release.reuse == 1;

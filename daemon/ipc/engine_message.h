@@ -63,7 +63,7 @@ struct engine_start_args {
 	uint32_t sync;           /* 1: responses wait for the commit */
 	uint32_t log_level;      /* enum log_level */
 	uint32_t sockets;        /* most sockets of the guest */
-	uint32_t adapt_priority; /* 1: see engine/priority.h */
+	uint32_t adapt_priority; /* 1: see engine/scheduling/priority.h */
 	char plugin_dir[ENGINE_MESSAGE_PATH_MAX];
 };
 

@@ -59,10 +59,15 @@ static void lingering_close(struct lingering_socket *socket)
 
 void lingering_free(struct lingering *lingering)
 {
+	struct lingering_socket *socket;
+	struct lingering_socket *next;
+
 	if (!lingering)
 		return;
-	while (lingering->first)
-		lingering_close(lingering->first);
+	for (socket = lingering->first; socket; socket = next) {
+		next = socket->next;
+		lingering_close(socket);
+	}
 	free(lingering);
 }
 

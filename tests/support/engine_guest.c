@@ -38,12 +38,12 @@ static void open_trail(struct engine_guest *guest)
 {
 	struct audit_identity identity = {.domid = 1, .name = "guest"};
 	int memfd = audit_queue_create(&identity);
-	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	guest->engine->queue_event = bell;
-	guest->engine->calls.queue_event = bell;
-	if (audit_queue_open(&guest->engine->calls.queue, memfd, bell, bell) < 0 ||
-	    drain_open(&guest->drain, &identity, memfd, dup(bell)) < 0)
+	guest->engine->queue_event = event;
+	guest->engine->calls.queue_event = event;
+	if (audit_queue_open(&guest->engine->calls.queue, memfd, event, event) < 0 ||
+	    drain_open(&guest->drain, &identity, memfd, dup(event)) < 0)
 		abort();
 }
 

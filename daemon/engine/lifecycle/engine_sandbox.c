@@ -167,7 +167,7 @@ static int engine_sandbox_add_rules(scmp_filter_ctx filter, const struct transpo
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 					 SCMP_A0(SCMP_CMP_EQ, AF_INET, 0));
-	/* Not F_SETFL: a bell that blocks would stall whoever shares it. */
+	/* Not F_SETFL: an eventfd that blocks would stall whoever shares it. */
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 					 SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));

@@ -184,7 +184,8 @@ static void engine_start_orphaned(int number)
 
 /*
  * The control socket tells an engine that its supervisor is gone; one that is stuck in a plugin or
- * on a bell that its guest has jammed would never look. The kernel's signal gives it two seconds.
+ * on an eventfd that its guest has filled would never look. The kernel's signal gives it two
+ * seconds.
  */
 static int engine_start_handle_orphaned(struct fault *fault)
 {
