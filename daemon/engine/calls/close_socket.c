@@ -109,6 +109,7 @@ void closed_sockets_record(struct calls *calls, const struct closed_socket *clos
 	uint64_t deadline = clock_monotonic_ns() + CLOSE_SOCKET_RECORD_NS;
 	size_t i;
 
+	ASSERT(closed || !count);
 	for (i = 0; i < count; i++) {
 		while (closed_socket_record(calls, &closed[i]) < 0) {
 			if (clock_monotonic_ns() >= deadline) {

@@ -83,6 +83,35 @@ static void serve_refuse(struct pending_call *pending, int error, const char *re
 
 static void serve_cancel_id(struct calls *calls, uint64_t id);
 
+/*
+ * Has the policy decide a prepared call, or the protocol if what it waits for can't come. Returns 0
+ * if it may go on, CALL_WAITS, or the negative errno that it is answered.
+ */
+static int serve_decide(struct pending_call *pending, const struct call_steps *steps)
+{
+	int result;
+
+	for (;;) {
+		result = steps->await ? steps->await(pending) : 0;
+		if (result == CALL_WAITS)
+			return result;
+		if (result) {
+			call_refuse(pending, "there is nothing to wait for any more");
+			return result;
+		}
+		call_decide(pending);
+		if (decision_permits(&pending->decision))
+			return 0;
+		result = pending->decision.error;
+		ASSERT(result < 0 && !call_operations[pending->call.op].always_runs);
+		if (!steps->refused)
+			return result;
+		call_record_outcome(pending, result);
+		steps->refused(pending);
+		call_advance(&pending->call, CALL_PREPARED);
+	}
+}
+
 /* Takes a call from where it stands until it waits or is done; events are what it waited for. */
 static void serve_call(struct pending_call *pending, uint32_t events)
 {
@@ -112,24 +141,12 @@ static void serve_call(struct pending_call *pending, uint32_t events)
 	 * executed. An ACCEPT waits for the peer that the policy is asked about, and for the next
 	 * one after each that is refused.
 	 */
-	while (call->state == CALL_PREPARED) {
-		result = steps->await ? steps->await(pending) : 0;
+	if (call->state == CALL_PREPARED) {
+		result = serve_decide(pending, steps);
 		if (result == CALL_WAITS)
 			return;
-		if (result) {
-			call_refuse(pending, "there is nothing to wait for any more");
+		if (result)
 			goto done;
-		}
-		call_decide(pending);
-		if (decision_permits(&pending->decision))
-			break;
-		result = pending->decision.error;
-		ASSERT(result < 0 && !call_operations[call->op].always_runs);
-		if (!steps->refused)
-			goto done;
-		call_record_outcome(pending, result);
-		steps->refused(pending);
-		call_advance(call, CALL_PREPARED);
 	}
 
 	/* Decided. A plugin may have the call wait. */

@@ -109,6 +109,8 @@ static void status_report_sums(struct report *report)
 	struct engine *engine = report->engine;
 	const struct calls_counters *sums = &engine->calls.counters;
 	struct open_sockets open = {0};
+	unsigned long long bytes_in;
+	unsigned long long bytes_out;
 
 	socket_table_each(engine->calls.sockets, status_report_count, &open);
 	status_report_add(report, "attached %d\n", engine->calls.attached);
@@ -118,10 +120,10 @@ static void status_report_sums(struct report *report)
 	status_report_add(report, "denied %llu\n", (unsigned long long)sums->denied);
 	status_report_add(report, "faults %llu\n", (unsigned long long)sums->faults);
 	status_report_add(report, "malformed %llu\n", (unsigned long long)sums->malformed);
-	status_report_add(report, "bytes_in %llu\n",
-			  (unsigned long long)(sums->bytes_in + open.bytes_in));
-	status_report_add(report, "bytes_out %llu\n",
-			  (unsigned long long)(sums->bytes_out + open.bytes_out));
+	bytes_in = sums->bytes_in + open.bytes_in;
+	bytes_out = sums->bytes_out + open.bytes_out;
+	status_report_add(report, "bytes_in %llu\n", bytes_in);
+	status_report_add(report, "bytes_out %llu\n", bytes_out);
 	status_report_add(report, "stalls %llu\n", (unsigned long long)sums->stalls);
 	status_report_add(report, "lost_slots %u\n", sums->lost_slots);
 	status_report_add(report, "audit_waiting %u\n", audit_queue_used(engine->calls.queue));
