@@ -89,12 +89,27 @@ int handshake_take_offer(struct pvcalls_front *front, bool no_names, uint32_t ti
 	return 0;
 }
 
-static int handshake_write_state(struct pvcalls_front *front, enum front_state state)
+/* A backend that has closed the connection may have said why before; else why says what failed. */
+static int handshake_write(struct pvcalls_front *front, const char *lines, char *why)
+{
+	struct front_transport *transport = front->transport;
+	int error = transport->ops->write(transport, lines);
+	int told;
+
+	if (!error)
+		return 0;
+	told = transport->ops->refresh(transport, why);
+	if (told)
+		return told;
+	return why_set(why, -error, "the device's nodes can't be written: %s", strerror(-error));
+}
+
+static int handshake_write_state(struct pvcalls_front *front, enum front_state state, char *why)
 {
 	char line[16];
 
 	snprintf(line, sizeof(line), "state=%d\n", state);
-	return front->transport->ops->write(front->transport, line);
+	return handshake_write(front, line, why);
 }
 
 int handshake_connect(struct pvcalls_front *front, uint32_t ref, uint32_t timeout_ms, char *why)
@@ -108,24 +123,25 @@ int handshake_connect(struct pvcalls_front *front, uint32_t ref, uint32_t timeou
 		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\nfeature-cancel=1\n"
 		 "feature-reuse=1\nfeature-shutdown=1\nstate=%d\n",
 		 ref, front->command_port, front->names, FRONT_INITIALISED);
-	error = front->transport->ops->write(front->transport, lines);
+	error = handshake_write(front, lines, why);
 	if (!error)
 		error = handshake_await(front, FRONT_CONNECTED, timeout_ms, why);
 	if (error)
 		return error;
 	if (handshake_backend_state(front) != FRONT_CONNECTED)
 		return why_set(why, ECONNREFUSED, "the backend closed the device: see its log");
-	return handshake_write_state(front, FRONT_CONNECTED);
+	return handshake_write_state(front, FRONT_CONNECTED, why);
 }
 
 int handshake_close(struct pvcalls_front *front, uint32_t timeout_ms)
 {
 	/* If the backend does not hear it, it is gone, and waiting for it says so. */
-	(void)handshake_write_state(front, FRONT_CLOSING);
+	(void)handshake_write_state(front, FRONT_CLOSING, NULL);
 	return handshake_await(front, FRONT_CLOSING, timeout_ms, NULL);
 }
 
 void handshake_closed(struct pvcalls_front *front)
 {
-	(void)handshake_write_state(front, FRONT_CLOSED); /* the connection's end says the same */
+	(void)handshake_write_state(front, FRONT_CLOSED,
+				    NULL); /* the connection's end says the same */
 }
