@@ -564,14 +564,16 @@ def test_requests_that_change_while_they_are_read(host):
         evil = Frontend(host.runtime_dir, "evil", pages=8192).attach()
         stop = threading.Event()
         flips = [0]
+        target = [None]  # where the port of the CONNECT in flight is, if one is
 
         def flip():
             ports = struct.pack(">H", good.port), struct.pack(">H", bad.port)
             while not stop.is_set():
-                for slot in range(32):
-                    at = frontend.SLOT_BASE + slot * frontend.SLOT_BYTES + 16 + 2
-                    evil.memory[at : at + 2] = ports[flips[0] & 1]
-                    flips[0] += 1
+                at = target[0]
+                if at is None:
+                    continue
+                evil.memory[at : at + 2] = ports[flips[0] & 1]
+                flips[0] += 1
 
         flipper = threading.Thread(target=flip)
         flipper.start()
@@ -583,7 +585,11 @@ def test_requests_that_change_while_they_are_read(host):
                 evil.show()
                 evil.wait_answer(evil.req_prod - 1)
                 payload = frontend.connect_payload("127.0.0.1", good.port, evil.make_ring(), evil.new_port())
-                result = evil.call(CONNECT, socket_id, payload)
+                request = evil.place(CONNECT, socket_id, payload)
+                target[0] = frontend.SLOT_BASE + request % frontend.SLOTS * frontend.SLOT_BYTES + 16 + 2
+                evil.show()
+                result = evil.wait_answer(request)
+                target[0] = None
                 if result == 0:
                     good.accept().close()
                     connected += 1
