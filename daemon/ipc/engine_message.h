@@ -64,13 +64,15 @@ struct engine_start_args {
 	uint32_t log_level;      /* enum log_level */
 	uint32_t sockets;        /* most sockets of the guest */
 	uint32_t adapt_priority; /* 1: see engine/scheduling/priority.h */
+	uint32_t read_local;     /* 1: see engine/connections/local_name.h */
 	char plugin_dir[ENGINE_MESSAGE_PATH_MAX];
 };
 
 struct engine_attach_args {
 	uint32_t ring_ref;
 	uint32_t port;
-	uint32_t names;      /* 1: the frontend reads struct wire_names */
+	uint32_t names;           /* 1: the frontend reads struct wire_names */
+	uint32_t names_on_demand; /* 1: local_wanted of struct indexes_page means what it says */
 	uint32_t take_over;  /* 1: another engine served this ring before, see recovery_log.h */
 	uint32_t reuse;      /* 1: RELEASE's `reuse` means what it says */
 	uint32_t half_close; /* 1: out_end of struct indexes_page means what it says */

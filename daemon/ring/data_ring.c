@@ -199,7 +199,7 @@ void data_ring_reset(struct indexes_page *indexes, int error)
 	__atomic_store_n(&indexes->out_error, error, __ATOMIC_RELEASE);
 }
 
-void data_ring_names(struct data_ring *ring, const struct wire_names *names)
+void data_ring_names(struct data_ring *ring, const struct wire_names *names, bool local_known)
 {
 	volatile struct wire_names *shared = &ring->indexes->names;
 
@@ -207,4 +207,10 @@ void data_ring_names(struct data_ring *ring, const struct wire_names *names)
 	shared->peer_addr = names->peer_addr;
 	shared->local_port = names->local_port;
 	shared->peer_port = names->peer_port;
+	__atomic_store_n(&ring->indexes->local_known, local_known, __ATOMIC_RELEASE);
+}
+
+bool data_ring_local_wanted(const struct data_ring *ring)
+{
+	return shared_load(&ring->indexes->local_wanted) != 0;
 }

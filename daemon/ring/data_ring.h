@@ -91,7 +91,12 @@ void data_ring_out_end(struct data_ring *ring, int error);
 /* Ends both directions of a ring that is served by nobody, with a negative wire errno. */
 void data_ring_reset(struct indexes_page *indexes, int error);
 
-/* Writes the socket's names into the page (extension, see struct wire_names). */
-void data_ring_names(struct data_ring *ring, const struct wire_names *names);
+/*
+ * Writes the socket's names into the page (extension, see struct wire_names); local_known says
+ * whether its own is among them.
+ */
+void data_ring_names(struct data_ring *ring, const struct wire_names *names, bool local_known);
+/* Whether the guest asks for the socket's own name (extension). */
+bool data_ring_local_wanted(const struct data_ring *ring);
 
 #endif

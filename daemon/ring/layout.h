@@ -11,12 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RING_PAGE_SIZE         4096u
-#define COMMAND_SLOTS          32u /* requests that fit the command page */
-#define DATA_ORDER_MIN         1u
-#define DATA_ORDER_MAX         9u /* 512 references are the most that fit the indexes page */
-#define DATA_REFS_MAX          (1u << DATA_ORDER_MAX)
-#define DATA_RING_BYTES(order) (1u << ((order) + 11u)) /* of one direction */
+#include "ring/indexes_page.h"
+
+#define RING_PAGE_SIZE 4096u
+#define COMMAND_SLOTS  32u /* requests that fit the command page */
 
 #define WIRE_SOCKET     0u /* these are in wire_request.cmd */
 #define WIRE_CONNECT    1u
@@ -87,34 +85,6 @@ struct command_page { /* the ring of calls */
 	uint32_t rsp_event;
 	uint8_t pad[48];
 	union wire_slot slot[COMMAND_SLOTS];
-};
-
-/*
- * Our extensions, in unused padding, each only if both sides wrote its node = 1. feature-names: the
- * socket's own and its peer's address and port in network order; the responses to BIND and LISTEN
- * carry the bound port in `pad` (host order). feature-shutdown: out_end other than 0, stored after
- * the last out_prod and followed by an event, says that the guest writes no more.
- */
-struct wire_names {
-	uint32_t local_addr;
-	uint32_t peer_addr;
-	uint16_t local_port;
-	uint16_t peer_port;
-};
-
-struct indexes_page { /* a socket's data ring; ref names the pages of both directions */
-	uint32_t in_cons;
-	uint32_t in_prod;
-	int32_t in_error;
-	struct wire_names names;
-	uint8_t pad1[40];
-	uint32_t out_cons;
-	uint32_t out_prod;
-	int32_t out_error;
-	uint32_t out_end;
-	uint8_t pad2[48];
-	uint32_t ring_order;
-	uint32_t ref[DATA_REFS_MAX];
 };
 
 #endif

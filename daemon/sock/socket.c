@@ -126,6 +126,7 @@ int socket_connect_result(struct guest_socket *guest_socket)
 void socket_disconnect(struct guest_socket *guest_socket)
 {
 	fd_close(&guest_socket->fd);
+	memset(&guest_socket->local, 0, sizeof(guest_socket->local));
 	guest_socket->state = SOCKET_NEW;
 }
 
@@ -150,6 +151,14 @@ bool socket_has_waiting(const struct guest_socket *guest_socket)
 	struct pollfd poll_fd = {.fd = guest_socket->fd, .events = POLLIN};
 
 	return poll(&poll_fd, 1, 0) == 1;
+}
+
+bool socket_is_bound_to_all(const struct guest_socket *guest_socket)
+{
+	static const uint8_t all[sizeof(guest_socket->local.addr)];
+
+	ASSERT(guest_socket->local.family);
+	return memcmp(guest_socket->local.addr, all, sizeof(all)) == 0;
 }
 
 void socket_reserve(struct guest_socket *guest_socket)

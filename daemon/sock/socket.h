@@ -52,7 +52,7 @@ struct guest_socket {
 	enum socket_state state;
 	int fd; /* -1 while there is none */
 	int bind_error;
-	struct pvcalls_endpoint local; /* as the kernel says, once bound or connected */
+	struct pvcalls_endpoint local; /* as the kernel says; family 0: it was not asked */
 	struct pvcalls_endpoint peer;  /* as asked (connect), or as the kernel says (accept) */
 	uint64_t created_ns;           /* monotonic */
 	struct loop_source source;
@@ -89,6 +89,8 @@ void socket_reserve(struct guest_socket *guest_socket);
 int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer);
 /* Whether a connection waits on a listening socket. */
 bool socket_has_waiting(const struct guest_socket *guest_socket);
+/* Whether a bound socket takes connections to any address of the host. */
+bool socket_is_bound_to_all(const struct guest_socket *guest_socket);
 /* Gives a reserved socket the descriptor of an accepted connection, which it owns from now on. */
 void socket_give(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer);
 /* Closes a descriptor so that its peer sees a reset at once. */

@@ -15,8 +15,13 @@
 #include "transport/xen_store_state.h"
 
 /* What the frontend tells us of its ring. */
-static const char *const frontend_keys[] = {"version",         "ring-ref",       "port",
-					    "feature-names",   "feature-cancel", "feature-reuse",
+static const char *const frontend_keys[] = {"version",
+					    "ring-ref",
+					    "port",
+					    "feature-names",
+					    "feature-names-on-demand",
+					    "feature-cancel",
+					    "feature-reuse",
 					    "feature-shutdown"};
 
 _Static_assert(sizeof(frontend_keys) / sizeof(frontend_keys[0]) <= DEVICE_NODES_MAX,

@@ -20,9 +20,10 @@ struct pvcalls_front {
 	struct ring_pool pool;
 	uint32_t command_port;
 	uint32_t max_order;
-	bool names;      /* the backend tells addresses */
-	bool half_close; /* it takes the end of what a socket writes */
-	bool corked;     /* by the caller */
+	bool names;           /* the backend tells addresses ... */
+	bool names_on_demand; /* ... and a socket's own when it is asked for */
+	bool half_close;      /* it takes the end of what a socket writes */
+	bool corked;          /* by the caller */
 	bool dispatching;
 	int error;          /* -errno: the backend is gone, or broke the rules */
 	uint32_t releasing; /* RELEASEs pending */

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "library/front.h"
+#include "library/front_names.h"
 #include "library/front_socket.h"
 #include "library/handshake.h"
 
@@ -34,6 +35,10 @@ static void front_events_fail(struct pvcalls_front *front, int error)
 	for (port = 0; port < FRONT_PORTS; port++) {
 		struct pvcalls_front_socket *socket = front->by_port[port];
 
+		if (socket)
+			front_names_fail(socket, error);
+		/* Whoever was told may have released it. */
+		socket = front->by_port[port];
 		if (socket && socket->ready)
 			socket->ready(socket, socket->owner);
 	}
@@ -56,9 +61,14 @@ static void front_events_take(struct pvcalls_front *front, uint32_t port)
 
 	ASSERT(port < FRONT_PORTS);
 	socket = front->by_port[port];
-	if (port == front->command_port)
+	if (port == front->command_port) {
 		front_events_take_responses(front);
-	else if (socket && socket->ready)
+		return;
+	}
+	if (socket)
+		front_names_event(socket);
+	socket = front->by_port[port];
+	if (socket && socket->ready)
 		socket->ready(socket, socket->owner);
 }
 

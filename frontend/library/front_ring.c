@@ -79,6 +79,16 @@ void front_ring_end(struct front_ring *ring)
 	shared_store(&ring->indexes->out_end, 1);
 }
 
+void front_ring_ask_local(struct front_ring *ring)
+{
+	shared_store(&ring->indexes->local_wanted, 1);
+}
+
+bool front_ring_local_known(const struct front_ring *ring)
+{
+	return shared_load(&ring->indexes->local_known) != 0;
+}
+
 /* The end of a direction as the backend wrote it, made an errno. */
 static int front_ring_error(const int32_t *from)
 {

@@ -45,6 +45,11 @@ bool front_ring_commit(struct front_ring *ring, size_t bytes);
 /* What was written was the last: the backend is always to be told. */
 void front_ring_end(struct front_ring *ring);
 
+/* Asks for the socket's own address; the backend is to be told. */
+void front_ring_ask_local(struct front_ring *ring);
+/* Whether it is among the names of the page. */
+bool front_ring_local_known(const struct front_ring *ring);
+
 /* Why a direction ended: 0 if it did not, else a negative errno (nonsense becomes -EIO). */
 int front_ring_in_error(const struct front_ring *ring);
 int front_ring_out_error(const struct front_ring *ring);

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "library/front.h"
+#include "library/front_names.h"
 
 struct pvcalls_front_socket *front_socket_new(struct pvcalls_front *front, uint32_t order)
 {
@@ -90,8 +90,7 @@ void front_socket_activate(struct pvcalls_front_socket *socket)
 {
 	ASSERT(socket->ring);
 	socket->state = SOCKET_ACTIVE;
-	if (socket->front->names)
-		memcpy(&socket->names, &socket->ring->indexes->names, sizeof(socket->names));
+	front_names_begin(socket);
 }
 
 int pvcalls_front_socket(struct pvcalls_front *front, uint32_t order,
@@ -110,20 +109,4 @@ void pvcalls_front_watch(struct pvcalls_front_socket *socket, pvcalls_front_read
 {
 	socket->ready = ready;
 	socket->owner = owner;
-}
-
-int pvcalls_front_names(const struct pvcalls_front_socket *socket, struct sockaddr_in *local,
-			struct sockaddr_in *peer)
-{
-	const struct wire_names *names = &socket->names;
-
-	if (local)
-		*local = (struct sockaddr_in){.sin_family = AF_INET,
-					      .sin_port = names->local_port,
-					      .sin_addr.s_addr = names->local_addr};
-	if (peer)
-		*peer = (struct sockaddr_in){.sin_family = AF_INET,
-					     .sin_port = names->peer_port,
-					     .sin_addr.s_addr = names->peer_addr};
-	return socket->front->names ? 0 : -ENODATA;
 }

@@ -28,12 +28,15 @@ struct pvcalls_front_socket {
 	uint64_t id;
 	enum socket_state state;
 	uint32_t order;
-	uint32_t calls;   /* pending ones */
-	int broken;       /* -EPROTO after the backend broke its data ring */
-	int socket_error; /* what SOCKET was answered */
-	bool shut;        /* nothing more is written */
-	bool announced;   /* SOCKET was queued */
-	bool released;    /* gone for the caller */
+	uint32_t calls;                 /* pending ones */
+	int broken;                     /* -EPROTO after the backend broke its data ring */
+	int socket_error;               /* what SOCKET was answered */
+	bool shut;                      /* nothing more is written */
+	bool announced;                 /* SOCKET was queued */
+	bool released;                  /* gone for the caller */
+	bool local_known;               /* the own address among names is what the host has */
+	pvcalls_front_done local_asked; /* to be called when it is there; NULL: nobody asks */
+	void *local_context;
 	struct wire_names names;
 };
 

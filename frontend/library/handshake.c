@@ -85,6 +85,8 @@ int handshake_take_offer(struct pvcalls_front *front, bool no_names, uint32_t ti
 	front->max_order = (uint32_t)order;
 	front->pool.max_order = front->max_order;
 	front->names = !no_names && handshake_read_number(front, "feature-names", 1) == 1;
+	front->names_on_demand =
+		front->names && handshake_read_number(front, "feature-names-on-demand", 1) == 1;
 	front->half_close = handshake_read_number(front, "feature-shutdown", 1) == 1;
 	return 0;
 }
@@ -114,15 +116,16 @@ static int handshake_write_state(struct pvcalls_front *front, enum front_state s
 
 int handshake_connect(struct pvcalls_front *front, uint32_t ref, uint32_t timeout_ms, char *why)
 {
-	char lines[192];
+	char lines[224];
 	int error;
 
 	ASSERT(front->command_port);
 	/* An ACCEPT in flight on a socket that we release may be answered: it keeps its call. */
 	snprintf(lines, sizeof(lines),
-		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\nfeature-cancel=1\n"
-		 "feature-reuse=1\nfeature-shutdown=1\nstate=%d\n",
-		 ref, front->command_port, front->names, FRONT_INITIALISED);
+		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\n"
+		 "feature-names-on-demand=%d\nfeature-cancel=1\nfeature-reuse=1\n"
+		 "feature-shutdown=1\nstate=%d\n",
+		 ref, front->command_port, front->names, front->names_on_demand, FRONT_INITIALISED);
 	error = handshake_write(front, lines, why);
 	if (!error)
 		error = handshake_await(front, FRONT_CONNECTED, timeout_ms, why);

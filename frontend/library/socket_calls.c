@@ -248,6 +248,7 @@ void pvcalls_front_release(struct pvcalls_front_socket *socket)
 	if (socket->released)
 		return;
 	socket->ready = NULL;
+	socket->local_asked = NULL;
 	if (socket->announced && !front->error)
 		call = call_queue_new_call(&front->calls, socket, WIRE_RELEASE, NULL, NULL);
 	socket->released = true;

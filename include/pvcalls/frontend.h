@@ -184,10 +184,18 @@ int pvcalls_front_accept_wait(struct pvcalls_front_socket *listener, uint32_t or
 /*
  * The socket's own and its peer's address as the backend told them (either pointer may be NULL).
  * Returns 0, or -ENODATA if the backend does not tell (family is then AF_INET, the rest zero). A
- * listener has only a local port.
+ * listener has only a local port. The own address of a stream may be zero until it is asked for.
  */
 int pvcalls_front_names(const struct pvcalls_front_socket *socket, struct sockaddr_in *local,
 			struct sockaddr_in *peer);
+/*
+ * Asks the backend for the own address of a socket that connect or accept made. Returns 0, and done
+ * is called once, later, when pvcalls_front_names() tells it; or -errno, and it is not: -EALREADY
+ * if pvcalls_front_names() tells it already, -EBUSY if it is being asked for, -ENODATA if the
+ * backend does not tell, -EINVAL for a socket in the wrong state, or the frontend's error.
+ */
+int pvcalls_front_ask_local(struct pvcalls_front_socket *socket, pvcalls_front_done done,
+			    void *context);
 
 /* --- bytes; for sockets that connect or accept made --- */
 

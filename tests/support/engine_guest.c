@@ -130,16 +130,13 @@ void engine_guest_close(struct engine_guest *guest)
 	free(guest);
 }
 
-void engine_guest_attach(struct engine_guest *guest, bool names)
+void engine_guest_attach_with(struct engine_guest *guest, const struct engine_attach_args *features)
 {
-	struct engine_attach_args attach = {.ring_ref = 0,
-					    .port = GUEST_COMMAND_PORT,
-					    .names = names,
-					    .cancel = names,
-					    .reuse = names,
-					    .half_close = names};
+	struct engine_attach_args attach = *features;
 	struct fault fault;
 
+	attach.ring_ref = 0;
+	attach.port = GUEST_COMMAND_PORT;
 	memset(guest->memory, 0, (size_t)GUEST_PAGES * RING_PAGE_SIZE);
 	memset(guest->events, 0, sizeof(*guest->events));
 	guest->req_prod = 0;
@@ -150,6 +147,17 @@ void engine_guest_attach(struct engine_guest *guest, bool names)
 		fprintf(stderr, "%s\n", fault.text);
 		abort();
 	}
+}
+
+void engine_guest_attach(struct engine_guest *guest, bool extensions)
+{
+	const struct engine_attach_args features = {.names = extensions,
+						    .names_on_demand = extensions,
+						    .cancel = extensions,
+						    .reuse = extensions,
+						    .half_close = extensions};
+
+	engine_guest_attach_with(guest, &features);
 }
 
 void *guest_page(struct engine_guest *guest, uint32_t ref)

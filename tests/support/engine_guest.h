@@ -38,8 +38,12 @@ void engine_guest_close(struct engine_guest *guest);
 /* Replaces its policy, as a reload does. */
 void engine_guest_policy(struct engine_guest *guest, const char *text);
 
-/* Zeroes the guest's memory and events and attaches its command ring (page 0). */
-void engine_guest_attach(struct engine_guest *guest, bool names);
+/* Zeroes the guest's memory and events and attaches its command ring (page 0), with all extensions
+ * of the protocol or with none. */
+void engine_guest_attach(struct engine_guest *guest, bool extensions);
+/* The same with these extensions; of features nothing else is looked at. */
+void engine_guest_attach_with(struct engine_guest *guest,
+			      const struct engine_attach_args *features);
 
 struct command_page *guest_command_page(struct engine_guest *guest);
 /* A page of the guest, by its grant reference. */

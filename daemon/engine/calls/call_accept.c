@@ -155,9 +155,11 @@ static int call_accept_execute(struct pending_call *pending)
 		return error;
 	socket_give(socket, pending->peer_fd, &pending->peer);
 	pending->peer_fd = -1;
-	socket_read_local(socket);
+	if (!socket_is_bound_to_all(pending->socket))
+		socket->local = pending->socket->local;
 	error = connection_start(socket->connection, socket, pending->meter_in, pending->meter_out);
-	if (!error)
+	/* Until its own is known, what the row has is its listener's. */
+	if (!error && socket->local.family)
 		pending->view.local = socket->local;
 	return error;
 }

@@ -45,7 +45,9 @@ static int call_connect_finish(struct pending_call *pending)
 	struct guest_socket *socket = pending->socket;
 	int error;
 
-	socket_read_local(socket);
+	/* The kernel narrows what was bound to all addresses. */
+	if (socket->local.family)
+		socket_read_local(socket);
 	error = connection_start(socket->connection, socket, pending->meter_in, pending->meter_out);
 	if (error)
 		return error;

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "engine/connections/connections.h"
+#include "engine/connections/local_name.h"
 #include "engine/connections/polled.h"
 #include "engine/connections/run_queue.h"
 #include "engine/connections/unsettled.h"
@@ -172,20 +173,6 @@ void connection_release(struct connection *connection, bool reuse)
 		connection_unmap(connection);
 }
 
-/* Tells the guest the socket's addresses, in padding of the indexes page (feature-names). */
-static void connection_tell_names(struct connection *connection)
-{
-	const struct guest_socket *socket = connection->socket;
-	struct wire_names names = {
-		.local_port = __builtin_bswap16(socket->local.port),
-		.peer_port = __builtin_bswap16(socket->peer.port),
-	};
-
-	__builtin_memcpy(&names.local_addr, socket->local.addr, sizeof(names.local_addr));
-	__builtin_memcpy(&names.peer_addr, socket->peer.addr, sizeof(names.peer_addr));
-	data_ring_names(&connection->socket->stream.ring, &names);
-}
-
 int connection_watch(struct connections *connections, struct guest_socket *socket)
 {
 	return loop_add(connections->loop, &socket->source, socket->fd, CONNECTION_EVENTS,
@@ -211,14 +198,18 @@ int connection_start(struct connection *connection, struct guest_socket *socket,
 	socket->stream.ring.half_close = all->half_close;
 	stream_start(&socket->stream, socket->fd, meter_in ? meter_ref(meter_in) : NULL,
 		     meter_out ? meter_ref(meter_out) : NULL);
-	if (all->names)
-		connection_tell_names(connection);
+	local_name_begin(connection);
 	if (!socket->parent)
 		unsettled_add(connection);
 	/* The guest may have written before it was told that it is connected. */
-	if (connection->masked || stream_has_work(&socket->stream))
+	if (connection->masked || connection_has_work(connection))
 		run_queue_add(connection);
 	return 0;
+}
+
+bool connection_has_work(const struct connection *connection)
+{
+	return stream_has_work(&connection->socket->stream) || local_name_is_wanted(connection);
 }
 
 void connection_abort(struct connection *connection, int error)

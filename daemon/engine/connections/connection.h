@@ -38,6 +38,7 @@ struct connection {
 	uint32_t polled;      /* 1 + place among the polled ones; 0: it is none */
 	uint64_t polled_turn; /* the turn in which it last had work */
 	bool unsettled;
+	bool local_untold;   /* the guest may ask for the socket's own address, see local_name.h */
 	uint64_t moved_turn; /* the turn in which bytes or an end last moved */
 };
 
@@ -62,6 +63,8 @@ void connection_release(struct connection *connection, bool reuse);
  */
 int connection_start(struct connection *connection, struct guest_socket *socket,
 		     struct meter *meter_in, struct meter *meter_out);
+/* Whether a started connection has something to do for the guest, by its pages or its socket. */
+bool connection_has_work(const struct connection *connection);
 /* Ends both directions with a negative errno and tells the guest. */
 void connection_abort(struct connection *connection, int error);
 

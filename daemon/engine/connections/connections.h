@@ -39,9 +39,12 @@ struct connections {
 	loop_fd_fn socket_ready; /* called with a socket's source when the socket has an event */
 
 	/* Extensions of the protocol that were negotiated. */
-	bool names;      /* the frontend reads struct wire_names */
-	bool reuse;      /* RELEASE's `reuse` means what it says */
-	bool half_close; /* it may set out_end of struct indexes_page */
+	bool names;           /* the frontend reads struct wire_names */
+	bool names_on_demand; /* it may set local_wanted of struct indexes_page */
+	bool reuse;           /* RELEASE's `reuse` means what it says */
+	bool half_close;      /* it may set out_end of struct indexes_page */
+
+	bool read_local; /* a setting: streams' own addresses are read at once, see local_name.h */
 
 	struct connection *by_port[TRANSPORT_PORTS];
 	struct connection *run_first; /* with work, served round robin */

@@ -4,7 +4,6 @@
 #include "base/assert.h"
 #include "engine/connections/connection.h"
 #include "engine/connections/connections.h"
-#include "sock/socket.h"
 
 void polled_unmask(struct connection *connection)
 {
@@ -62,7 +61,7 @@ bool polled_have_work(const struct connections *connections)
 	uint32_t i;
 
 	for (i = 0; i < connections->polled_count; i++)
-		if (stream_has_work(&connections->polled[i]->socket->stream))
+		if (connection_has_work(connections->polled[i]))
 			return true;
 	return false;
 }

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "engine/connections/connection.h"
 #include "engine/connections/connections.h"
+#include "engine/connections/local_name.h"
 #include "engine/connections/polled.h"
 #include "engine/connections/unsettled.h"
 #include "sock/socket.h"
@@ -53,7 +54,7 @@ void run_queue_poll(struct connections *connections)
 	while (i--) {
 		struct connection *connection = connections->polled[i];
 
-		if (stream_has_work(&connection->socket->stream)) {
+		if (connection_has_work(connection)) {
 			run_queue_add(connection);
 		} else if (connections->turn - connection->polled_turn >=
 			   CONNECTIONS_POLLED_TURNS) {
@@ -89,6 +90,7 @@ static int run_queue_pump(struct connection *connection, uint64_t *wake_ns)
 static bool run_queue_pass(struct connection *connection)
 {
 	struct connections *all = connection->all;
+	bool told = local_name_answer(connection);
 	uint64_t wake_ns;
 	int flags = run_queue_pump(connection, &wake_ns);
 
@@ -98,7 +100,7 @@ static bool run_queue_pass(struct connection *connection)
 				       (unsigned long long)connection->socket->number);
 		return false;
 	}
-	if (flags & STREAM_NOTIFY)
+	if (told || flags & STREAM_NOTIFY)
 		all->transport->ops->notify(all->transport, connection->port);
 	if (flags & STREAM_MOVED || connection->socket->stream.ring.out_ended)
 		connection->moved_turn = all->turn;

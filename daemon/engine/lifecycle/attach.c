@@ -32,6 +32,8 @@ int engine_attach(struct engine *engine, const struct engine_attach_args *args, 
 	}
 	connections->transport = engine->transport;
 	connections->names = args->names;
+	connections->names_on_demand = args->names_on_demand;
+	connections->read_local = engine->start.read_local;
 	connections->reuse = args->reuse;
 	connections->half_close = args->half_close;
 	connections->violation.text[0] = '\0';

@@ -74,6 +74,8 @@ static void status_report_socket(void *owner, struct guest_socket *socket)
 	/* A name that an ACCEPT in flight has promised is no socket yet. */
 	if (socket->state == SOCKET_RESERVED)
 		return;
+	if (stream && !socket->local.family)
+		socket_read_local(socket);
 	status_report_endpoint(&socket->local, local, sizeof(local));
 	status_report_endpoint(&socket->peer, peer, sizeof(peer));
 	status_report_add(

@@ -165,6 +165,7 @@ static void engine_processes_fill_start(const struct engine_process *engine,
 		.log_level = engines->log->level,
 		.sockets = config->sockets,
 		.adapt_priority = config->adapt_priority,
+		.read_local = config->read_local,
 	};
 	snprintf(args->plugin_dir, sizeof(args->plugin_dir), "%s", engines->plugin_dir);
 }

@@ -29,6 +29,7 @@ int guest_device_publish(struct device *device)
 		{"max-page-order", GUEST_MAX_PAGE_ORDER},
 		{"function-calls", GUEST_FUNCTION_CALLS},
 		{"feature-names", GUEST_FEATURE_NAMES},
+		{"feature-names-on-demand", GUEST_FEATURE_NAMES_ON_DEMAND},
 		{"feature-cancel", GUEST_FEATURE_CANCEL},
 		{"feature-reuse", GUEST_FEATURE_REUSE},
 		{"feature-shutdown", GUEST_FEATURE_SHUTDOWN},
@@ -58,15 +59,39 @@ static int guest_device_read_number(struct device *device, const char *key, uint
 	return error ? error : decimal_read(text, UINT32_MAX, value);
 }
 
+/* Reads which extensions the frontend asks for. Returns NULL, or what is wrong. */
+static const char *guest_device_read_features(struct device *device,
+					      struct engine_attach_args *attach)
+{
+	const struct {
+		const char *key;
+		uint32_t *wanted;
+		const char *wrong;
+	} features[] = {
+		{"feature-names", &attach->names, "its node feature-names is no number"},
+		{"feature-names-on-demand", &attach->names_on_demand,
+		 "its node feature-names-on-demand is no number"},
+		{"feature-cancel", &attach->cancel, "its node feature-cancel is no number"},
+		{"feature-reuse", &attach->reuse, "its node feature-reuse is no number"},
+		{"feature-shutdown", &attach->half_close, "its node feature-shutdown is no number"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		uint64_t value;
+
+		if (guest_device_read_number(device, features[i].key, 0, &value))
+			return features[i].wrong;
+		*features[i].wanted = value == 1;
+	}
+	return NULL;
+}
+
 const char *guest_device_read_ring(struct device *device, struct engine_attach_args *attach)
 {
 	uint64_t ref;
 	uint64_t port;
 	uint64_t version;
-	uint64_t names;
-	uint64_t cancel;
-	uint64_t reuse;
-	uint64_t half_close;
 
 	if (guest_device_read_number(device, "ring-ref", GUEST_NODE_NEEDED, &ref))
 		return "its node ring-ref is missing or no number";
@@ -74,21 +99,6 @@ const char *guest_device_read_ring(struct device *device, struct engine_attach_a
 		return "its node port is missing or no number";
 	if (guest_device_read_number(device, "version", 1, &version) || version != 1)
 		return "its node version is not 1";
-	if (guest_device_read_number(device, "feature-names", 0, &names))
-		return "its node feature-names is no number";
-	if (guest_device_read_number(device, "feature-cancel", 0, &cancel))
-		return "its node feature-cancel is no number";
-	if (guest_device_read_number(device, "feature-reuse", 0, &reuse))
-		return "its node feature-reuse is no number";
-	if (guest_device_read_number(device, "feature-shutdown", 0, &half_close))
-		return "its node feature-shutdown is no number";
-	*attach = (struct engine_attach_args){
-		.ring_ref = (uint32_t)ref,
-		.port = (uint32_t)port,
-		.names = names == 1,
-		.reuse = reuse == 1,
-		.half_close = half_close == 1,
-		.cancel = cancel == 1,
-	};
-	return NULL;
+	*attach = (struct engine_attach_args){.ring_ref = (uint32_t)ref, .port = (uint32_t)port};
+	return guest_device_read_features(device, attach);
 }

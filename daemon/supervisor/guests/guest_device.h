@@ -7,13 +7,14 @@
 #include "transport/device.h"
 
 /* What the backend offers; the Linux frontend needs exactly "1", at least 4, and "1". */
-#define GUEST_VERSIONS         "1"
-#define GUEST_MAX_PAGE_ORDER   "9"
-#define GUEST_FUNCTION_CALLS   "1"
-#define GUEST_FEATURE_NAMES    "1"
-#define GUEST_FEATURE_CANCEL   "1"
-#define GUEST_FEATURE_REUSE    "1"
-#define GUEST_FEATURE_SHUTDOWN "1"
+#define GUEST_VERSIONS                "1"
+#define GUEST_MAX_PAGE_ORDER          "9"
+#define GUEST_FUNCTION_CALLS          "1"
+#define GUEST_FEATURE_NAMES           "1"
+#define GUEST_FEATURE_NAMES_ON_DEMAND "1"
+#define GUEST_FEATURE_CANCEL          "1"
+#define GUEST_FEATURE_REUSE           "1"
+#define GUEST_FEATURE_SHUTDOWN        "1"
 
 /* Writes our state. Returns 0 or -errno; device->backend is state in both cases. */
 int guest_device_set_state(struct device *device, enum xenbus_state state);

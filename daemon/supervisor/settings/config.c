@@ -176,6 +176,13 @@ static int config_read_priority(struct config_reading *reading, const struct pvc
 				  &reading->config->adapt_priority);
 }
 
+static int config_read_local_addresses(struct config_reading *reading,
+				       const struct pvcalls_value *value)
+{
+	return config_read_either(reading, value, "always", "on_demand",
+				  "always or on_demand was expected", &reading->config->read_local);
+}
+
 static int config_read_engine(struct config_reading *reading, const struct pvcalls_value *value)
 {
 	static const struct config_field fields[] = {
@@ -183,6 +190,7 @@ static int config_read_engine(struct config_reading *reading, const struct pvcal
 		{"low_ports", config_read_low_ports},
 		{"sockets", config_read_sockets},
 		{"priority", config_read_priority},
+		{"local_addresses", config_read_local_addresses},
 	};
 
 	return config_read_map(reading, value, fields, sizeof(fields) / sizeof(fields[0]));

@@ -34,6 +34,7 @@ struct config {
 	bool low_ports;
 	uint32_t sockets;    /* most of one guest */
 	bool adapt_priority; /* of engines: see engine/scheduling/priority.h */
+	bool read_local;     /* by engines: see engine/connections/local_name.h */
 	uint32_t audit_uid;
 	uint64_t segment_bytes; /* 0: as the writer chooses */
 	uint32_t segment_age_s; /* 0: as the writer chooses */

@@ -49,7 +49,7 @@ struct endpoint {
 	struct pvcalls_front_socket *remote;
 	struct sockaddr_in local;
 	struct sockaddr_in peer;
-	struct waiting_call *waiting;   /* connect, accept, bind, listen */
+	struct waiting_call *waiting;   /* see waiting_calls.h */
 	struct early_connection *early; /* oldest first */
 	uint32_t early_count;
 	uint32_t accepting; /* ACCEPTs in flight */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Trapped calls that wait on an endpoint for their answer: connect, accept, bind, listen. */
+/* Trapped calls that wait on an endpoint for their answer: connect, accept, bind, listen,
+ * getsockname. */
 #ifndef ENDPOINTS_WAITING_CALLS_H
 #define ENDPOINTS_WAITING_CALLS_H
 

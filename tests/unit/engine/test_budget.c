@@ -33,7 +33,7 @@
 #define UNCOUNTED 4u              /* before them: what is made once */
 
 /* The budget. */
-#define CALLS_PER_CONNECTION  8u  /* system calls, with MOST in flight */
+#define CALLS_PER_CONNECTION  7u  /* system calls, with MOST in flight */
 #define ALONE_CALLS           26u /* with one in flight, wake-ups included */
 #define READINGS_PER_TURN     2u  /* of the clock, in a turn and what comes until the next */
 #define CALLS_IN_A_TURN_LEAST (2 * MOST)

@@ -56,7 +56,7 @@ static void fake_backend_take_nodes(struct fake_backend *fake, char *text)
 static void fake_backend_welcome(struct fake_backend *fake, int memory)
 {
 	struct stat status;
-	char nodes[160];
+	char nodes[192];
 	int fds[3];
 
 	fstat(memory, &status);
@@ -73,10 +73,11 @@ static void fake_backend_welcome(struct fake_backend *fake, int memory)
 	close(fds[0]);
 	snprintf(nodes, sizeof(nodes),
 		 "versions=%s\nmax-page-order=%u\nfunction-calls=1\nfeature-names=%d\n"
-		 "feature-shutdown=%d\nstate=2\n",
+		 "feature-names-on-demand=%d\nfeature-shutdown=%d\nstate=2\n",
 		 fake->options.versions ? fake->options.versions : "1",
 		 fake->options.max_order ? fake->options.max_order : DATA_ORDER_MAX,
-		 !fake->options.no_names, !fake->options.no_half_close);
+		 !fake->options.no_names, !fake->options.names_at_once,
+		 !fake->options.no_half_close);
 	fake_backend_say(fake, LOCAL_NODES, 0, nodes, NULL, 0);
 }
 

@@ -26,6 +26,8 @@
 #define FAKE_ANSWER      25 /* takes everything, and after the end says how many bytes, then EOF */
 #define FAKE_ERRNO       1000 /* port 1000 + n: CONNECT fails with errno n */
 
+#define FAKE_LOCAL_PORT 1234 /* what streams are told to have */
+
 struct fake_backend;
 
 struct fake_backend_options {
@@ -33,6 +35,7 @@ struct fake_backend_options {
 	const char *versions; /* NULL: "1" */
 	uint32_t max_order;   /* 0: 9 */
 	bool no_names;
+	bool names_at_once; /* tells all names without being asked */
 	bool no_half_close;
 	bool never_connected; /* stops at state 2 */
 	bool bad_response;    /* answers a request nobody made */
@@ -52,6 +55,7 @@ void fake_backend_offer(struct fake_backend *fake, uint16_t listener_port, uint1
 struct fake_backend_counts {
 	unsigned sockets, connects, releases, binds, listens, accepts, polls, open;
 	unsigned ends;  /* half closes */
+	unsigned asked; /* streams of which the own address was asked for */
 	uint64_t bytes; /* taken from out rings */
 	unsigned state; /* the guest's xenbus state */
 };

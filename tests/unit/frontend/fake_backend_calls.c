@@ -47,14 +47,21 @@ static void fake_backend_answer(struct fake_backend *fake, const struct wire_req
 		fake_backend_notify(fake, fake->command_port);
 }
 
+static void fake_backend_tell_names(struct stream *stream, bool local)
+{
+	const struct wire_names names = {.local_addr = local ? htonl(INADDR_LOOPBACK) : 0,
+					 .peer_addr = htonl(INADDR_LOOPBACK + 1),
+					 .local_port = local ? htons(FAKE_LOCAL_PORT) : 0,
+					 .peer_port = htons(stream->mode)};
+
+	stream->local_told = local;
+	data_ring_names(&stream->ring, &names, local);
+}
+
 static void fake_backend_attach_ring(struct fake_backend *fake, struct stream *stream, uint32_t ref,
 				     uint32_t port)
 {
 	struct indexes_page *indexes = fake_backend_page(fake, ref);
-	struct wire_names names = {.local_addr = htonl(INADDR_LOOPBACK),
-				   .peer_addr = htonl(INADDR_LOOPBACK + 1),
-				   .local_port = htons(1234),
-				   .peer_port = htons(stream->mode)};
 	uint32_t refs[DATA_REFS_MAX];
 	uint32_t order;
 	int count = data_ring_read_refs(indexes, DATA_ORDER_MAX, ref, refs, &order);
@@ -67,7 +74,7 @@ static void fake_backend_attach_ring(struct fake_backend *fake, struct stream *s
 	stream->ring.half_close = !fake->options.no_half_close;
 	stream->port = port;
 	if (!fake->options.no_names)
-		data_ring_names(&stream->ring, &names);
+		fake_backend_tell_names(stream, fake->options.names_at_once);
 	stream->connected = true;
 }
 
@@ -172,6 +179,11 @@ static void fake_backend_serve_stream(struct fake_backend *fake, struct stream *
 		wake = fake_backend_serve_chargen(stream, "hello\n", 6);
 	if (data_ring_out_closing(&stream->ring))
 		data_ring_out_close(&stream->ring);
+	if (!stream->local_told && data_ring_local_wanted(&stream->ring)) {
+		fake->counts.asked++;
+		fake_backend_tell_names(stream, true);
+		wake = true;
+	}
 	while (fake_backend_serve_out(fake, stream))
 		wake = true;
 	if (data_ring_out_drained(&stream->ring))

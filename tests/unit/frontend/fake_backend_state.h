@@ -23,6 +23,7 @@ struct stream {
 	char text[24]; /* ANSWER */
 	uint16_t mode;
 	bool connected;
+	bool local_told;
 };
 
 struct listener {

@@ -16,64 +16,7 @@
 #include <pvcalls/frontend.h>
 
 #include "fake_backend.h"
-
-#define SECONDS(n) ((n)*1000)
-
-static char directory[] = "/tmp/pvcalls-test-XXXXXX";
-
-static int front_test_make_directory(void **state)
-{
-	(void)state;
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int front_test_remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
-}
-
-static struct pvcalls_front_options front_test_options_here(void)
-{
-	return (struct pvcalls_front_options){.size = sizeof(struct pvcalls_front_options),
-					      .runtime_dir = directory,
-					      .name = "test",
-					      .memory = 64u << 20,
-					      .timeout_ms = 2000};
-}
-
-static struct pvcalls_front *front_test_open_here(void)
-{
-	struct pvcalls_front_options options = front_test_options_here();
-	struct pvcalls_front *front;
-
-	assert_int_equal(pvcalls_front_open(&front, &options, NULL), 0);
-	return front;
-}
-
-static struct sockaddr_in front_test_address(uint16_t port)
-{
-	return (struct sockaddr_in){.sin_family = AF_INET,
-				    .sin_port = htons(port),
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-static struct pvcalls_front_socket *front_test_connect_to(struct pvcalls_front *front,
-							  uint32_t order, uint16_t port)
-{
-	struct pvcalls_front_socket *socket;
-	struct sockaddr_in to = front_test_address(port);
-
-	assert_int_equal(pvcalls_front_socket(front, order, &socket), 0);
-	assert_int_equal(pvcalls_front_connect_wait(socket, &to, SECONDS(5)), 0);
-	return socket;
-}
-
-static void front_test_settle(struct pvcalls_front *front)
-{
-	while (pvcalls_front_releasing(front) > 0)
-		assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
-}
+#include "front_test.h"
 
 static void test_opens_and_closes(void **state)
 {
@@ -355,22 +298,6 @@ static void test_bad_response_ends_the_frontend(void **state)
 	pvcalls_front_release(socket);
 	pvcalls_front_close(front, 1000);
 	fake_backend_stop(fake);
-}
-
-struct tally {
-	unsigned finished;
-	unsigned good;
-	struct pvcalls_front_socket *accepted[64];
-};
-
-static void tally_done(struct pvcalls_front_socket *socket, int result, void *context)
-{
-	struct tally *tally = context;
-
-	if (!result && tally->good < 64)
-		tally->accepted[tally->good] = socket;
-	tally->good += !result;
-	tally->finished++;
 }
 
 /* More calls than the ring has slots wait for their turn. */

@@ -333,6 +333,23 @@ void ring_names(const struct data_ring *ring, struct ring_names *names)
 	memcpy(names, ring->shared->pad1, sizeof(*names));
 }
 
+/* local_wanted and local_known of struct indexes_page of the daemon: behind out_end and the names.
+ */
+void ring_ask_local(struct data_ring *ring)
+{
+	u32 *wanted = (u32 *)ring->shared->pad2 + 1;
+
+	WRITE_ONCE(*wanted, 1);
+	ring_notify(ring);
+}
+
+bool ring_local_known(const struct data_ring *ring)
+{
+	const u32 *known = (const u32 *)(ring->shared->pad1 + sizeof(struct ring_names));
+
+	return smp_load_acquire(known) != 0;
+}
+
 static size_t copy_out(const u8 *from, size_t length, struct iov_iter *to)
 {
 	return to ? copy_to_iter(from, length, to) : length;

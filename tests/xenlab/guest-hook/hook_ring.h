@@ -67,6 +67,9 @@ u32 ring_room(const struct data_ring *ring);
 int ring_in_error(const struct data_ring *ring);
 int ring_out_error(const struct data_ring *ring);
 void ring_names(const struct data_ring *ring, struct ring_names *names);
+/* Asks for our own address; the answer comes with an event. */
+void ring_ask_local(struct data_ring *ring);
+bool ring_local_known(const struct data_ring *ring);
 
 /*
  * Bytes moved, or -errno. What was read is skipped over unless `peek`; peeking starts `offset`

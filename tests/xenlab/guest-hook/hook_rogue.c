@@ -372,9 +372,15 @@ static int do_states(struct run *run)
 
 static int do_nodes(struct run *run)
 {
-	static const char *const names[] = {"version",          "ring-ref",       "port",
-					    "feature-names",    "feature-cancel", "feature-reuse",
-					    "feature-shutdown", "state"};
+	static const char *const names[] = {"version",
+					    "ring-ref",
+					    "port",
+					    "feature-names",
+					    "feature-names-on-demand",
+					    "feature-cancel",
+					    "feature-reuse",
+					    "feature-shutdown",
+					    "state"};
 	static const char *const values[] = {
 		"",     " ",  "-1",   "1 1",        "99999999999999999999",
 		"0x10", "\n", "%s%n", "4294967296", "one"};

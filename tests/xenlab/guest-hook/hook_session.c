@@ -34,10 +34,11 @@ static struct {
 	unsigned int order_max;
 	unsigned int generation;
 	unsigned int lost_slots;
-	bool names;      /* the backend writes names into the indexes page */
-	bool cancel;     /* it answers ACCEPTs of released listeners */
-	bool reuse;      /* it keeps pages mapped that come again */
-	bool half_close; /* it takes the end of what a socket writes */
+	bool names;           /* the backend writes names into the indexes page ... */
+	bool names_on_demand; /* ... and a socket's own when it is asked for */
+	bool cancel;          /* it answers ACCEPTs of released listeners */
+	bool reuse;           /* it keeps pages mapped that come again */
+	bool half_close;      /* it takes the end of what a socket writes */
 	struct wait_queue_entry collector;
 	struct list_head waiting;
 	struct session_call *inflight[PVCALLS_NR_RSP_PER_RING];
@@ -199,6 +200,7 @@ int session_peer(struct session_peer *peer)
 			.order_max = session.order_max,
 			.generation = session.generation,
 			.names = session.names,
+			.names_on_demand = session.names_on_demand,
 			.reuse = session.reuse,
 			.half_close = session.half_close,
 		};
@@ -229,31 +231,42 @@ static bool backend_has(struct xenbus_device *dev, const char *feature)
 }
 
 /* Features are taken back if the backend has none of them: it may be another than last time. */
-static int write_features(struct xenbus_device *dev, bool names, bool cancel, bool reuse,
-			  bool half_close)
+static int write_features(struct xenbus_device *dev, const struct session_peer *offered,
+			  bool cancel)
 {
-	int error = xenbus_printf(XBT_NIL, dev->nodename, "feature-names", "%d", names);
+	const struct {
+		const char *node;
+		bool wanted;
+	} features[] = {
+		{"feature-names", offered->names},
+		{"feature-names-on-demand", offered->names_on_demand},
+		{"feature-cancel", cancel},
+		{"feature-reuse", offered->reuse},
+		{"feature-shutdown", offered->half_close},
+	};
+	unsigned int i;
+	int error = 0;
 
-	if (!error)
-		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-cancel", "%d", cancel);
-	if (!error)
-		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-reuse", "%d", reuse);
-	if (!error)
-		error = xenbus_printf(XBT_NIL, dev->nodename, "feature-shutdown", "%d", half_close);
+	for (i = 0; i < ARRAY_SIZE(features) && !error; i++)
+		error = xenbus_printf(XBT_NIL, dev->nodename, features[i].node, "%d",
+				      features[i].wanted);
 	return error;
 }
 
 /* The mutex is held. */
 static int session_begin(struct xenbus_device *dev)
 {
-	bool names = backend_has(dev, "feature-names");
+	const struct session_peer offered = {
+		.names = backend_has(dev, "feature-names"),
+		.names_on_demand = backend_has(dev, "feature-names-on-demand"),
+		.reuse = backend_has(dev, "feature-reuse"),
+		.half_close = backend_has(dev, "feature-shutdown"),
+	};
 	bool cancel = backend_has(dev, "feature-cancel");
-	bool reuse = backend_has(dev, "feature-reuse");
-	bool half_close = backend_has(dev, "feature-shutdown");
 	unsigned int order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
 	struct pvcalls_bedata *bedata;
 	unsigned long flags;
-	int error = write_features(dev, names, cancel, reuse, half_close);
+	int error = write_features(dev, &offered, cancel);
 
 	if (!error)
 		error = pvcalls_front_probe(dev, NULL);
@@ -266,10 +279,11 @@ static int session_begin(struct xenbus_device *dev)
 	session.bedata = bedata;
 	session.domid = dev->otherend_id;
 	session.order_max = order_max;
-	session.names = names;
+	session.names = offered.names;
+	session.names_on_demand = offered.names_on_demand;
 	session.cancel = cancel;
-	session.reuse = reuse;
-	session.half_close = half_close;
+	session.reuse = offered.reuse;
+	session.half_close = offered.half_close;
 	session.lost_slots = 0;
 	session.generation++;
 	spin_unlock_irqrestore(&session.lock, flags);

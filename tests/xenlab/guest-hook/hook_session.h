@@ -32,8 +32,9 @@ struct session_peer {
 	unsigned int order_max;
 	unsigned int generation; /* a ring of another generation is of no use any more */
 	bool names;
-	bool reuse;      /* pages may stay mapped for the connection that brings them again */
-	bool half_close; /* it takes the end of what a socket writes */
+	bool names_on_demand; /* a socket's own name is there when it is asked for */
+	bool reuse;           /* pages may stay mapped for the connection that brings them again */
+	bool half_close;      /* it takes the end of what a socket writes */
 };
 
 int session_register(void);

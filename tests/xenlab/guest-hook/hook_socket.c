@@ -17,6 +17,7 @@
 
 #include "hook_socket.h"
 
+#define LOCAL_MS 5000  /* wait so long for a backend to tell our own address */
 #define DRAIN_MS 10000 /* wait so long for a backend that would drop what it has not sent */
 
 static struct proto hook_proto = {
@@ -397,6 +398,31 @@ int socket_release(struct socket *sock)
 	return 0;
 }
 
+/* Asks the backend for our own address, once. `control` is held. */
+static void learn_local(struct hook_socket *socket)
+{
+	struct session_peer peer;
+	struct ring_names names;
+
+	if (socket->local.sin_port || socket->sk.sk_state != TCP_ESTABLISHED || !socket->ring)
+		return;
+	if (session_peer(&peer) || !peer.names_on_demand ||
+	    socket->ring->generation != peer.generation)
+		return;
+	WRITE_ONCE(socket->asking, true);
+	ring_ask_local(socket->ring);
+	wait_event_killable_timeout(*sk_sleep(&socket->sk),
+				    ring_local_known(socket->ring) ||
+					    READ_ONCE(socket->sk.sk_shutdown) == SHUTDOWN_MASK,
+				    msecs_to_jiffies(LOCAL_MS));
+	WRITE_ONCE(socket->asking, false);
+	if (!ring_local_known(socket->ring))
+		return;
+	ring_names(socket->ring, &names);
+	socket->local.sin_addr.s_addr = names.local_addr;
+	socket->local.sin_port = names.local_port;
+}
+
 int socket_getname(struct socket *sock, struct sockaddr *address, int peer)
 {
 	struct hook_socket *socket = hook_socket(sock->sk);
@@ -413,6 +439,7 @@ int socket_getname(struct socket *sock, struct sockaddr *address, int peer)
 	/* Who asks for the port that bind() has chosen wants one chosen. */
 	if (socket->bound && !socket->bind_sent && is_idle(socket))
 		error = send_bind(socket);
+	learn_local(socket);
 	memcpy(address, &socket->local, sizeof(socket->local));
 	mutex_unlock(&socket->control);
 	return error ?: (int)sizeof(socket->local);

@@ -48,7 +48,8 @@ struct hook_socket {
 	bool released;
 	bool in_reported;
 	bool out_reported;
-	bool names; /* `local` and `peer` come from the backend */
+	bool names;  /* `local` and `peer` come from the backend */
+	bool asking; /* getsockname() waits for `local` */
 
 	struct mutex control; /* bind, listen, start of connect, accept */
 	struct mutex in_mutex;

@@ -76,6 +76,8 @@ void stream_event(struct sock *sk)
 	mask = stream_mask(socket);
 	if (mask)
 		socket_wake(sk, mask);
+	if (READ_ONCE(socket->asking))
+		wake_up_all(sk_sleep(sk));
 }
 
 static __poll_t poll_listener(struct hook_socket *socket)

@@ -27,14 +27,13 @@ static int fake_write(struct device *device, const struct device_node *nodes, si
 {
 	struct fake_device *fake = fake_of(device);
 
-	if (count > 1)
-		fake->published = count;
 	for (size_t i = 0; i < count; i++) {
 		size_t used = strlen(fake->written);
 		bool state = strcmp(nodes[i].key, "state") == 0;
 
-		snprintf(fake->written + used, sizeof(fake->written) - used, "%.1s",
-			 state ? nodes[i].value : "n");
+		if (state || i == 0)
+			snprintf(fake->written + used, sizeof(fake->written) - used, "%.1s",
+				 state ? nodes[i].value : "n");
 	}
 	return 0;
 }

@@ -10,14 +10,13 @@
 
 /*
  * A device whose nodes the test writes, and which remembers what was written to it: `written` has
- * a character for each node: its state, or 'n' for another.
+ * 'n' for a transaction that begins with other nodes than the state, and each state.
  */
 struct fake_device {
 	struct device device;
 	struct transport_host host;
 	struct device_node nodes[8]; /* the frontend's */
 	char written[64];
-	size_t published; /* nodes of the last transaction of more than one */
 	bool dropped;
 	char why[256]; /* it was dropped */
 };

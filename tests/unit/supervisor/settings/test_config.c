@@ -34,6 +34,7 @@ static void config_has_defaults(void **state)
 		assert_int_equal(config.uids_count, CONFIG_UIDS_COUNT);
 		assert_int_equal(config.sockets, CONFIG_SOCKETS);
 		assert_true(config.adapt_priority);
+		assert_false(config.read_local);
 		config_clear(&config);
 	}
 }
@@ -42,7 +43,7 @@ static void config_reads_all(void **state)
 {
 	static const char text[] = "durability: sync\n"
 				   "engine: {uids: 5000-5009, low_ports: true, sockets: 77, "
-				   "priority: fixed}\n"
+				   "priority: fixed, local_addresses: always}\n"
 				   "audit: {uid: 6000, segment_bytes: 64MiB, segment_age: 2h}\n"
 				   "local:\n"
 				   "  guests:\n"
@@ -59,6 +60,7 @@ static void config_reads_all(void **state)
 	assert_int_equal(config.uids_count, 10);
 	assert_int_equal(config.sockets, 77);
 	assert_false(config.adapt_priority);
+	assert_true(config.read_local);
 	assert_int_equal(config.audit_uid, 6000);
 	assert_int_equal(config.segment_bytes, 64 << 20);
 	assert_int_equal(config.segment_age_s, 7200);
@@ -83,6 +85,7 @@ static void config_says_where(void **state)
 		{"engine: {sockets: -1}\n", "c.yaml:1:19:"},
 		{"engine: {low_ports: yes}\n", "true or false"},
 		{"engine: {priority: -7}\n", "adaptive or fixed"},
+		{"engine: {local_addresses: never}\n", "always or on_demand"},
 		{"engine: {uids: 5-4}\n", "a range of user ids"},
 		{"engine: {uids: 0-4}\n", "a range of user ids"},
 		{"engine: {uids: 5}\n", "a range of user ids"},
