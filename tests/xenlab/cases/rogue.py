@@ -12,12 +12,12 @@ from tools import check, wait_for
 
 # Each way with the number of its rounds.
 WAYS = {"requests": 200, "refs": 60, "orders": 60, "ports": 60, "command-slots": 50, "command-indexes": 50, "data-indexes": 50,
-        "data-pages": 100, "events": 20, "states": 10_000, "nodes": 300}
+        "data-pages": 100, "events": 20, "states": 100, "nodes": 300}
 CUT_OFF = ("command-indexes", "data-indexes")  # no honest frontend does that
 LIES = ("requests", "refs", "orders", "ports")  # each of them is answered
 WITH_BYTES = ("data-indexes", "data-pages", "events")  # these want open connections
 SECONDS = 140
-# Between the other guest's rounds, in seconds: the rogue needs a processor, too, most of all for ten thousand states.
+# Between the other guest's rounds, in seconds: the rogue needs a processor, too, most of all for a hundred times a hundred states.
 PAUSE = 0.02
 PAUSES = {"states": 0.2}
 
@@ -112,5 +112,5 @@ def rings(lab):
 
 @case(needs=("hook",), seconds=SECONDS + 30)
 def states(lab):
-    """Ten thousand random xenstore states."""
+    """Ten thousand random xenstore states, eight on their way at a time."""
     behaves(lab, ["states"])

@@ -17,17 +17,20 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 #include <xen/page.h>
 #include <xen/xenbus.h>
 
 #include "hook_rogue.h"
 #include "hook_socket.h"
 
-#define NODE       "device/pvcalls/0"
-#define LINE_MAX   128
-#define PATIENCE   (5 * HZ)
-#define STORM_SIZE 1000
-#define SLOTS      __CONST_RING_SIZE(xen_pvcalls, XEN_PAGE_SIZE)
+#define NODE           "device/pvcalls/0"
+#define LINE_MAX       128
+#define PATIENCE       (5 * HZ)
+#define STORM_SIZE     1000
+#define STATES         100 /* of a round */
+#define STATES_WRITERS 8
+#define SLOTS          __CONST_RING_SIZE(xen_pvcalls, XEN_PAGE_SIZE)
 
 static bool rogue;
 module_param(rogue, bool, 0600);
@@ -365,9 +368,50 @@ static int do_events(struct run *run)
 }
 
 /* Goes on after the session has ended: xenstore is still there. */
+/* The states of a round, and its writers: each write is a round trip to Dom0, so they overlap. */
+struct states {
+	atomic_t next;
+	int error;
+	u8 state[STATES];
+	struct states_writer {
+		struct work_struct work;
+		struct states *states;
+	} writer[STATES_WRITERS];
+};
+
+static void write_states(struct work_struct *work)
+{
+	struct states *states = container_of(work, struct states_writer, work)->states;
+	int next;
+
+	while ((next = atomic_fetch_inc(&states->next)) < STATES) {
+		int error = xenbus_printf(XBT_NIL, NODE, "state", "%u", states->state[next]);
+
+		if (error)
+			WRITE_ONCE(states->error, error);
+	}
+}
+
 static int do_states(struct run *run)
 {
-	return xenbus_printf(XBT_NIL, NODE, "state", "%u", draw(run, 10));
+	struct states *states = kzalloc(sizeof(*states), GFP_KERNEL);
+	unsigned int i;
+	int error;
+
+	if (!states)
+		return -ENOMEM;
+	for (i = 0; i < STATES; i++)
+		states->state[i] = draw(run, 10);
+	for (i = 0; i < STATES_WRITERS; i++) {
+		states->writer[i].states = states;
+		INIT_WORK(&states->writer[i].work, write_states);
+		queue_work(system_unbound_wq, &states->writer[i].work);
+	}
+	for (i = 0; i < STATES_WRITERS; i++)
+		flush_work(&states->writer[i].work);
+	error = states->error;
+	kfree(states);
+	return error;
 }
 
 static int do_nodes(struct run *run)
@@ -405,7 +449,7 @@ static const struct {
 	{"data-indexes", do_data_indexes, "false indexes of every open connection"},
 	{"data-pages", do_data_pages, "random words in every open connection's indexes page"},
 	{"events", do_events, "1,000 events each time"},
-	{"states", do_states, "a random xenstore state each time"},
+	{"states", do_states, "100 random xenstore states each time, by 8 writers at once"},
 	{"nodes", do_nodes, "nonsense in the frontend's xenstore nodes"},
 };
 
