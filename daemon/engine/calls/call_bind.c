@@ -60,19 +60,29 @@ static int call_listen_prepare(struct pending_call *pending)
 	return call_bind_hold_in(pending, SOCKET_BOUND);
 }
 
+/*
+ * Watched before it listens: a listener that nobody watches would let peers in whom nobody serves,
+ * and there is no way back from listen(2) but to close it. What epoll says of a socket that does
+ * not listen yet (EPOLLHUP) it says when it is asked, which is after this turn's work.
+ */
 static int call_listen_execute(struct pending_call *pending)
 {
 	struct connections *connections = pending->calls->connections;
 	struct guest_socket *socket = pending->socket;
-	int error = socket_listen(socket, pending->call.backlog);
+	int error = loop_add(connections->loop, &socket->source, socket->fd, EPOLLIN | EPOLLET,
+			     connections->socket_ready, socket);
 
 	if (error)
 		return error;
+	error = socket_listen(socket, pending->call.backlog);
+	if (error) {
+		loop_remove(connections->loop, &socket->source);
+		return error;
+	}
 	/* A port of 0 got its number when it was bound or only now. */
 	socket_read_local(socket);
 	call_bind_tell_port(pending);
-	return loop_add(connections->loop, &socket->source, socket->fd, EPOLLIN | EPOLLET,
-			connections->socket_ready, socket);
+	return 0;
 }
 
 const struct call_steps call_listen_steps = {

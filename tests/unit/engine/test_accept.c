@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 #include <cmocka.h>
 
@@ -91,6 +92,65 @@ static void test_stock_frontends_see_no_extension(void **state)
 	fd = host_connect(port, 1);
 	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
 	assert_int_equal(page->names.peer_addr, 0);
+	close(fd);
+}
+
+static void see_nothing(struct loop_source *source, uint32_t events)
+{
+	(void)source;
+	(void)events;
+}
+
+/* The loop's own watch fails: its epoll knows the descriptor already, by another source. */
+static void test_a_listener_that_cannot_be_watched(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct loop *loop = guest->engine->loop;
+	struct loop_source other = {.fd = -1};
+	struct guest_socket *socket;
+	int fd;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	socket = socket_table_find(guest->engine->calls.sockets, 1);
+	/* No events: those of a socket that is only bound would come otherwise. */
+	assert_int_equal(loop_add(loop, &other, socket->fd, EPOLLET, see_nothing, NULL), 0);
+	loop_turn(loop, 0);
+	assert_int_equal(ask_listen(guest, 1), -EEXIST);
+	assert_int_equal(socket->state, SOCKET_BOUND);
+	assert_int_equal(host_connect(socket->local.port, 1), -1);
+	loop_remove(loop, &other);
+	assert_int_equal(ask_listen(guest, 1), 0);
+	fd = host_connect(socket->local.port, 1);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
+	close(fd);
+}
+
+/* listen(2) fails: somebody else has come to listen on the port. Nothing watches the socket. */
+static void test_a_listener_that_cannot_listen(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct guest_socket *bound;
+	const int on = 1;
+	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	bound = socket_table_find(guest->engine->calls.sockets, 1);
+	address.sin_port = htons(bound->local.port);
+	assert_int_equal(setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	assert_int_equal(bind(other, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(other, 1), 0);
+	assert_int_equal(ask_listen(guest, 1), -EADDRINUSE);
+	assert_int_equal(bound->state, SOCKET_BOUND);
+	assert_int_equal(loop_turn(guest->engine->loop, 0), 0);
+	close(other);
+	assert_int_equal(ask_listen(guest, 1), 0);
+	fd = host_connect(bound->local.port, 1);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), 0);
 	close(fd);
 }
 
@@ -400,6 +460,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_listen_tells_the_port),
 		LINUX(test_stock_frontends_see_no_extension),
+		TEST(test_a_listener_that_cannot_be_watched),
+		TEST(test_a_listener_that_cannot_listen),
 		TEST(test_accepts_in_flight),
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
 		TEST(test_accepted_sockets_are_tuned),
