@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #include "base/assert.h"
 #include "engine/calls/call_decision.h"
@@ -97,11 +98,16 @@ static void closed_sockets_await_slots(struct calls *calls, uint64_t deadline_ns
 {
 	struct pollfd event = {.fd = calls->queue_event, .events = POLLIN};
 	uint64_t now = clock_monotonic_ns();
+	eventfd_t rings;
 
 	audit_queue_await(calls->queue);
 	audit_queue_flush(calls->queue, true);
-	if (now < deadline_ns)
-		(void)poll(&event, 1, (int)((deadline_ns - now) / NS_PER_MS) + 1);
+	if (now >= deadline_ns)
+		return;
+	/* What has rung is taken, or the next wait would end at once. Nothing is missed by that:
+	 * slots are collected after it, by the caller and in each turn of the engine. */
+	if (poll(&event, 1, (int)((deadline_ns - now) / NS_PER_MS) + 1) > 0)
+		(void)eventfd_read(calls->queue_event, &rings);
 }
 
 void closed_sockets_record(struct calls *calls, const struct closed_socket *closed, size_t count)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sockets that the operator kills. */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
@@ -42,6 +44,64 @@ static bool kill_named(struct engine_guest *guest, uint64_t id, struct closed_so
 
 	assert_non_null(socket);
 	return close_socket(calls_of_guest(guest), socket, AUDIT_CLOSE_OPERATOR, closed);
+}
+
+/* The trail's queue, whose slots the writer gives back when the engine has begun to wait for them.
+ */
+struct full_trail {
+	struct engine_guest *guest;
+	uint32_t waits;
+	uint32_t wakings; /* waits that end at once, since the eventfd was rung before */
+};
+
+static struct full_trail *full_trail;
+
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	bool rung = __real_poll(fds, count, 0) > 0;
+
+	if (!full_trail || fds->fd != calls_of_guest(full_trail->guest)->queue_event)
+		return __real_poll(fds, count, timeout);
+	full_trail->waits++;
+	full_trail->wakings += rung;
+	if (!rung || full_trail->waits == 10)
+		assert_true(engine_guest_store(full_trail->guest) > 0);
+	return __real_poll(fds, count, timeout);
+}
+
+/* Uses all slots of the trail's queue up with records that the writer has not stored. */
+static void fill_trail(struct engine_guest *guest)
+{
+	struct audit_queue *queue = calls_of_guest(guest)->queue;
+	uint32_t slot;
+
+	while (audit_queue_take(queue, &slot)) {
+		audit_queue_decided(queue, slot);
+		audit_queue_done(queue, slot);
+	}
+}
+
+/* Once for the writer's ring of an earlier commit, which nobody has looked at yet, then truly. */
+static void test_waiting_for_the_trail_is_a_sleep(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct full_trail trail = {.guest = guest};
+	struct closed_socket closed;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_true(kill_named(guest, 1, &closed));
+	fill_trail(guest);
+	assert_int_equal(eventfd_write(calls_of_guest(guest)->queue_event, 1), 0);
+	full_trail = &trail;
+	closed_sockets_record(calls_of_guest(guest), &closed, 1);
+	full_trail = NULL;
+	assert_int_equal(trail.waits, 2);
+	assert_int_equal(trail.wakings, 1);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
+			 AUDIT_CLOSE_OPERATOR);
 }
 
 /* The peer sees it before anything else is done, a record above all; events of it never come. */
@@ -97,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_descriptor_is_closed_at_once),
 		TEST(test_a_reserved_socket_goes_with_its_accept),
+		TEST(test_waiting_for_the_trail_is_a_sleep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
