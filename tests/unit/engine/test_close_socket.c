@@ -104,6 +104,26 @@ static void test_waiting_for_the_trail_is_a_sleep(void **state)
 			 AUDIT_CLOSE_OPERATOR);
 }
 
+/* A killed socket's record collects all that was stored; what stood still meanwhile goes on. */
+static void test_starved_calls_go_on_after_a_kill(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct closed_socket closed;
+	struct wire_response response;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	fill_trail(guest);
+	assert_int_equal(ask_socket(guest, 2), NO_ANSWER);
+	assert_true(calls_of_guest(guest)->starved);
+	engine_guest_store(guest);
+	assert_true(kill_named(guest, 1, &closed));
+	closed_sockets_record(calls_of_guest(guest), &closed, 1);
+	/* The writer stores no more, but there is room for 8,191 records. */
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.ret, 0);
+}
+
 /* The peer sees it before anything else is done, a record above all; events of it never come. */
 static void test_the_descriptor_is_closed_at_once(void **state)
 {
@@ -158,6 +178,7 @@ int main(void)
 		TEST(test_the_descriptor_is_closed_at_once),
 		TEST(test_a_reserved_socket_goes_with_its_accept),
 		TEST(test_waiting_for_the_trail_is_a_sleep),
+		TEST(test_starved_calls_go_on_after_a_kill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
