@@ -406,20 +406,19 @@ uint32_t serve_reap(struct calls *calls)
 
 void serve_commits(struct calls *calls)
 {
-	uint32_t reaped;
-
 	if (!calls->starved && !calls->sync)
 		return;
-	reaped = serve_reap(calls);
+	serve_reap(calls);
 	/* Slots may be free without that: those of calls that were cancelled, or that the record of
 	 * a killed socket has collected. */
 	if (calls->starved && audit_queue_used(calls->queue) < AUDIT_QUEUE_SLOTS) {
 		calls->starved = false;
 		calls->ring_due = true;
 		serve_all_accepts(calls);
-	} else if (!reaped) {
-		audit_queue_await(calls->queue);
 	}
+	/* The writer tells of one commit and not of those that follow, so each is asked for. */
+	if (calls->starved || calls->sync)
+		audit_queue_await(calls->queue);
 }
 
 void serve_releases(struct calls *calls)

@@ -380,6 +380,32 @@ static void test_sync_answers_wait_for_the_commit(void **state)
 	assert_int_equal(response.ret, 0);
 }
 
+/* The writer rings at the first commit after it was asked to; the second call waits for the next.
+ */
+static void test_sync_answers_are_woken_for_by_each_commit(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_response response;
+	struct audit_record record;
+	eventfd_t rings;
+
+	guest->engine->calls.sync = 1;
+	assert_int_equal(ask_socket(guest, 1), NO_ANSWER);
+	assert_int_equal(ask_socket(guest, 2), NO_ANSWER);
+	assert_true(drain_take(guest->drain, &record));
+	drain_committed(guest->drain);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.id, 1);
+	(void)eventfd_read(guest->engine->queue_event, &rings);
+	assert_true(drain_take(guest->drain, &record));
+	drain_committed(guest->drain);
+	assert_int_equal(eventfd_read(guest->engine->queue_event, &rings), 0);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.id, 2);
+}
+
 static void test_full_trail_stops_the_ring(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -500,6 +526,7 @@ int main(void)
 		TEST(test_release_after_half_close),
 		TEST(test_same_req_id_twice),
 		TEST(test_sync_answers_wait_for_the_commit),
+		TEST(test_sync_answers_are_woken_for_by_each_commit),
 		TEST(test_full_trail_stops_the_ring),
 		TEST(test_impossible_index_cuts_off),
 		TEST(test_impossible_producer_cuts_off),
