@@ -126,7 +126,9 @@ int socket_connect_result(struct guest_socket *guest_socket)
 void socket_disconnect(struct guest_socket *guest_socket)
 {
 	fd_close(&guest_socket->fd);
+	/* It has no address any more, and never had this peer. */
 	memset(&guest_socket->local, 0, sizeof(guest_socket->local));
+	memset(&guest_socket->peer, 0, sizeof(guest_socket->peer));
 	guest_socket->state = SOCKET_NEW;
 }
 

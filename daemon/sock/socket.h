@@ -79,7 +79,8 @@ int socket_listen(struct guest_socket *guest_socket, uint32_t backlog);
 int socket_connect(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address);
 /* The outcome of a connect that was under way: 0 or -errno. */
 int socket_connect_result(struct guest_socket *guest_socket);
-/* Back to SOCKET_NEW after a connect that failed, was given up or could not be served. */
+/* Back to SOCKET_NEW, without addresses, after a connect that failed, was given up or could not be
+ * served. */
 void socket_disconnect(struct guest_socket *guest_socket);
 
 /* Promises a new socket to an ACCEPT: SOCKET_NEW to SOCKET_RESERVED. */

@@ -252,6 +252,23 @@ static void test_refused_connect_may_be_tried_again(void **state)
 	close(listener);
 }
 
+/* The record of its release names no peer that it never had, nor an address that it has lost. */
+static void test_a_refused_connect_leaves_no_addresses(void **state)
+{
+	struct engine_guest *guest = *state;
+	const struct audit_record *record;
+	uint16_t port = 0;
+
+	close(host_listen(&port));
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_connect(guest, 1, port, RING_REF), -ECONNREFUSED);
+	assert_int_equal(ask_release(guest, 1), 0);
+	record = last_record(guest, PVCALLS_OP_RELEASE);
+	assert_int_equal(record->peer.family, 0);
+	assert_int_equal(record->local.family, 0);
+}
+
 static void test_bad_rings_are_refused_without_a_trace(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -520,6 +537,7 @@ int main(void)
 		TEST(test_half_close_is_not_negotiated),
 		TEST(test_reset_reaches_both_directions),
 		TEST(test_refused_connect_may_be_tried_again),
+		TEST(test_a_refused_connect_leaves_no_addresses),
 		TEST(test_bad_rings_are_refused_without_a_trace),
 		TEST(test_refused_bind_is_answered_at_listen),
 		TEST(test_release_delivers_what_was_written),
