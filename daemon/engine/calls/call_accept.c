@@ -5,7 +5,8 @@
  * An ACCEPT is only a wish; what host rules and chain decide about is the peer, so it waits,
  * prepared, until one comes, and is dated then. A peer that is refused is reset and recorded as a
  * call of its own, and the request goes on waiting. Several requests may wait at one listener; the
- * oldest gets the first connection.
+ * oldest gets the first connection. However many peers come to be refused, each request refuses no
+ * more than CALLS_REFUSED_PER_TURN of them before the rest of the guest gets its turn.
  */
 #include <errno.h>
 #include <string.h>
@@ -103,6 +104,18 @@ static int call_accept_take_peer(struct pending_call *pending)
 	}
 }
 
+/* Whether it has refused as many peers in this turn as it may. */
+static bool call_accept_is_sated(struct pending_call *pending)
+{
+	uint64_t turn = pending->calls->connections->turn;
+
+	if (pending->refused_turn != turn) {
+		pending->refused_turn = turn;
+		pending->refused = 0;
+	}
+	return pending->refused >= CALLS_REFUSED_PER_TURN;
+}
+
 /*
  * The oldest goes first. A peer is taken only if the trail has room for a record of its own, beside
  * the one that this call will have in the end whatever comes.
@@ -113,8 +126,13 @@ static int call_accept_await(struct pending_call *pending)
 	int result;
 
 	ASSERT(pending->spare_slot == PENDING_CALL_NO_SLOT && pending->peer_fd < 0);
-	if (pending_call_oldest(pending->socket, PVCALLS_OP_ACCEPT, CALL_PREPARED) != pending ||
-	    !call_record_take_slot(calls, &pending->spare_slot))
+	if (pending_call_oldest(pending->socket, PVCALLS_OP_ACCEPT, CALL_PREPARED) != pending)
+		return CALL_WAITS;
+	if (call_accept_is_sated(pending)) {
+		calls->accepts_due = true;
+		return CALL_WAITS;
+	}
+	if (!call_record_take_slot(calls, &pending->spare_slot))
 		return CALL_WAITS;
 	result = call_accept_take_peer(pending);
 	if (result) {
@@ -132,6 +150,7 @@ static int call_accept_await(struct pending_call *pending)
 /* The record of the refused peer is complete; the request itself is a call never decided. */
 static void call_accept_refused(struct pending_call *pending)
 {
+	pending->refused++;
 	socket_reset(pending->peer_fd);
 	pending->peer_fd = -1;
 	memset(&pending->peer, 0, sizeof(pending->peer));

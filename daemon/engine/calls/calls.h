@@ -25,9 +25,10 @@
 
 struct policy;
 
-#define CALLS_PER_TURN        32u          /* requests taken before streams get their turn */
-#define CALLS_CONNECT_NS      30000000000u /* 30 s: a connect that takes longer fails */
-#define CALLS_LOST_SLOTS_WARN 28u          /* ring slots lost to unanswered accepts */
+#define CALLS_PER_TURN         32u /* requests taken before streams get their turn */
+#define CALLS_REFUSED_PER_TURN 8u  /* peers that one ACCEPT refuses before others get their turn */
+#define CALLS_CONNECT_NS       30000000000u /* 30 s: a connect that takes longer fails */
+#define CALLS_LOST_SLOTS_WARN  28u          /* ring slots lost to unanswered accepts */
 
 /* Sums for status. */
 struct calls_counters {
@@ -63,6 +64,7 @@ struct calls {
 	bool ring_due;         /* the ring may hold requests */
 	bool responses_due;    /* responses were pushed and not shown yet */
 	bool starved;          /* no audit slot was free: the ring is left unread */
+	bool accepts_due;      /* an ACCEPT goes on in the next turn, whether or not a peer comes */
 
 	uint64_t serial;       /* of the last call */
 	uint64_t wall_ns;      /* the wall clock, read in the turn of the loop that began at ... */

@@ -40,6 +40,8 @@ struct pending_call {
 	struct pvcalls_endpoint peer;  /* for the record */
 	int peer_fd;                   /* ACCEPT: the peer's descriptor until it is let in; -1 */
 	uint32_t spare_slot;           /* ACCEPT with a peer: for the record of its next one */
+	uint64_t refused_turn;         /* ACCEPT: when it last was to take a peer, ... */
+	uint32_t refused;              /* ... and how many it has refused in that turn */
 	struct loop_timer timer;
 	int result;            /* of a call that is done */
 	uint32_t extra;        /* BIND, LISTEN: the bound port, for the response's padding */

@@ -256,7 +256,8 @@ static void serve_accepts(struct guest_socket *listener)
 	while ((pending = pending_call_oldest(listener, PVCALLS_OP_ACCEPT, CALL_PREPARED)) &&
 	       pending != before) {
 		serve_call(pending, 0);
-		/* If it is the oldest still, there is no other connection, or no room. */
+		/* If it is the oldest still, there is no other connection, or no room, or it is to
+		 * wait for the next turn. */
 		before = pending;
 	}
 }
@@ -282,6 +283,14 @@ static void serve_all_accepts(struct calls *calls)
 		    pending->call.state == CALL_PREPARED)
 			serve_accepts(pending->socket);
 	}
+}
+
+void serve_left_accepts(struct calls *calls)
+{
+	if (!calls->accepts_due)
+		return;
+	calls->accepts_due = false;
+	serve_all_accepts(calls);
 }
 
 static void serve_socket_ready(struct loop_source *source, uint32_t events)

@@ -31,6 +31,8 @@ void serve_ring(struct calls *calls);
 uint32_t serve_reap(struct calls *calls);
 /* As serve_reap(), where somebody waits for slots; then starved calls go on, too. */
 void serve_commits(struct calls *calls);
+/* Goes on with ACCEPTs that were left in the last turn while peers waited for them. */
+void serve_left_accepts(struct calls *calls);
 /* Goes on with releases that wait, of connections whose bytes moved in this turn. */
 void serve_releases(struct calls *calls);
 

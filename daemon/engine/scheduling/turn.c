@@ -56,6 +56,16 @@ static void turn_show_responses(struct turn *turn)
 		transport->ops->notify(transport, calls->command_port);
 }
 
+/* Whether there is work that waits for nothing but the next turn. */
+static bool turn_has_queued(const struct turn *turn)
+{
+	const struct calls *calls = turn->calls;
+
+	/* What waits for room in the trail is no work until the writer wakes us. */
+	return turn->connections->run_first || calls->accepts_due ||
+	       (calls->ring_due && !calls->starved);
+}
+
 bool turn_work(struct turn *turn)
 {
 	struct connections *connections = turn->connections;
@@ -69,6 +79,7 @@ bool turn_work(struct turn *turn)
 		return false;
 	busy = turn_take_events(turn);
 	serve_commits(calls);
+	serve_left_accepts(calls);
 	if (calls->ring_due && !calls->starved) {
 		serve_ring(calls);
 		connections->peers_told = true;
@@ -80,8 +91,7 @@ bool turn_work(struct turn *turn)
 			traffic->given + traffic->taken +
 				calls->counters.taken * AFFINITY_CALL_BYTES);
 	priority_adjust(&turn->priority, traffic, loop_now_ns(turn->loop));
-	/* What waits for room in the trail is no work until the writer wakes us. */
-	busy |= connections->run_first || (calls->ring_due && !calls->starved);
+	busy |= turn_has_queued(turn);
 	turn_show_responses(turn);
 	deferred_close_now(&calls->closing);
 	audit_queue_flush(calls->queue, calls->sync);
@@ -168,8 +178,7 @@ static int turn_rest(struct turn *turn)
  */
 static int turn_go_on(struct turn *turn)
 {
-	bool queued =
-		turn->connections->run_first || (turn->calls->ring_due && !turn->calls->starved);
+	bool queued = turn_has_queued(turn);
 
 	turn->shown = false;
 	turn->unasked = !queued && !turn->connections->peers_told && !turn->unasked;

@@ -275,6 +275,54 @@ static void test_a_refused_peer_holds_nobody_up(void **state)
 		close(fds[i]);
 }
 
+#define REFUSING_ALL \
+	OPEN_POLICY  \
+	"chain:\n"   \
+	"  - {plugin: random-verdict, seed: 1, on: [accept], verdicts: [deny]}\n"
+#define CROWD (3 * CALLS_REFUSED_PER_TURN)
+
+static uint32_t refused_peers(struct engine_guest *guest)
+{
+	uint32_t refused = 0;
+	uint32_t i;
+
+	engine_guest_store(guest);
+	assert_true(guest->record_count <= GUEST_RECORDS);
+	for (i = 0; i < guest->record_count; i++)
+		refused += guest->records[i].op == PVCALLS_OP_ACCEPT && guest->records[i].result;
+	return refused;
+}
+
+/* However many peers are refused, what else there is to do has its turn, and they have theirs. */
+static void test_a_refused_crowd_is_served_in_turns(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request listen = call_request(WIRE_LISTEN, 1);
+	struct wire_response response;
+	int fds[CROWD];
+	uint32_t i;
+	uint16_t port;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	listen.u.listen.backlog = CROWD;
+	assert_int_equal(ask(guest, &listen), 0);
+	port = socket_table_find(guest->engine->calls.sockets, 1)->local.port;
+	engine_guest_policy(guest, REFUSING_ALL);
+	assert_int_equal(ask_accept(guest, 1, 11, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 1, 12, RING(1)), NO_ANSWER);
+	for (i = 0; i < CROWD; i++)
+		fds[i] = host_connect(port, 1);
+	assert_true(loop_turn(guest->engine->loop, NS_PER_S) > 0);
+	assert_int_equal(refused_peers(guest), 2 * CALLS_REFUSED_PER_TURN);
+	engine_guest_turn(guest);
+	assert_int_equal(refused_peers(guest), CROWD);
+	assert_false(engine_turn(guest->engine));
+	assert_false(guest_collect(guest, &response));
+	for (i = 0; i < CROWD; i++)
+		close(fds[i]);
+}
+
 /* Some time before a peer comes; its connection is no older than that. */
 static void test_age_of_an_accepted_socket(void **state)
 {
@@ -466,6 +514,7 @@ int main(void)
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
 		TEST(test_accepted_sockets_are_tuned),
 		TEST(test_a_refused_peer_holds_nobody_up),
+		TEST(test_a_refused_crowd_is_served_in_turns),
 		TEST(test_age_of_an_accepted_socket),
 		TEST(test_a_destroyed_listener),
 		TEST(test_accept_needs_a_new_name),
