@@ -95,9 +95,11 @@ static int call_accept_take_peer(struct pending_call *pending)
 	case -ENFILE:
 	case -ENOBUFS:
 	case -ENOMEM:
-		(void)loop_arm(calls->loop, &calls->accept_timer,
-			       loop_now_ns(calls->loop) + ACCEPT_RETRY_NS, calls->accept_retry,
-			       calls);
+		/* Without memory for the timer either, it tries in each turn. */
+		if (loop_arm(calls->loop, &calls->accept_timer,
+			     loop_now_ns(calls->loop) + ACCEPT_RETRY_NS, calls->accept_retry,
+			     calls) < 0)
+			calls->accepts_due = true;
 		return CALL_WAITS;
 	default:
 		return fd < 0 ? fd : 0;

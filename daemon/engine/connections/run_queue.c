@@ -107,8 +107,10 @@ static bool run_queue_pass(struct connection *connection)
 	if (flags & STREAM_MORE) {
 		run_queue_add(connection);
 	} else if (flags & STREAM_WAIT) {
-		(void)loop_arm(all->loop, &connection->wake, wake_ns, run_queue_meter_ready,
-			       connection);
+		/* Without memory for the timer it asks again in the next turn. */
+		if (loop_arm(all->loop, &connection->wake, wake_ns, run_queue_meter_ready,
+			     connection) < 0)
+			run_queue_add(connection);
 		polled_unmask(connection);
 	} else {
 		polled_add(connection);
