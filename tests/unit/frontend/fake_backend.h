@@ -22,8 +22,10 @@
 #define FAKE_SLOW        21 /* CONNECT is answered after 100 ms, then echo */
 #define FAKE_BAD_IN      22 /* an in_prod out of range */
 #define FAKE_BAD_OUT     23 /* an out_cons out of range */
-#define FAKE_SLOW_REFUSE 24 /* ECONNREFUSED after 100 ms */
+#define FAKE_HELD_REFUSE 24 /* as FAKE_HELD, with ECONNREFUSED */
 #define FAKE_ANSWER      25 /* takes everything, and after the end says how many bytes, then EOF */
+#define FAKE_HELD        26 /* CONNECT is answered when one to FAKE_GO comes, then echo */
+#define FAKE_GO          27 /* answers those, then ECONNREFUSED */
 #define FAKE_ERRNO       1000 /* port 1000 + n: CONNECT fails with errno n */
 
 #define FAKE_LOCAL_PORT 1234 /* what streams are told to have */

@@ -109,7 +109,7 @@ static bool fake_backend_serve_out(struct fake_backend *fake, struct stream *str
 		stream->mode = FAKE_MUTE;
 		return true;
 	}
-	if (stream->mode == FAKE_ECHO || stream->mode == FAKE_SLOW) {
+	if (stream->mode == FAKE_ECHO || stream->mode == FAKE_SLOW || stream->mode == FAKE_HELD) {
 		ssize_t room = data_ring_in_room(&stream->ring, (size_t)bytes, &in);
 
 		assert(room >= 0);
@@ -206,7 +206,8 @@ static void fake_backend_finish_connect(struct fake_backend *fake, struct stream
 	const struct wire_request *request = &stream->request;
 
 	stream->answer_ns = 0;
-	if (stream->mode == FAKE_SLOW_REFUSE) {
+	stream->held = false;
+	if (stream->mode == FAKE_HELD_REFUSE) {
 		fake_backend_answer(fake, request, -ECONNREFUSED, 0);
 		return;
 	}
@@ -215,6 +216,15 @@ static void fake_backend_finish_connect(struct fake_backend *fake, struct stream
 	fake_backend_answer(fake, request, 0, 0);
 	if (stream->mode == FAKE_BAD_IN || stream->mode == FAKE_BAD_OUT)
 		fake_backend_break_ring(fake, stream);
+}
+
+static void fake_backend_let_go(struct fake_backend *fake)
+{
+	struct stream *stream;
+
+	for (stream = fake->streams; stream; stream = stream->next)
+		if (stream->held)
+			fake_backend_finish_connect(fake, stream);
 }
 
 static struct stream *fake_backend_new_stream(struct fake_backend *fake, uint64_t id, uint16_t mode)
@@ -239,11 +249,17 @@ static void fake_backend_do_connect(struct fake_backend *fake, const struct wire
 		fake_backend_answer(fake, request, -(mode - FAKE_ERRNO), 0);
 		return;
 	}
+	if (mode == FAKE_GO) {
+		fake_backend_let_go(fake);
+		fake_backend_answer(fake, request, -ECONNREFUSED, 0);
+		return;
+	}
 	stream = fake_backend_new_stream(fake, request->id, mode);
 	stream->request = *request;
-	if (mode == FAKE_SLOW || mode == FAKE_SLOW_REFUSE)
+	stream->held = mode == FAKE_HELD || mode == FAKE_HELD_REFUSE;
+	if (mode == FAKE_SLOW)
 		stream->answer_ns = clock_monotonic_ns() + SLOW_NS;
-	else if (mode != FAKE_HANG)
+	else if (!stream->held && mode != FAKE_HANG)
 		fake_backend_finish_connect(fake, stream);
 }
 
@@ -347,7 +363,8 @@ static void fake_backend_do_release(struct fake_backend *fake, const struct wire
 	stream = *at;
 	if (stream) {
 		fake_backend_serve_stream(fake, stream);
-		if (!stream->connected && (stream->mode == FAKE_HANG || stream->answer_ns))
+		if (!stream->connected &&
+		    (stream->mode == FAKE_HANG || stream->answer_ns || stream->held))
 			fake_backend_answer(fake, &stream->request, -ECANCELED, 0);
 		fake->counts.open -= stream->connected;
 		*at = stream->next;

@@ -24,6 +24,7 @@ struct stream {
 	uint16_t mode;
 	bool connected;
 	bool local_told;
+	bool held; /* CONNECT is answered when one to FAKE_GO comes */
 };
 
 struct listener {
