@@ -58,6 +58,8 @@ static void front_socket_drop(struct pvcalls_front_socket *socket)
 	struct pvcalls_front *front = socket->front;
 
 	front_socket_give_ring(socket);
+	if (socket->release)
+		call_queue_free_call(&front->calls, socket->release);
 	if (socket->previous)
 		socket->previous->next = socket->next;
 	else

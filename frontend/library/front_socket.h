@@ -18,11 +18,14 @@ enum socket_state {
 	SOCKET_PASSIVE,    /* bound or listening */
 };
 
+struct front_call;
+
 struct pvcalls_front_socket {
 	struct pvcalls_front *front;
 	struct pvcalls_front_socket *next; /* of all, or of the free ones */
 	struct pvcalls_front_socket *previous;
-	struct front_ring *ring; /* from connect or accept on */
+	struct front_ring *ring;    /* from connect or accept on */
+	struct front_call *release; /* its RELEASE, made before the backend knows it; or NULL */
 	pvcalls_front_ready ready;
 	void *owner;
 	uint64_t id;

@@ -86,6 +86,19 @@ void socket_calls_settle(struct front_call *call, const struct wire_response *re
 		front_socket_free(socket);
 }
 
+/*
+ * What the backend knows of a socket it uses until it is released, above all the ring. So a release
+ * must not fail, and its call is made before any other.
+ */
+static int socket_calls_make_release(struct pvcalls_front_socket *socket)
+{
+	struct call_queue *queue = &socket->front->calls;
+
+	if (!socket->release)
+		socket->release = call_queue_new_call(queue, socket, WIRE_RELEASE, NULL, NULL);
+	return socket->release ? 0 : -ENOMEM;
+}
+
 /* SOCKET goes before the first call. */
 static int socket_calls_announce(struct pvcalls_front_socket *socket)
 {
@@ -94,6 +107,8 @@ static int socket_calls_announce(struct pvcalls_front_socket *socket)
 
 	if (socket->announced)
 		return 0;
+	if (socket_calls_make_release(socket))
+		return -ENOMEM;
 	call = call_queue_new_call(queue, socket, WIRE_SOCKET, NULL, NULL);
 	if (!call)
 		return -ENOMEM;
@@ -209,7 +224,9 @@ int pvcalls_front_accept(struct pvcalls_front_socket *listener, uint32_t order,
 	if (!accepted)
 		return -ENOMEM;
 	accepted->announced = true; /* ACCEPT makes it known */
-	error = front_socket_take_ring(accepted);
+	error = socket_calls_make_release(accepted);
+	if (!error)
+		error = front_socket_take_ring(accepted);
 	if (!error)
 		error = socket_calls_begin(listener, WIRE_ACCEPT, done, context, &call);
 	if (error) {
@@ -243,16 +260,16 @@ int pvcalls_front_poll(struct pvcalls_front_socket *listener, pvcalls_front_done
 void pvcalls_front_release(struct pvcalls_front_socket *socket)
 {
 	struct pvcalls_front *front = socket->front;
-	struct front_call *call = NULL;
+	struct front_call *call = socket->release;
 
 	if (socket->released)
 		return;
 	socket->ready = NULL;
 	socket->local_asked = NULL;
-	if (socket->announced && !front->error)
-		call = call_queue_new_call(&front->calls, socket, WIRE_RELEASE, NULL, NULL);
 	socket->released = true;
-	if (call) {
+	if (socket->announced && !front->error) {
+		ASSERT(call);
+		socket->release = NULL;
 		call->request.u.release.reuse = 1; /* the pool hands the same ring out again */
 		front->releasing++;
 		socket_calls_commit(call);
