@@ -93,6 +93,15 @@ static void trapped_connect_done(struct pvcalls_front_socket *socket, int result
 		trapped_connect_succeed(context);
 }
 
+/* Nothing was begun: an endpoint that was bound is bound still, any other has no socket again. */
+static void trapped_connect_take_back(struct endpoint *endpoint)
+{
+	if (endpoint->state == ENDPOINT_BOUND || !endpoint->remote)
+		return;
+	pvcalls_front_release(endpoint->remote);
+	endpoint->remote = NULL;
+}
+
 static int trapped_connect_start(struct endpoint *endpoint, const struct sockaddr_in *address)
 {
 	struct endpoint_table *table = endpoint->table;
@@ -104,8 +113,10 @@ static int trapped_connect_start(struct endpoint *endpoint, const struct sockadd
 	if (!error)
 		error = pvcalls_front_connect(endpoint->remote, address, trapped_connect_done,
 					      endpoint);
-	if (error)
+	if (error) {
+		trapped_connect_take_back(endpoint);
 		return endpoint_table_is_short(table, error) ? -ENOBUFS : error;
+	}
 	endpoint->state = ENDPOINT_CONNECTING;
 	endpoint->peer = *address;
 	return 0;
