@@ -127,16 +127,26 @@ struct endpoint *endpoint_new(struct endpoint_table *table, bool nonblocking, in
 
 int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs)
 {
+	uint64_t inode = endpoint->inode;
+	int error;
+
 	ASSERT(endpoint->source.fd < 0);
-	endpoint_forget_failure(endpoint);
 	endpoint_table_remove(endpoint->table, endpoint);
+	error = endpoint_make_pair(endpoint, nonblocking, theirs);
+	if (error) {
+		/* It is what it was: found by the end that the program still has. */
+		endpoint->inode = inode;
+		endpoint_table_add(endpoint->table, endpoint);
+		return error;
+	}
+	endpoint_forget_failure(endpoint);
 	endpoint->ending = false;
 	endpoint->hung_up = false;
 	endpoint->out_done = false;
 	endpoint->in_done = false;
 	endpoint->in_discarded = false;
 	endpoint->filler = 0;
-	return endpoint_make_pair(endpoint, nonblocking, theirs);
+	return 0;
 }
 
 struct endpoint *endpoint_find(struct endpoint_table *table, const struct trapped_call *call,

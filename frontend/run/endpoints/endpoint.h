@@ -81,7 +81,10 @@ struct endpoint {
  * caller's to close), or NULL with errno set.
  */
 struct endpoint *endpoint_new(struct endpoint_table *table, bool nonblocking, int *theirs);
-/* Makes a new pair for an endpoint whose end is closed. 0 with *theirs, or -errno. */
+/*
+ * Makes a new pair for an endpoint whose end is closed. 0 with *theirs, or -errno: then it is as
+ * before.
+ */
 int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs);
 /*
  * The endpoint that a descriptor of the call's process means, with a duplicate of the program's

@@ -157,6 +157,25 @@ static void test_a_bound_socket_may_connect_again(void **state)
 	assert_ptr_equal(world->endpoint->remote, bound);
 }
 
+static void test_an_endpoint_that_cannot_be_renewed_stays(void **state)
+{
+	struct world *world = *state;
+	uint64_t inode = world->endpoint->inode;
+	int fresh = -1;
+
+	endpoint_fail(world->endpoint, 0);
+	pair_error = EMFILE;
+	assert_int_equal(endpoint_renew(world->endpoint, true, &fresh), -EMFILE);
+	assert_ptr_equal(endpoint_table_find(&world->table, inode), world->endpoint);
+	assert_ptr_equal(world->table.failed[0], world->endpoint);
+	pair_error = 0;
+	assert_int_equal(endpoint_renew(world->endpoint, true, &fresh), 0);
+	assert_null(endpoint_table_find(&world->table, inode));
+	assert_null(world->table.failed[0]);
+	world->endpoint->state = ENDPOINT_NEW;
+	close(fresh);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static int make_directory(void **state)
@@ -176,6 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_connect_that_fails_at_once_leaves_nothing),
 		TEST(test_a_bound_socket_may_connect_again),
+		TEST(test_an_endpoint_that_cannot_be_renewed_stays),
 	};
 
 	return cmocka_run_group_tests_name("endpoints", tests, make_directory, remove_directory);
