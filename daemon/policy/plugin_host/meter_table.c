@@ -33,13 +33,24 @@ static uint32_t meter_table_find(const struct meter_table *table, const char *na
 	return 0;
 }
 
+/* Both parts or none. Returns 0, or -1 without memory. */
 static int meter_table_allocate(struct meter_table *table)
 {
+	struct meter_entry *list;
+	uint32_t *chains;
+
 	if (table->list)
 		return 0;
-	table->list = calloc(METERS_MAX, sizeof(*table->list));
-	table->chains = calloc(METER_CHAINS, sizeof(*table->chains));
-	return table->list && table->chains ? 0 : -1;
+	list = calloc(METERS_MAX, sizeof(*list));
+	chains = calloc(METER_CHAINS, sizeof(*chains));
+	if (!list || !chains) {
+		free(list);
+		free(chains);
+		return -1;
+	}
+	table->list = list;
+	table->chains = chains;
+	return 0;
 }
 
 static void meter_table_remove(struct meter_table *table, uint32_t number)
