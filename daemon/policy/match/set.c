@@ -18,6 +18,20 @@ struct pvcalls_set *set_new(void)
 	return set;
 }
 
+void set_drop_tables(struct pvcalls_set *set)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->table_count; i++) {
+		free(set->tables[i].first);
+		free(set->tables[i].spans);
+	}
+	free(set->tables);
+	set->tables = NULL;
+	set->table_count = 0;
+	memset(set->by_op, 0, sizeof(set->by_op));
+}
+
 void set_free(struct pvcalls_set *set)
 {
 	size_t i;
@@ -28,11 +42,7 @@ void set_free(struct pvcalls_set *set)
 		ranges_free(&set->rules[i].nets);
 		ranges_free(&set->rules[i].ports);
 	}
-	for (i = 0; i < set->table_count; i++) {
-		free(set->tables[i].first);
-		free(set->tables[i].spans);
-	}
-	free(set->tables);
+	set_drop_tables(set);
 	free(set->rules);
 	free(set);
 }

@@ -65,6 +65,8 @@ struct pvcalls_set {
 /* Returns an empty set, or NULL when there is no memory. */
 struct pvcalls_set *set_new(void);
 void set_free(struct pvcalls_set *set);
+/* Forgets what was compiled: nothing is found until it is compiled again. */
+void set_drop_tables(struct pvcalls_set *set);
 /* Appends a rule; nets and ports are moved in if it succeeds. 0, -ENOMEM, or -E2BIG. */
 int set_append(struct pvcalls_set *set, const struct set_rule *rule);
 /* Bytes of the compiled tables. */

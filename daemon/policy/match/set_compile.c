@@ -341,6 +341,7 @@ int set_compile(struct pvcalls_set *set)
 	uint32_t op;
 	uint32_t i;
 
+	set_drop_tables(set);
 	set->tables = calloc(PVCALLS_OP_COUNT, sizeof(*set->tables));
 	if (!set->tables)
 		return -ENOMEM;
@@ -349,5 +350,7 @@ int set_compile(struct pvcalls_set *set)
 			set->by_op[op] = set_table_for(set, op);
 	for (i = 0; i < set->table_count && !result; i++)
 		result = set_compile_table(set, &set->tables[i]);
+	if (result)
+		set_drop_tables(set); /* half of one must not be looked into */
 	return result;
 }

@@ -6,8 +6,8 @@
 #include "policy/match/set.h"
 
 /*
- * Compiles a set to which all rules were appended: once. Returns 0, -ENOMEM, or -E2BIG when rules
- * overlap so much that it would not end.
+ * Compiles a set to which all rules were appended; a set that was compiled before is compiled anew.
+ * Returns 0, -ENOMEM, or -E2BIG when rules overlap so much that it would not end.
  */
 int set_compile(struct pvcalls_set *set);
 

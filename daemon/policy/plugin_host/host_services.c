@@ -117,8 +117,12 @@ static int32_t host_set_add(const struct pvcalls_host *host, struct pvcalls_set 
 
 static int32_t host_set_build(const struct pvcalls_host *host, struct pvcalls_set *set)
 {
-	int result = set_compile(set);
+	int result;
 
+	/* As set_add(): not while it decides by the set. */
+	if (!host_compiling(host))
+		return -1;
+	result = set_compile(set);
 	if (result)
 		host_error_at(host, NULL,
 			      result == -E2BIG ? "rules overlap too much to be compiled; expected "

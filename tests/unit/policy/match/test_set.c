@@ -127,6 +127,22 @@ static void test_random_rules(void **state)
 	}
 }
 
+/* A plugin may build its set again, with more rules or as it is. */
+static void test_compiled_twice(void **state)
+{
+	struct pvcalls_set *set = set_new();
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 40; i++) {
+		append_random(set, 3);
+		assert_int_equal(set_compile(set), 0);
+		assert_int_equal(set_compile(set), 0);
+		compare(set, 3, 500);
+	}
+	set_free(set);
+}
+
 /* Enough cuts of the address line for the large first table. */
 static void test_many_rules(void **state)
 {
@@ -210,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_rules),
+		cmocka_unit_test(test_compiled_twice),
 		cmocka_unit_test(test_many_rules),
 		cmocka_unit_test(test_hundred_thousand_prefixes),
 		cmocka_unit_test(test_too_entangled),
