@@ -353,6 +353,13 @@ static int local_map_events(struct local_backend *local, int fd)
 	return 0;
 }
 
+static int local_refuse_descriptors(const int *descriptors, size_t count, int error)
+{
+	while (count > 0)
+		close(descriptors[--count]);
+	return error;
+}
+
 int local_backend_open(struct transport **transport, const int *descriptors, size_t count)
 {
 	struct local_backend *local;
@@ -360,10 +367,10 @@ int local_backend_open(struct transport **transport, const int *descriptors, siz
 	int error;
 
 	if (count != LOCAL_DESCRIPTORS)
-		return -EINVAL;
+		return local_refuse_descriptors(descriptors, count, -EINVAL);
 	local = calloc(1, sizeof(*local));
 	if (!local)
-		return -ENOMEM;
+		return local_refuse_descriptors(descriptors, count, -ENOMEM);
 	local->base.ops = &local_ops;
 	local->memory_fd = descriptors[0];
 	events_fd = descriptors[1];

@@ -9,7 +9,8 @@
 
 /*
  * The engine's end for one guest, made of the descriptors that the supervisor's end handed over.
- * Returns 0 and *transport, which owns them, or -errno: -EINVAL for another number of them.
+ * Returns 0 and *transport, which owns them, or -errno with all of them closed: -EINVAL for another
+ * number of them.
  */
 int local_backend_open(struct transport **transport, const int *descriptors, size_t count);
 

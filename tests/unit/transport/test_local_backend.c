@@ -30,6 +30,16 @@
 #define PAGES 64
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
+static bool no_memory;
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return no_memory ? NULL : __real_calloc(count, size);
+}
+
 static int memory(size_t bytes, int seals)
 {
 	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -75,6 +85,34 @@ static int close_ends(void **state)
 	close(ends->guest_eventfd);
 	free(ends);
 	return 0;
+}
+
+/* Opens a backend of so many descriptors, which fails, and sees that they are closed. */
+static int open_in_vain(size_t count)
+{
+	struct transport *transport = NULL;
+	int fds[5];
+	size_t i;
+	int result;
+
+	for (i = 0; i < count; i++)
+		fds[i] = eventfd(0, EFD_NONBLOCK);
+	result = local_backend_open(&transport, fds, count);
+	assert_null(transport);
+	for (i = 0; i < count; i++)
+		assert_int_equal(fcntl(fds[i], F_GETFD), -1);
+	return result;
+}
+
+static void test_a_failed_open_closes_its_descriptors(void **state)
+{
+	(void)state;
+	assert_int_equal(open_in_vain(3), -EINVAL);
+	assert_int_equal(open_in_vain(5), -EINVAL);
+	assert_true(open_in_vain(4) < 0); /* an eventfd is no memory */
+	no_memory = true;
+	assert_int_equal(open_in_vain(4), -ENOMEM);
+	no_memory = false;
 }
 
 static void guest_notifies(struct ends *ends, uint32_t port)
@@ -408,6 +446,7 @@ static void test_nodes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_failed_open_closes_its_descriptors),
 		ENDS(test_events_mask_until_unmasked),
 		ENDS(test_unbound_ports_are_ignored),
 		ENDS(test_many_events),
