@@ -22,6 +22,10 @@ say() {
 
 mapfile -t sources < <(git ls-files '*.c' '*.h' | grep -v "$FROZEN")
 mapfile -t scripts < <(git ls-files '*.sh' '.ci/run')
+# A tree that git does not know, or does not trust, would pass unseen.
+if [ "${#sources[@]}" -eq 0 ] || [ "${#scripts[@]}" -eq 0 ]; then
+	say "git lists no files to check here: run it in a checkout of yours (git ls-files)"
+fi
 
 for file in "${sources[@]}"; do
 	clang-format --dry-run --Werror "$file" 2>/dev/null || say "$file: run clang-format -i on it"
