@@ -21,8 +21,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	exec sudo "$0" --built
 fi
 
-bin=$PWD/build/release/bin
 dir=$(mktemp -d /tmp/pvcalls-demo.XXXXXX)
+bin=$dir/bin
 server=
 daemon=
 
@@ -48,7 +48,8 @@ until_true() { # COMMAND...: repeats it for at most 10 s
 }
 
 mkdir "$dir/policy.d" "$dir/state" "$dir/run" "$dir/www"
-cp -r build/release/plugins "$dir/plugins" # root loads no plugin that another user could change
+# Root runs no program and loads no plugin that another user could change.
+cp -r build/release/bin build/release/plugins "$dir"
 echo 'Hello from the host.' >"$dir/www/index.html"
 /usr/bin/python3 - "$dir/www" >"$dir/server.log" 2>&1 <<'EOF' &
 import functools, http.server, sys

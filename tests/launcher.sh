@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Starts a test as root in such a way that the test can become another user who runs programs of the
-# build, and that the daemon loads the build's plugins.
+# build, and that the daemon loads the build's plugins and runs its programs.
 #
 # usage: tests/launcher.sh PROGRAM [ARGUMENT...]      ctest starts each unit test this way
 #
@@ -9,8 +9,8 @@
 # what it is and nothing changes outside:
 #   A home directory is closed to others (Debian gives it mode 0700). An empty folder comes over it,
 #   with the checkout at the old path in it. The rest of the closed folder can't be seen from inside.
-#   The checkout is another user's. Root loads no plugin and no policy that others could change, so
-#   copies that are root's come over those folders.
+#   The checkout is another user's. Root runs no program and loads no plugin and no policy that others
+#   could change, so copies that are root's come over those folders.
 #
 # With PVCALLS_TESTS_SUDO=1 an ordinary user's tests run as root, by sudo; ./test.sh sets it. Without it,
 # they run as that user, and those that need root say that they were not run.
@@ -82,6 +82,6 @@ umask 022
 shopt -s nullglob
 mapfile -t plugins < <(printf '%s\n' "$checkout"/build/*/{,*/}*/*.so | sed 's|/[^/]*$||' | sort -u)
 [ -z "$closed" ] || open_the_way "$closed"
-[ -O "$checkout" ] || own "$checkout/policies" "${plugins[@]}"
+[ -O "$checkout" ] || own "$checkout/policies" "$checkout"/build/*/bin "${plugins[@]}"
 cd "$PWD" 2>/dev/null || cd "$checkout"
 exec "$@"

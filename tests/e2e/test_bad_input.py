@@ -180,6 +180,20 @@ def test_plugin_that_others_may_write(make_daemon):
     fails(daemon, INPUT, "odd")
 
 
+# --- programs ---
+
+
+@pytest.mark.parametrize("part", ["pvcalls-engine", "pvcalls-auditd", ""])
+def test_program_that_others_may_write(make_daemon, part):
+    """What the daemon runs, or its directory, could be changed by others: status 5, its path and what to do."""
+    daemon = make_daemon(start=False)
+    daemon.arguments = ["--plugin-dir", os.path.join(build_dir(), "plugins")]
+    daemon.bin = shutil.copytree(daemon.bin, os.path.join(daemon.dir, "bin"))
+    path = os.path.join(daemon.bin, part).rstrip("/")
+    os.chmod(path, 0o777)
+    fails(daemon, PERMISSION, f"{path}: writable by group or others (mode 0777); expected chmod go-w")
+
+
 # --- directories, other daemons, names ---
 
 

@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/fd.h"
+#include "base/trusted_file.h"
 #include "call/call.h"
 
 #define PLUGIN_OBJECT "pvcalls_plugin"
@@ -43,19 +44,6 @@ static bool plugin_name_is_valid(const char *name)
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(name);
 }
 
-/* What a plugin or its directory may be: ours or root's, and nobody else's to write. */
-static int plugin_check_owner(const char *path, const struct stat *status, struct fault *fault)
-{
-	if (status->st_uid != 0 && status->st_uid != geteuid())
-		return fault_set(fault, EPERM, "%s: owned by user %u; expected root", path,
-				 status->st_uid);
-	if (status->st_mode & (S_IWGRP | S_IWOTH))
-		return fault_set(fault, EPERM,
-				 "%s: writable by group or others (mode %04o); expected chmod go-w",
-				 path, status->st_mode & 07777);
-	return 0;
-}
-
 static int plugin_check_file(const char *path, struct fault *fault)
 {
 	autoclose int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -69,7 +57,7 @@ static int plugin_check_file(const char *path, struct fault *fault)
 		return fault_set(fault, errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(status.st_mode))
 		return fault_set(fault, EINVAL, "%s: not a regular file", path);
-	return plugin_check_owner(path, &status, fault);
+	return trusted_file_check(path, &status, fault);
 }
 
 /* Copies what both sides know of the descriptor; the rest stays zero. */
@@ -180,7 +168,7 @@ static DIR *registry_open_directory(const char *directory, int *result, struct f
 		fd_close(&fd);
 		return NULL;
 	}
-	*result = plugin_check_owner(directory, &status, fault);
+	*result = trusted_file_check(directory, &status, fault);
 	if (!*result) {
 		dir = fdopendir(fd);
 		if (!dir)

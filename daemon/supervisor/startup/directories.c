@@ -11,9 +11,28 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/trusted_file.h"
 
 #define SYSTEM_PLUGINS "/usr/lib/pvcalls/plugins"
 #define LOCK_NAME      "pvcallsd.lock"
+
+/* Whether others could put their own program in the place of one that we run. */
+static int directories_check_program(const char *path, struct fault *fault)
+{
+	char directory[PATH_MAX];
+	struct stat status;
+	int error;
+
+	snprintf(directory, sizeof(directory), "%.*s", (int)(strrchr(path, '/') - path), path);
+	if (stat(path, &status) < 0)
+		return fault_set(fault, errno, "%s: %s", path, strerror(errno));
+	error = trusted_file_check(path, &status, fault);
+	if (error)
+		return error;
+	if (stat(directory, &status) < 0)
+		return fault_set(fault, errno, "%s: %s", directory, strerror(errno));
+	return trusted_file_check(directory, &status, fault);
+}
 
 /* Where a program lies: beside us, as in a build tree, or in libexec, as installed. */
 static int directories_find_program(char path[PATH_MAX], const char *self, const char *name,
@@ -23,10 +42,11 @@ static int directories_find_program(char path[PATH_MAX], const char *self, const
 					     "/../bin"};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		int length = snprintf(path, PATH_MAX, "%s%s/%s", self, places[i], name);
+		char there[PATH_MAX];
+		int length = snprintf(there, sizeof(there), "%s%s/%s", self, places[i], name);
 
-		if (length < PATH_MAX && access(path, X_OK) == 0)
-			return 0;
+		if (length < PATH_MAX && access(there, X_OK) == 0 && realpath(there, path))
+			return directories_check_program(path, fault);
 	}
 	return fault_set(fault, ENOENT,
 			 "%s: not found in %s nor in libexec/pvcalls beside it; is the "

@@ -23,7 +23,10 @@ struct directories {
 	int runtime_lock;
 };
 
-/* Finds plugins and programs, from where this program itself lies. Returns 0 or -errno. */
+/*
+ * Finds plugins and programs, from where this program itself lies. Returns 0 or -errno: -EPERM for
+ * a program that others could change.
+ */
 int directories_find(struct directories *directories, const struct daemon_options *options,
 		     struct fault *fault);
 /*
