@@ -84,7 +84,10 @@ static int call_connect_resume(struct pending_call *pending, uint32_t events)
 	if (pending->expired)
 		return -ETIMEDOUT;
 	ASSERT(pending->socket->state == SOCKET_CONNECTING);
-	/* Writable and nothing else is a connection; the kernel tells an error or an end as well.
+	/*
+	 * Writable and nothing else is a connection; the kernel tells an error or an end as well. A
+	 * peer that let us in and had reset the connection before we looked fails the call, as it
+	 * fails a connect(2) of Linux, blocking or not, that wakes too late.
 	 */
 	error = (events & (EPOLLERR | EPOLLHUP)) ? socket_connect_result(pending->socket) : 0;
 	return error ? error : call_connect_finish(pending);
