@@ -103,12 +103,22 @@ uint64_t load_hash_of(uint64_t bytes)
 	return load_hash_end(&hash);
 }
 
-uint64_t load_now_ns(void)
+static uint64_t load_clock_ns(clockid_t id)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(id, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t load_now_ns(void)
+{
+	return load_clock_ns(CLOCK_MONOTONIC);
+}
+
+struct load_start load_start_now(void)
+{
+	return (struct load_start){load_now_ns(), load_clock_ns(CLOCK_PROCESS_CPUTIME_ID)};
 }
 
 void load_fail(const char *what)
@@ -137,6 +147,12 @@ static void load_set_option(struct load_work *work, const char *option)
 		work->byte = strcmp(value, "1") == 0;
 	else if (strncmp(option, "sample", key) == 0)
 		work->sample = strcmp(value, "1") == 0;
+	else if (strncmp(option, "hold", key) == 0)
+		work->hold = strcmp(value, "1") == 0;
+	else if (strncmp(option, "streams", key) == 0)
+		work->streams = (uint32_t)strtoul(value, NULL, 10);
+	else if (strncmp(option, "idle", key) == 0)
+		work->idle = (uint32_t)strtoul(value, NULL, 10);
 	else if (strncmp(option, "runtime-dir", key) == 0)
 		work->runtime_dir = value;
 	else if (strncmp(option, "name", key) == 0)
@@ -149,7 +165,7 @@ static void load_set_option(struct load_work *work, const char *option)
 
 struct load_work load_parse(int argc, char **argv, const char *usage)
 {
-	struct load_work work = {.in_flight = 1, .destinations = 1, .order = 9};
+	struct load_work work = {.in_flight = 1, .destinations = 1, .streams = 1, .order = 9};
 
 	if (argc < 5) {
 		fprintf(stderr, "usage: %s\n", usage);
@@ -165,7 +181,8 @@ struct load_work load_parse(int argc, char **argv, const char *usage)
 		load_set_option(&work, argv[i]);
 	errno = 0;
 	if (inet_pton(AF_INET, argv[2], &work.server.sin_addr) != 1 || work.amount == 0 ||
-	    work.in_flight == 0 || work.destinations == 0)
+	    work.in_flight == 0 || work.destinations == 0 || work.streams == 0 ||
+	    work.streams > LOAD_STREAMS || work.amount % work.streams != 0)
 		load_fail("the address or a number makes no sense");
 	return work;
 }
@@ -179,10 +196,26 @@ struct sockaddr_in load_destination(const struct load_work *work, uint64_t n)
 	return address;
 }
 
-void load_say_bulk(uint64_t bytes, uint64_t ns, bool sound)
+void load_hold(const struct load_work *work)
 {
-	printf("sound=%d gbit=%.3f seconds=%.6f\n", sound, (double)bytes * 8 / (double)ns,
-	       (double)ns / 1e9);
+	char line[8];
+
+	if (!work->hold)
+		return;
+	puts("held");
+	fflush(stdout);
+	errno = 0;
+	if (!fgets(line, sizeof(line), stdin))
+		load_fail("nobody said when to go on");
+}
+
+void load_say_bulk(uint64_t bytes, const struct load_start *start, bool sound)
+{
+	struct load_start end = load_start_now();
+	uint64_t ns = end.ns - start->ns;
+
+	printf("sound=%d gbit=%.3f seconds=%.6f cpu=%.6f\n", sound, (double)bytes * 8 / (double)ns,
+	       (double)ns / 1e9, (double)(end.cpu_ns - start->cpu_ns) / 1e9);
 }
 
 void load_say_connects(uint64_t count, uint64_t failed, uint64_t ns)

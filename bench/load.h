@@ -20,6 +20,7 @@
 #define LOAD_PATTERN   65521u       /* a prime */
 #define LOAD_HASH_STEP 64u          /* bytes hashed at once */
 #define LOAD_SECONDS   30u          /* a program that takes longer ends itself */
+#define LOAD_STREAMS   16u          /* the most of one client */
 
 /* What a client asks for, as the first byte of a connection; LOAD_SINK to LOAD_ECHO name bytes. */
 enum load_kind {
@@ -32,7 +33,8 @@ enum load_kind {
 struct load_request {
 	uint8_t kind;   /* enum load_kind */
 	uint8_t sample; /* a sink looks at samples instead of hashing every byte */
-	uint8_t pad[6];
+	uint8_t apart;  /* served by a process of its own: others come at the same time */
+	uint8_t pad[5];
 	uint64_t bytes;
 };
 
@@ -53,6 +55,13 @@ uint64_t load_hash_end(struct load_hash *hash);
 uint64_t load_hash_of(uint64_t bytes);
 
 uint64_t load_now_ns(void);
+
+/* When some work began, and what processor time the program had taken by then. */
+struct load_start {
+	uint64_t ns;
+	uint64_t cpu_ns;
+};
+struct load_start load_start_now(void);
 /* Prints why, with errno's text if it is set, and ends the program. */
 void load_fail(const char *what) __attribute__((noreturn));
 
@@ -65,6 +74,9 @@ struct load_work {
 	uint32_t destinations; /* addresses from that of the server on, used in turn */
 	bool byte;             /* connections: with a byte there and back */
 	bool sample;           /* bytes are looked at here and there, not hashed */
+	bool hold;             /* waits before the work and after it, see load_hold() */
+	uint32_t streams;      /* that share the bytes of out and in */
+	uint32_t idle;         /* connections that are there and do nothing */
 	const char *runtime_dir;
 	const char *name;
 	uint32_t order;
@@ -75,8 +87,14 @@ struct load_work load_parse(int argc, char **argv, const char *usage);
 /* The address of the n-th connection. */
 struct sockaddr_in load_destination(const struct load_work *work, uint64_t n);
 
+/*
+ * If the command line wants it: says "held" and waits for a line, so that whoever started the
+ * program can look at processes while they do nothing, and count only what is done in between.
+ */
+void load_hold(const struct load_work *work);
+
 /* The line of results of each verb. */
-void load_say_bulk(uint64_t bytes, uint64_t ns, bool sound);
+void load_say_bulk(uint64_t bytes, const struct load_start *start, bool sound);
 void load_say_connects(uint64_t count, uint64_t failed, uint64_t ns);
 
 /* Times of single round trips. */

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +25,7 @@
 
 static const char usage[] =
 	"plain serve ADDRESS PORT 1 | plain out|in|rtt|connect|dial ADDRESS PORT AMOUNT "
-	"[in-flight=N] [destinations=N] [byte=1] [sample=1]";
+	"[in-flight=N] [destinations=N] [byte=1] [sample=1] [streams=N] [idle=N] [hold=1]";
 
 static uint8_t buffer[LOAD_CHUNK];
 
@@ -123,28 +126,23 @@ static uint64_t plain_drink(int fd, uint64_t bytes)
 
 /* --- the server --- */
 
-/* Serves a request to its end; nothing else happens meanwhile, as in iperf3. */
-static void plain_serve_request(int fd, uint8_t kind)
+/* Serves a request to its end. */
+static void plain_serve_bytes(int fd, const struct load_request *request)
 {
-	struct load_request request = {.kind = kind};
 	uint64_t hash;
 	uint8_t byte;
 
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-	plain_no_delay(fd);
-	if (!plain_receive_all(fd, (uint8_t *)&request + 1, sizeof(request) - 1))
-		return;
-	switch (kind) {
+	switch (request->kind) {
 	case LOAD_SINK:
-		hash = request.sample ? plain_sip(fd, request.bytes)
-				      : plain_drink(fd, request.bytes);
+		hash = request->sample ? plain_sip(fd, request->bytes)
+				       : plain_drink(fd, request->bytes);
 		plain_send_all(fd, &hash, sizeof(hash));
 		break;
 	case LOAD_SOURCE:
-		plain_pour(fd, request.bytes);
+		plain_pour(fd, request->bytes);
 		break;
 	case LOAD_ECHO:
-		while (request.bytes-- > 0 && recv(fd, &byte, 1, 0) == 1)
+		for (uint64_t i = 0; i < request->bytes && recv(fd, &byte, 1, 0) == 1; i++)
 			send(fd, &byte, 1, MSG_NOSIGNAL);
 		break;
 	default:
@@ -152,8 +150,34 @@ static void plain_serve_request(int fd, uint8_t kind)
 	}
 }
 
+/* In a process of its own, which ends with it. */
+static void plain_serve_apart(int fd, const struct load_request *request)
+{
+	if (fork() != 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(LOAD_SECONDS);
+	plain_serve_bytes(fd, request);
+	_exit(0);
+}
+
+/* Nothing else happens while a request is served, as in iperf3, unless it wants to be apart. */
+static void plain_serve_request(int fd, uint8_t kind)
+{
+	struct load_request request = {.kind = kind};
+
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	plain_no_delay(fd);
+	if (!plain_receive_all(fd, (uint8_t *)&request + 1, sizeof(request) - 1))
+		return;
+	if (request.apart)
+		plain_serve_apart(fd, &request);
+	else
+		plain_serve_bytes(fd, &request);
+}
+
 /* A connection has its first byte, or its end: only its client closes it first. */
-static void plain_serve_connection(int fd)
+static void plain_serve_connection(int fd, int epoll)
 {
 	uint8_t kind;
 	ssize_t got = recv(fd, &kind, 1, 0);
@@ -166,6 +190,8 @@ static void plain_serve_connection(int fd)
 	}
 	if (got == 1)
 		plain_serve_request(fd, kind);
+	/* Closing alone leaves it watched, if a process that serves it still has it open. */
+	epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
 	close(fd);
 }
 
@@ -190,6 +216,7 @@ static void plain_serve(const struct load_work *work)
 	struct epoll_event events[EVENTS];
 
 	alarm(0);
+	signal(SIGCHLD, SIG_IGN); /* nobody waits for who serves a request apart */
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener, (const struct sockaddr *)&work->server, sizeof(work->server)) < 0 ||
 	    listen(listener, BACKLOG) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) < 0)
@@ -203,7 +230,7 @@ static void plain_serve(const struct load_work *work)
 			if (events[i].data.fd == listener)
 				plain_accept_some(listener, epoll);
 			else
-				plain_serve_connection(events[i].data.fd);
+				plain_serve_connection(events[i].data.fd, epoll);
 		}
 	}
 }
@@ -212,8 +239,10 @@ static void plain_serve(const struct load_work *work)
 
 static void plain_ask(int fd, enum load_kind kind, const struct load_work *work)
 {
-	struct load_request request = {
-		.kind = (uint8_t)kind, .sample = work->sample, .bytes = work->amount};
+	struct load_request request = {.kind = (uint8_t)kind,
+				       .sample = work->sample,
+				       .apart = work->streams > 1,
+				       .bytes = work->amount / work->streams};
 
 	if (!plain_send_all(fd, &request, sizeof(request)))
 		load_fail("send");
@@ -224,13 +253,15 @@ static void plain_run_out(const struct load_work *work)
 	uint64_t wanted = work->sample ? work->amount : load_hash_of(work->amount);
 	uint64_t hash = 0;
 	int fd = plain_dial(&work->server);
-	uint64_t start;
+	struct load_start start;
 
+	load_hold(work);
 	plain_ask(fd, LOAD_SINK, work);
-	start = load_now_ns();
+	start = load_start_now();
 	if (!plain_pour(fd, work->amount) || !plain_receive_all(fd, &hash, sizeof(hash)))
 		load_fail("the connection broke");
-	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
+	load_say_bulk(work->amount, &start, hash == wanted);
+	load_hold(work);
 	close(fd);
 }
 
@@ -238,14 +269,109 @@ static void plain_run_in(const struct load_work *work)
 {
 	uint64_t wanted = work->sample ? work->amount : load_hash_of(work->amount);
 	int fd = plain_dial(&work->server);
-	uint64_t start;
+	struct load_start start;
 	uint64_t hash;
 
-	start = load_now_ns();
+	load_hold(work);
+	start = load_start_now();
 	plain_ask(fd, LOAD_SOURCE, work);
 	hash = work->sample ? plain_sip(fd, work->amount) : plain_drink(fd, work->amount);
-	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
+	load_say_bulk(work->amount, &start, hash == wanted);
+	load_hold(work);
 	close(fd);
+}
+
+/* One of several streams at once. */
+struct stream {
+	int fd;
+	uint64_t done;
+	struct load_hash hash; /* of what came in */
+};
+
+/* Moves a chunk of a stream, if it can be moved now; returns how many bytes that were. */
+static size_t plain_stream_step(struct stream *stream, uint64_t share, bool out)
+{
+	size_t most = share - stream->done < LOAD_CHUNK ? share - stream->done : LOAD_CHUNK;
+	ssize_t moved;
+
+	if (most == 0)
+		return 0;
+	if (out)
+		moved = send(stream->fd, load_bytes(stream->done), most,
+			     MSG_DONTWAIT | MSG_NOSIGNAL);
+	else
+		moved = recv(stream->fd, buffer, most, MSG_DONTWAIT);
+	if (moved < 0 && errno == EAGAIN)
+		return 0;
+	if (moved <= 0)
+		load_fail("a connection broke");
+	if (!out)
+		load_hash_feed(&stream->hash, buffer, (size_t)moved);
+	stream->done += (uint64_t)moved;
+	return (size_t)moved;
+}
+
+static void plain_streams_wait(const struct stream *streams, uint32_t count, uint64_t share,
+			       bool out)
+{
+	struct pollfd polled[LOAD_STREAMS];
+
+	for (uint32_t i = 0; i < count; i++)
+		polled[i] = (struct pollfd){.fd = streams[i].done < share ? streams[i].fd : -1,
+					    .events = out ? POLLOUT : POLLIN};
+	poll(polled, count, -1);
+}
+
+/* Whether all bytes of a stream came, unchanged, to whoever was to have them. */
+static bool plain_stream_sound(struct stream *stream, uint64_t wanted, bool out)
+{
+	uint64_t hash;
+
+	if (!out)
+		return load_hash_end(&stream->hash) == wanted;
+	return plain_receive_all(stream->fd, &hash, sizeof(hash)) && hash == wanted;
+}
+
+static void plain_run_streams(const struct load_work *work, bool out)
+{
+	struct stream streams[LOAD_STREAMS] = {0};
+	const uint64_t share = work->amount / work->streams;
+	const uint64_t wanted = load_hash_of(share);
+	struct load_start start;
+	bool sound = true;
+
+	for (uint32_t i = 0; i < work->streams; i++)
+		streams[i].fd = plain_dial(&work->server);
+	load_hold(work);
+	start = load_start_now();
+	for (uint32_t i = 0; i < work->streams; i++)
+		plain_ask(streams[i].fd, out ? LOAD_SINK : LOAD_SOURCE, work);
+	for (uint64_t done = 0; done < work->amount;) {
+		size_t moved = 0;
+
+		for (uint32_t i = 0; i < work->streams; i++)
+			moved += plain_stream_step(&streams[i], share, out);
+		if (moved == 0)
+			plain_streams_wait(streams, work->streams, share, out);
+		done += moved;
+	}
+	for (uint32_t i = 0; i < work->streams; i++)
+		sound &= plain_stream_sound(&streams[i], wanted, out);
+	load_say_bulk(work->amount, &start, sound);
+	load_hold(work);
+}
+
+/* Connections that have had a byte there and back, and nothing since; the end closes them. */
+static void plain_dial_idle(const struct load_work *work)
+{
+	for (uint32_t i = 0; i < work->idle; i++) {
+		struct sockaddr_in address = load_destination(work, i);
+		int fd = plain_dial(&address);
+		uint8_t byte = LOAD_BYTE;
+
+		if (!plain_send_all(fd, &byte, 1) || !plain_receive_all(fd, &byte, 1))
+			load_fail("an idle connection broke");
+	}
 }
 
 static void plain_run_rtt(const struct load_work *work)
@@ -255,6 +381,8 @@ static void plain_run_rtt(const struct load_work *work)
 	bool sound = true;
 
 	load_times_start(&times, work->amount);
+	plain_dial_idle(work);
+	load_hold(work);
 	plain_ask(fd, LOAD_ECHO, work);
 	while (times.count < work->amount) {
 		uint64_t start = load_now_ns();
@@ -267,6 +395,7 @@ static void plain_run_rtt(const struct load_work *work)
 		times.ns[times.count++] = load_now_ns() - start;
 	}
 	load_say_times(&times, sound);
+	load_hold(work);
 	close(fd);
 }
 
@@ -371,6 +500,8 @@ int main(int argc, char **argv)
 	load_bytes(0); /* made now, not while somebody measures */
 	if (strcmp(work.verb, "serve") == 0)
 		plain_serve(&work);
+	else if (work.streams > 1)
+		plain_run_streams(&work, strcmp(work.verb, "out") == 0);
 	else if (strcmp(work.verb, "out") == 0)
 		plain_run_out(&work);
 	else if (strcmp(work.verb, "in") == 0)

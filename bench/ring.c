@@ -2,6 +2,7 @@
 /* The same work as plain.c, through libpvcalls-frontend. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <pvcalls/frontend.h>
@@ -10,7 +11,7 @@
 
 static const char usage[] =
 	"ring out|in|rtt|connect|denied ADDRESS PORT AMOUNT runtime-dir=DIR name=GUEST [order=N] "
-	"[in-flight=N] [destinations=N] [byte=1]";
+	"[in-flight=N] [destinations=N] [byte=1] [streams=N] [idle=N] [hold=1]";
 
 static struct pvcalls_front *front;
 
@@ -20,22 +21,25 @@ static void ring_fail(const char *what, ssize_t result)
 	load_fail(what);
 }
 
-static struct pvcalls_front_socket *ring_dial(const struct load_work *work)
+/* The n-th connection. */
+static struct pvcalls_front_socket *ring_dial(const struct load_work *work, uint64_t n)
 {
+	struct sockaddr_in address = load_destination(work, n);
 	struct pvcalls_front_socket *socket;
 	int error = pvcalls_front_socket(front, work->order, &socket);
 
 	if (!error)
-		error = pvcalls_front_connect_wait(socket, &work->server, -1);
+		error = pvcalls_front_connect_wait(socket, &address, -1);
 	if (error)
 		ring_fail("connect", error);
 	return socket;
 }
 
-/* Ends a socket and waits until the backend has taken all that was written. */
-static void ring_hang_up(struct pvcalls_front_socket *socket)
+/* Ends sockets and waits until the backend has taken all that was written. */
+static void ring_hang_up(struct pvcalls_front_socket *const *sockets, uint32_t count)
 {
-	pvcalls_front_release(socket);
+	for (uint32_t i = 0; i < count; i++)
+		pvcalls_front_release(sockets[i]);
 	while (pvcalls_front_releasing(front) > 0)
 		if (pvcalls_front_wait(front, -1) < 0)
 			ring_fail("release", pvcalls_front_error(front));
@@ -77,9 +81,12 @@ static void ring_receive_all(struct pvcalls_front_socket *socket, void *bytes, s
 	}
 }
 
-static void ring_ask(struct pvcalls_front_socket *socket, enum load_kind kind, uint64_t bytes)
+static void ring_ask(struct pvcalls_front_socket *socket, enum load_kind kind,
+		     const struct load_work *work)
 {
-	struct load_request request = {.kind = (uint8_t)kind, .bytes = bytes};
+	struct load_request request = {.kind = (uint8_t)kind,
+				       .apart = work->streams > 1,
+				       .bytes = work->amount / work->streams};
 
 	ring_send_all(socket, &request, sizeof(request));
 }
@@ -87,12 +94,13 @@ static void ring_ask(struct pvcalls_front_socket *socket, enum load_kind kind, u
 static void ring_run_out(const struct load_work *work)
 {
 	uint64_t wanted = load_hash_of(work->amount);
-	struct pvcalls_front_socket *socket = ring_dial(work);
+	struct pvcalls_front_socket *socket = ring_dial(work, 0);
+	struct load_start start;
 	uint64_t hash = 0;
-	uint64_t start;
 
-	ring_ask(socket, LOAD_SINK, work->amount);
-	start = load_now_ns();
+	load_hold(work);
+	ring_ask(socket, LOAD_SINK, work);
+	start = load_start_now();
 	for (uint64_t done = 0; done < work->amount;) {
 		uint64_t left = work->amount - done;
 		size_t part = left < LOAD_CHUNK ? left : LOAD_CHUNK;
@@ -101,8 +109,9 @@ static void ring_run_out(const struct load_work *work)
 		done += part;
 	}
 	ring_receive_all(socket, &hash, sizeof(hash));
-	load_say_bulk(work->amount, load_now_ns() - start, hash == wanted);
-	ring_hang_up(socket);
+	load_say_bulk(work->amount, &start, hash == wanted);
+	load_hold(work);
+	ring_hang_up(&socket, 1);
 }
 
 /* Hashes the bytes where they lie: at most a chunk, so that the backend soon gets room again. */
@@ -125,13 +134,14 @@ static size_t ring_hash_in_place(struct pvcalls_front_socket *socket, struct loa
 static void ring_run_in(const struct load_work *work)
 {
 	uint64_t wanted = load_hash_of(work->amount);
-	struct pvcalls_front_socket *socket = ring_dial(work);
+	struct pvcalls_front_socket *socket = ring_dial(work, 0);
+	struct load_start start;
 	struct load_hash hash;
-	uint64_t start;
 
 	load_hash_start(&hash);
-	start = load_now_ns();
-	ring_ask(socket, LOAD_SOURCE, work->amount);
+	load_hold(work);
+	start = load_start_now();
+	ring_ask(socket, LOAD_SOURCE, work);
 	for (uint64_t done = 0; done < work->amount;) {
 		size_t got = ring_hash_in_place(socket, &hash);
 
@@ -139,18 +149,108 @@ static void ring_run_in(const struct load_work *work)
 			pvcalls_front_wait_socket(socket, PVCALLS_FRONT_READABLE, -1);
 		done += got;
 	}
-	load_say_bulk(work->amount, load_now_ns() - start, load_hash_end(&hash) == wanted);
-	ring_hang_up(socket);
+	load_say_bulk(work->amount, &start, load_hash_end(&hash) == wanted);
+	load_hold(work);
+	ring_hang_up(&socket, 1);
+}
+
+/* One of several streams at once. */
+struct stream {
+	struct pvcalls_front_socket *socket;
+	uint64_t done;
+	struct load_hash hash; /* of what came in */
+};
+
+/* Moves a chunk of a stream, if it can be moved now; returns how many bytes that were. */
+static size_t ring_stream_step(struct stream *stream, uint64_t share, bool out)
+{
+	size_t most = share - stream->done < LOAD_CHUNK ? share - stream->done : LOAD_CHUNK;
+	ssize_t moved;
+
+	if (most == 0)
+		return 0;
+	if (out)
+		moved = pvcalls_front_write(stream->socket, load_bytes(stream->done), most);
+	else
+		moved = (ssize_t)ring_hash_in_place(stream->socket, &stream->hash);
+	if (moved == -EAGAIN)
+		return 0;
+	if (moved < 0)
+		ring_fail("write", moved);
+	stream->done += (uint64_t)moved;
+	return (size_t)moved;
+}
+
+/* Whether all bytes of a stream came, unchanged, to whoever was to have them. */
+static bool ring_stream_sound(struct stream *stream, uint64_t wanted, bool out)
+{
+	uint64_t hash = 0;
+
+	if (!out)
+		return load_hash_end(&stream->hash) == wanted;
+	ring_receive_all(stream->socket, &hash, sizeof(hash));
+	return hash == wanted;
+}
+
+static void ring_run_streams(const struct load_work *work, bool out)
+{
+	struct pvcalls_front_socket *sockets[LOAD_STREAMS];
+	struct stream streams[LOAD_STREAMS] = {0};
+	const uint64_t share = work->amount / work->streams;
+	const uint64_t wanted = load_hash_of(share);
+	struct load_start start;
+	bool sound = true;
+
+	for (uint32_t i = 0; i < work->streams; i++)
+		sockets[i] = streams[i].socket = ring_dial(work, i);
+	load_hold(work);
+	start = load_start_now();
+	for (uint32_t i = 0; i < work->streams; i++)
+		ring_ask(sockets[i], out ? LOAD_SINK : LOAD_SOURCE, work);
+	for (uint64_t done = 0; done < work->amount;) {
+		size_t moved = 0;
+
+		for (uint32_t i = 0; i < work->streams; i++)
+			moved += ring_stream_step(&streams[i], share, out);
+		if (moved == 0 && pvcalls_front_wait(front, -1) < 0)
+			ring_fail("wait", pvcalls_front_error(front));
+		done += moved;
+	}
+	for (uint32_t i = 0; i < work->streams; i++)
+		sound &= ring_stream_sound(&streams[i], wanted, out);
+	load_say_bulk(work->amount, &start, sound);
+	load_hold(work);
+	ring_hang_up(sockets, work->streams);
+}
+
+/* Connections that have had a byte there and back, and nothing since; returns an array of them. */
+static struct pvcalls_front_socket **ring_dial_idle(const struct load_work *work)
+{
+	struct pvcalls_front_socket **sockets =
+		calloc(work->idle + 1, sizeof(struct pvcalls_front_socket *));
+
+	if (!sockets)
+		load_fail("no memory for the idle connections");
+	for (uint32_t i = 0; i < work->idle; i++) {
+		uint8_t byte = LOAD_BYTE;
+
+		sockets[i] = ring_dial(work, i);
+		ring_send_all(sockets[i], &byte, 1);
+		ring_receive_all(sockets[i], &byte, 1);
+	}
+	return sockets;
 }
 
 static void ring_run_rtt(const struct load_work *work)
 {
-	struct pvcalls_front_socket *socket = ring_dial(work);
+	struct pvcalls_front_socket *socket = ring_dial(work, 0);
+	struct pvcalls_front_socket **idle = ring_dial_idle(work);
 	struct load_times times;
 	bool sound = true;
 
 	load_times_start(&times, work->amount);
-	ring_ask(socket, LOAD_ECHO, work->amount);
+	load_hold(work);
+	ring_ask(socket, LOAD_ECHO, work);
 	while (times.count < work->amount) {
 		uint64_t start = load_now_ns();
 		uint8_t byte = (uint8_t)times.count;
@@ -162,7 +262,10 @@ static void ring_run_rtt(const struct load_work *work)
 		times.ns[times.count++] = load_now_ns() - start;
 	}
 	load_say_times(&times, sound);
-	ring_hang_up(socket);
+	load_hold(work);
+	ring_hang_up(&socket, 1);
+	ring_hang_up(idle, work->idle);
+	free(idle);
 }
 
 /* Connections in flight. */
@@ -228,8 +331,10 @@ static void ring_connected(struct pvcalls_front_socket *socket, int result, void
 static void ring_run_connect(const struct load_work *work, int wanted)
 {
 	struct crowd crowd = {.work = work, .wanted = wanted};
-	uint64_t start = load_now_ns();
+	uint64_t start;
 
+	load_hold(work);
+	start = load_now_ns();
 	pvcalls_front_cork(front);
 	while (crowd.started < work->in_flight && crowd.started < work->amount)
 		ring_crowd_start(&crowd);
@@ -238,6 +343,7 @@ static void ring_run_connect(const struct load_work *work, int wanted)
 		if (pvcalls_front_wait(front, -1) < 0)
 			ring_fail("wait", pvcalls_front_error(front));
 	load_say_connects(crowd.finished, crowd.failed, load_now_ns() - start);
+	load_hold(work);
 }
 
 int main(int argc, char **argv)
@@ -251,7 +357,9 @@ int main(int argc, char **argv)
 		errno = 0;
 		load_fail(why);
 	}
-	if (strcmp(work.verb, "out") == 0)
+	if (work.streams > 1)
+		ring_run_streams(&work, strcmp(work.verb, "out") == 0);
+	else if (strcmp(work.verb, "out") == 0)
 		ring_run_out(&work);
 	else if (strcmp(work.verb, "in") == 0)
 		ring_run_in(&work);

@@ -14,7 +14,9 @@ FIGURES = {
     "iperf4-out": ("iperf3, guest sends, 4 streams", "Gbit/s", 2),
     "iperf4-in": ("iperf3, guest receives, 4 streams", "Gbit/s", 2),
 }
-NAMES = {"ours": "pvcallsd", "kernel": "kernel backend", "net": "netfront", "loopback": "loopback in Dom0", "user": "pvcallsd, user-space frontend"}
+NAMES = {"ours": "pvcallsd", "kernel": "kernel backend", "net": "netfront", "loopback": "loopback in Dom0", "user": "pvcallsd, user-space frontend",
+         "before": "pvcallsd before", "user-before": "pvcallsd before, user-space frontend"}
+CHANGES = [("ours", "before"), ("user", "user-before")]  # what is compared with itself, build by build
 
 
 class Table:
@@ -23,9 +25,12 @@ class Table:
     def __init__(self, turns, subjects, works):
         self.turns, self.subjects, self.works = turns, subjects, works
 
+    @staticmethod
+    def counts(turn, figure):
+        return figure in turn["figures"] and figure.removesuffix("-p99") not in turn["trouble"]
+
     def values(self, subject, figure):
-        return [turn["figures"][figure] for turn in self.turns if turn["subject"] == subject and figure in turn["figures"]
-                and figure.removesuffix("-p99") not in turn["trouble"]]
+        return [turn["figures"][figure] for turn in self.turns if turn["subject"] == subject and self.counts(turn, figure)]
 
     def invalid(self):
         return [turn for turn in self.turns if turn["trouble"]] or not self.turns
@@ -40,17 +45,37 @@ class Table:
             return "invalid" if any(figure in turn["trouble"] for turn in self.turns) else ""
         return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
-    def ratio(self, subject, figure):
-        ours, other = self.values("ours", figure), self.values(subject, figure)
+    def ratio(self, figure, ours, other):
+        ours, other = self.values(ours, figure), self.values(other, figure)
         return f"**{statistics.median(ours) / statistics.median(other):.2f}**" if ours and other else ""
 
+    def change(self, figure, now, before):
+        """The ratio of two builds, round by round."""
+        found = {name: {turn["round"]: turn["figures"][figure] for turn in self.turns if turn["subject"] == name and self.counts(turn, figure)}
+                 for name in (now, before)}
+        ratios = [value / found[before][number] for number, value in found[now].items() if number in found[before]]
+        return f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
+
+    def ratios(self):
+        """{head of a column: what its cells are}."""
+        columns = {}
+        for now, before in CHANGES:
+            if now in self.subjects and before in self.subjects:
+                columns[f"{NAMES[now]}, now / before"] = lambda figure, n=now, b=before: self.change(figure, n, b)
+        for name in self.subjects:
+            if name in ("kernel", "net", "loopback"):
+                for ours, title in (("ours", "ours"), ("before", "before")):
+                    if ours in self.subjects:
+                        columns[f"{title} / {NAMES[name]}"] = lambda figure, o=ours, n=name: self.ratio(figure, o, n)
+        return columns
+
     def lines(self):
-        others = [name for name in self.subjects if name not in ("ours", "user")] if "ours" in self.subjects else []
-        head = ["figure", *(NAMES[name] for name in self.subjects), *(f"ours / {NAMES[name]}" for name in others)]
+        ratios = self.ratios()
+        head = ["figure", *(NAMES[name] for name in self.subjects), *ratios]
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         for figure, (title, unit, _) in FIGURES.items():
             if not any(figure in turn["figures"] or figure in turn["trouble"] for turn in self.turns):
                 continue
-            cells = [f"{title}, {unit}", *(self.cell(name, figure) for name in self.subjects), *(self.ratio(name, figure) for name in others)]
+            cells = [f"{title}, {unit}", *(self.cell(name, figure) for name in self.subjects), *(cell(figure) for cell in ratios.values())]
             lines.append("| " + " | ".join(cells) + " |")
         return lines

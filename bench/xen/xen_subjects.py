@@ -11,6 +11,9 @@ from harness import make_policy
 from tools import check, run, wait_for
 
 PLAIN = "/opt/lab/extra/plain"
+OTHER_PACKED = "/opt/lab/extra/other.tar"  # another build's programs and plugins, see other_build.py
+OTHER = "/opt/other"  # and where they are unpacked, in Dom0 and in guests
+UNPACK = ["sh", "-c", f"mkdir -p {OTHER} && tar -xf {OTHER_PACKED} -C {OTHER}"]
 BACKEND = "/opt/lab/modules/pvcalls-back.ko"
 PORT, IPERF = 7000, 5201
 LOOPBACK, VIF = "127.0.0.1", "10.84.0.1"
@@ -186,7 +189,7 @@ class Ours(InGuest):
     daemon = None
 
     def begin(self):
-        self.daemon = Daemon({"bench.yaml": POLICY}, config="durability: crash\n")
+        self.daemon = self.make_daemon()
         self.daemon.start()
         self.connects = {PORT: 0, IPERF: 0}
         self.bytes = 0
@@ -194,6 +197,9 @@ class Ours(InGuest):
         super().begin()
         if self.kind == "hook":
             self.daemon.connected(self.guest.name)
+
+    def make_daemon(self):
+        return Daemon({"bench.yaml": POLICY}, config="durability: crash\n")
 
     def end(self):
         super().end()
@@ -228,4 +234,28 @@ class User(Ours):
     kind = "user"
 
 
-SUBJECTS = {"ours": Ours, "kernel": Kernel, "net": Net, "loopback": Loopback, "user": User}
+class Before(Ours):
+    """pvcallsd of another build."""
+
+    def make_daemon(self):
+        if not os.path.exists(OTHER):
+            check(run(UNPACK))
+        daemon = super().make_daemon()
+        daemon.bin = f"{OTHER}/bin"
+        return daemon
+
+
+class UserBefore(Before):
+    """Daemon and frontend in user space of another build."""
+
+    kind = "user"
+
+    def begin(self):
+        super().begin()
+        check(self.guest.run(UNPACK))
+
+    def execute(self, argv):
+        return self.guest.run([f"{OTHER}/bin/pvcalls-run", "--", *argv], SECONDS)
+
+
+SUBJECTS = {"ours": Ours, "before": Before, "kernel": Kernel, "net": Net, "loopback": Loopback, "user": User, "user-before": UserBefore}
