@@ -21,8 +21,9 @@ def commit_of(build):
     found = re.search(r"^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$", cache.read_text(encoding="utf-8"),
                       re.M) if cache.exists() else None
     if found:
-        done = subprocess.run(["git", "-c", "safe.directory=*", "-C", found[1], "describe", "--always",
-                               "--dirty"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-c", "safe.directory=*", "-C", found[1], "describe", "--always", "--dirty"],
+            capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return done.stdout.strip()
     return "unknown"
@@ -69,9 +70,10 @@ class Side:
         path = str(self.folder / "ring")
         ours = self.bench.build / "bench"
         done = subprocess.run(
-            ["cc", "-o", path, ours / "CMakeFiles/bench-ring.dir/ring.c.o", ours / "libbench-load.a",
-             self.build / "lib/libpvcalls-frontend.a", "-Wl,--as-needed", "-Wl,-z,relro,-z,now",
-             "-pthread", *(f"-l{name}" for name in LIBRARIES)],
+            ["cc", "-o", path, ours / "CMakeFiles/bench-ring.dir/ring.c.o",
+             ours / "libbench-load.a", self.build / "lib/libpvcalls-frontend.a",
+             "-Wl,--as-needed", "-Wl,-z,relro,-z,now", "-pthread",
+             *(f"-l{name}" for name in LIBRARIES)],
             capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"the load program can't be linked with {self.build}:\n{done.stderr}")
@@ -143,7 +145,7 @@ class Turns:
     """One figure's turns: what each of the contestants does, and what that is divided by."""
 
     def __init__(self, title, contestants, base):
-        """contestants: {name: function}; base: one function for all of them, or {name: function}."""
+        """contestants: {name: function}; base: one function for all of them, or one for each."""
         self.title = title
         self.names = list(contestants)
         self.shared = callable(base)

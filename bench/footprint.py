@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What bytes and sockets take: processor time, and memory, and time of others while they do nothing."""
+"""What bytes and sockets take: processor time; memory, and others' time, while they do nothing."""
 
 import pathlib
 import time
@@ -153,10 +153,10 @@ def add_speeds(bench, table):
     if bench.wanted("cpu"):
         for verb, title in (("out", "guest sends"), ("in", "guest receives")):
             everybody, engine = processor_time(bench, verb)
-            table.add(f"processor time per GB / loopback's two processes, {title}: engine, guest and "
-                      "peer", everybody, everybody.absolute("s", 2))
-            table.add(f"processor time per GB / loopback's two processes, {title}: the engine alone",
-                      engine, engine.absolute("s", 2))
+            for takers, figure in (("engine, guest and peer", everybody),
+                                   ("the engine alone", engine)):
+                table.add(f"processor time per GB / loopback's two processes, {title}: {takers}",
+                          figure, figure.absolute("s", 2))
     if bench.wanted("idle"):
         itself, plain = round_trip_beside(bench)
         table.add(f"1-byte round trip beside {IDLE:,} idle sockets / alone, median", itself,

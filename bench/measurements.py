@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Speeds: bytes, round trips, connections, decisions and rows, each divided by what it is compared with."""
+"""Speeds of bytes, round trips, connections, decisions and rows, divided by something else's."""
 
 import pathlib
 import re
@@ -54,7 +54,8 @@ def streams(bench, verb):
 def round_trip(bench, contestants, pairs=None):
     return bench.alternate(f"round trip, {next(iter(contestants.values())).name}",
                            works(contestants, "rtt", bench.round_trips),
-                           lambda: bench.plain.work("rtt", bench.round_trips), ["p50", "p99"], pairs)
+                           lambda: bench.plain.work("rtt", bench.round_trips), ["p50", "p99"],
+                           pairs)
 
 
 def connects_with_byte(bench, contestants, pairs=None):
@@ -134,8 +135,9 @@ def add_bulk(bench, table):
         if bench.wanted(f"bulk{order}"):
             worse, verb, other = bulk(bench, bench.of_sides(lambda side, o=order: side.ring(o)))
             rest = "" if other.of[NOW].trouble else f"{other.of[NOW].median():.2f}"
-            table.add_judged(f"bulk / loopback, one stream, order {order}, worse direction ({verb}); "
-                             f"the other {rest}", worse, worse.absolute("Gbit/s"), reach, aim)
+            table.add_judged(f"bulk / loopback, one stream, order {order}, worse direction "
+                             f"({verb}); the other {rest}", worse, worse.absolute("Gbit/s"), reach,
+                             aim)
     if bench.wanted("streams"):
         for verb, title in (("out", "guest sends"), ("in", "guest receives")):
             figure = streams(bench, verb)
@@ -146,8 +148,8 @@ def add_bulk(bench, table):
 def add_calls(bench, table):
     if bench.wanted("rtt"):
         half, tail = round_trip(bench, bench.of_sides(lambda side: side.ring(9)))
-        table.add_judged("1-byte round trip / loopback, median", half, half.absolute("µs"), 1.7, 0.5,
-                         True)
+        table.add_judged("1-byte round trip / loopback, median", half, half.absolute("µs"), 1.7,
+                         0.5, True)
         table.add("1-byte round trip / loopback, p99", tail, tail.absolute("µs"))
     if bench.wanted("connect"):
         figure = connects(bench)
@@ -155,7 +157,8 @@ def add_calls(bench, table):
                          f"{IN_FLIGHT} in flight", figure, figure.absolute("/s", 0), 0.6, 0.95)
     if bench.wanted("audit-cost"):
         figure = audit_cost(bench)
-        table.add_judged("connect rate, audit on / off", figure, figure.absolute("/s", 0), 0.9, 0.98)
+        table.add_judged("connect rate, audit on / off", figure, figure.absolute("/s", 0), 0.9,
+                         0.98)
     if bench.wanted("decision"):
         found = decisions(bench)
         for title, figure in zip(("look-up, 100,000 rules / 10 rules, p99",

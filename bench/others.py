@@ -10,10 +10,11 @@ from before_after import NOW
 from processes import Invalid, port_open, wait_for
 from subjects import PORT, Command, Guest
 
+
 def start_socat(bench):
     process = bench.processes.start(
-        ["socat", "-b", "65536", "TCP-LISTEN:7001,fork,reuseaddr,nodelay,backlog=1024,bind=127.0.0.1",
-         f"TCP:127.0.0.1:{PORT},nodelay"], bench.folder / "socat.log")
+        ["socat", "-b", "65536",
+         "TCP-LISTEN:7001,fork,reuseaddr,nodelay,backlog=1024,bind=127.0.0.1", f"TCP:127.0.0.1:{PORT},nodelay"], bench.folder / "socat.log")
     wait_for(lambda: port_open(7001), "socat")
     return Command(bench, "socat", port=7001, scale=0.1, process=process)
 
@@ -102,7 +103,8 @@ def comparison(bench):
     """The table, as lines of Markdown."""
     lines = ["| path | bulk, worse direction | 1-byte round trip, median | p99 | "
              "connect, byte, close per second |", "|---|---|---|---|---|"]
-    ours = {"library, order 9": lambda side: side.ring(9), "library, order 4": lambda side: side.ring(4),
+    ours = {"library, order 9": lambda side: side.ring(9),
+            "library, order 4": lambda side: side.ring(4),
             "pvcalls-run (unmodified program)": lambda side: Guest(bench, side)}
     for name, subject_of in ours.items():
         if bench.wanted(f"path {name}"):

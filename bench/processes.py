@@ -27,6 +27,8 @@ def run(argv, seconds=60):
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as late:
         raise Invalid(f"{argv[0]} took more than {seconds} s") from late
+    except OSError as problem:
+        raise Invalid(f"{argv[0]}: {problem.strerror}") from problem
     if done.returncode != 0:
         raise Invalid((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
     return parse(done.stdout.strip().splitlines()[-1])

@@ -33,8 +33,9 @@ def machine():
 
 def command(options):
     """What was called, without the folders of this machine."""
-    words = [word for word in sys.argv[1:] if not options.against or options.against not in word]
-    return " ".join(["bench/run.sh", *words])
+    words = ["bench/run.sh", *sys.argv[1:]]
+    return " ".join(words if not options.against else
+                    [word.replace(options.against, "BUILD") for word in words])
 
 
 def head(bench):
@@ -43,7 +44,8 @@ def head(bench):
         builds = " Builds of: " + ", ".join(
             f"{before_after.commit_of(side.build)} ({side.name})" for side in bench.sides) + "."
     return (f"`{command(bench.options)}` on {machine()}.{builds} Each figure is the median of "
-            f"{bench.options.pairs} alternating pairs of one run, with the smallest and the largest.")
+            f"{bench.options.pairs} alternating pairs of one run (of idle sockets: "
+            f"{footprint.few(bench)}), with the smallest and the largest.")
 
 
 def report(bench):
@@ -75,8 +77,8 @@ def parse():
     parser.add_argument("--pairs", type=int, default=7, help="pairs for each figure (7)")
     parser.add_argument("--quick", action="store_true", help="an eighth of the load, 3 pairs")
     parser.add_argument("--only", action="append", metavar="REGEX",
-                        help="bulk9, bulk4, streams, rtt, connect, audit-cost, decision, audit-rows, "
-                        "cpu, idle, budget, memory, path ...")
+                        help="bulk9, bulk4, streams, rtt, connect, audit-cost, decision, "
+                        "audit-rows, cpu, idle, budget, memory, path ...")
     parser.add_argument("--against", metavar="BUILD",
                         help="the folder of another build, measured in turn with this one")
     parser.add_argument("--counter", choices=budget.COUNTERS,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run of the benchmark stands on: namespace, server, builds, and the amounts of each load."""
+"""What a run of the benchmark stands on: namespace, server, builds, the amounts of each load."""
 
 import contextlib
 import os
