@@ -97,7 +97,8 @@ class Tracefs:
         return sum(map(int, re.findall(r"^(?:entries|overrun|dropped events): (\d+)", told, re.M)))
 
     def close(self):
-        self.folder.rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            self.folder.rmdir()
 
 
 # Not strace: the engine takes its stops for a plugin that sleeps, and records that as a fault.

@@ -14,7 +14,8 @@ from subjects import PORT, Command, Guest
 def start_socat(bench):
     process = bench.processes.start(
         ["socat", "-b", "65536",
-         "TCP-LISTEN:7001,fork,reuseaddr,nodelay,backlog=1024,bind=127.0.0.1", f"TCP:127.0.0.1:{PORT},nodelay"], bench.folder / "socat.log")
+         "TCP-LISTEN:7001,fork,reuseaddr,nodelay,backlog=1024,bind=127.0.0.1",
+         f"TCP:127.0.0.1:{PORT},nodelay"], bench.folder / "socat.log")
     wait_for(lambda: port_open(7001), "socat")
     return Command(bench, "socat", port=7001, scale=0.1, process=process)
 

@@ -51,7 +51,7 @@ def run_held(argv, probe):
             if process.wait(30) != 0:
                 raise Invalid(f"{argv[0]} ended with {process.returncode}")
             return result
-        except OSError as problem:
+        except (OSError, subprocess.TimeoutExpired) as problem:
             raise Invalid(f"{argv[0]} or what was measured of it ended: {problem}") from problem
         finally:
             process.kill()
