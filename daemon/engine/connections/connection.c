@@ -202,14 +202,9 @@ int connection_start(struct connection *connection, struct guest_socket *socket,
 	if (!socket->parent)
 		unsettled_add(connection);
 	/* The guest may have written before it was told that it is connected. */
-	if (connection->masked || connection_has_work(connection))
+	if (connection->masked || polled_has_work(connection))
 		run_queue_add(connection);
 	return 0;
-}
-
-bool connection_has_work(const struct connection *connection)
-{
-	return stream_has_work(&connection->socket->stream) || local_name_is_wanted(connection);
 }
 
 void connection_abort(struct connection *connection, int error)

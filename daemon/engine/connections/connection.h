@@ -63,8 +63,6 @@ void connection_release(struct connection *connection, bool reuse);
  */
 int connection_start(struct connection *connection, struct guest_socket *socket,
 		     struct meter *meter_in, struct meter *meter_out);
-/* Whether a started connection has something to do for the guest, by its pages or its socket. */
-bool connection_has_work(const struct connection *connection);
 /* Ends both directions with a negative errno and tells the guest. */
 void connection_abort(struct connection *connection, int error);
 

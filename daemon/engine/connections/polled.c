@@ -4,6 +4,13 @@
 #include "base/assert.h"
 #include "engine/connections/connection.h"
 #include "engine/connections/connections.h"
+#include "engine/connections/local_name.h"
+#include "sock/socket.h"
+
+bool polled_has_work(const struct connection *connection)
+{
+	return stream_has_work(&connection->socket->stream) || local_name_is_wanted(connection);
+}
 
 void polled_unmask(struct connection *connection)
 {
@@ -61,7 +68,7 @@ bool polled_have_work(const struct connections *connections)
 	uint32_t i;
 
 	for (i = 0; i < connections->polled_count; i++)
-		if (connection_has_work(connections->polled[i]))
+		if (polled_has_work(connections->polled[i]))
 			return true;
 	return false;
 }

@@ -25,6 +25,8 @@ void polled_remove(struct connection *connection);
 void polled_unmask(struct connection *connection);
 /* Unmasks all polled connections: from here on only events tell of work. */
 void polled_unmask_all(struct connections *connections);
+/* Whether a started connection has work, as its pages and its socket say. */
+bool polled_has_work(const struct connection *connection);
 /* Whether a polled connection has work. */
 bool polled_have_work(const struct connections *connections);
 

@@ -54,7 +54,7 @@ void run_queue_poll(struct connections *connections)
 	while (i--) {
 		struct connection *connection = connections->polled[i];
 
-		if (connection_has_work(connection)) {
+		if (polled_has_work(connection)) {
 			run_queue_add(connection);
 		} else if (connections->turn - connection->polled_turn >=
 			   CONNECTIONS_POLLED_TURNS) {
