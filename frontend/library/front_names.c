@@ -33,12 +33,23 @@ static void front_names_settle(struct pvcalls_front_socket *socket, int result)
 	done(socket, result, socket->local_context);
 }
 
+/* A stream that has ended may have no backend that could answer; one that could has done so. */
+static bool front_names_has_ended(const struct pvcalls_front_socket *socket)
+{
+	return front_ring_in_error(socket->ring) && front_ring_out_error(socket->ring);
+}
+
 void front_names_event(struct pvcalls_front_socket *socket)
 {
-	if (!socket->local_asked || !front_ring_local_known(socket->ring))
+	bool ended;
+
+	if (!socket->local_asked)
+		return;
+	ended = front_names_has_ended(socket);
+	if (!ended && !front_ring_local_known(socket->ring))
 		return;
 	front_names_take(socket);
-	front_names_settle(socket, 0);
+	front_names_settle(socket, socket->local_known ? 0 : -ENOTCONN);
 }
 
 void front_names_fail(struct pvcalls_front_socket *socket, int error)
@@ -79,6 +90,10 @@ int pvcalls_front_ask_local(struct pvcalls_front_socket *socket, pvcalls_front_d
 		return -EALREADY;
 	if (socket->local_asked)
 		return -EBUSY;
+	if (front_names_has_ended(socket)) {
+		front_names_take(socket);
+		return socket->local_known ? -EALREADY : -ENOTCONN;
+	}
 	socket->local_asked = done;
 	socket->local_context = context;
 	front_ring_ask_local(socket->ring);

@@ -10,7 +10,10 @@ struct pvcalls_front_socket;
 
 /* The socket's ring is in use: takes what the backend tells from the start. */
 void front_names_begin(struct pvcalls_front_socket *socket);
-/* The socket's ring had an event: whoever asked for its own address is told, if it is there. */
+/*
+ * The socket's ring had an event: whoever asked for its own address is told, if it is there or
+ * won't come any more.
+ */
 void front_names_event(struct pvcalls_front_socket *socket);
 /* The frontend has ended: whoever asked is told this negative errno. */
 void front_names_fail(struct pvcalls_front_socket *socket, int error);

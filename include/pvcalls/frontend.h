@@ -190,9 +190,11 @@ int pvcalls_front_names(const struct pvcalls_front_socket *socket, struct sockad
 			struct sockaddr_in *peer);
 /*
  * Asks the backend for the own address of a socket that connect or accept made. Returns 0, and done
- * is called once, later, when pvcalls_front_names() tells it; or -errno, and it is not: -EALREADY
- * if pvcalls_front_names() tells it already, -EBUSY if it is being asked for, -ENODATA if the
- * backend does not tell, -EINVAL for a socket in the wrong state, or the frontend's error.
+ * is called once, later: with 0 when pvcalls_front_names() tells it, or with -ENOTCONN when the
+ * stream has ended and it won't. Or returns -errno, and it is not: -EALREADY if
+ * pvcalls_front_names() tells it already, -EBUSY if it is being asked for, -ENOTCONN as above,
+ * -ENODATA if the backend does not tell, -EINVAL for a socket in the wrong state, or the frontend's
+ * error.
  */
 int pvcalls_front_ask_local(struct pvcalls_front_socket *socket, pvcalls_front_done done,
 			    void *context);

@@ -212,6 +212,7 @@ void connection_abort(struct connection *connection, int error)
 	struct transport *transport = connection->all->transport;
 
 	ASSERT(connection->socket);
+	local_name_end(connection);
 	stream_abort(&connection->socket->stream, error);
 	transport->ops->notify(transport, connection->port);
 }

@@ -40,14 +40,26 @@ bool local_name_is_wanted(const struct connection *connection)
 	return connection->local_untold && data_ring_local_wanted(&connection->socket->stream.ring);
 }
 
+/* A report of status may have read it already. */
+static void local_name_learn(struct connection *connection)
+{
+	if (!connection->socket->local.family)
+		socket_read_local(connection->socket);
+	local_name_tell(connection);
+}
+
 bool local_name_answer(struct connection *connection)
 {
 	ASSERT(connection->socket);
 	if (!local_name_is_wanted(connection))
 		return false;
-	/* A report of status may have read it meanwhile. */
-	if (!connection->socket->local.family)
-		socket_read_local(connection->socket);
-	local_name_tell(connection);
+	local_name_learn(connection);
 	return !connection->local_untold;
+}
+
+void local_name_end(struct connection *connection)
+{
+	ASSERT(connection->socket);
+	if (connection->local_untold)
+		local_name_learn(connection);
 }

@@ -6,7 +6,9 @@
  * is a system call more, and most programs never look at it. So a frontend that negotiated
  * feature-names-on-demand (ring/layout.h) asks for it in the indexes page, and a stream whose own
  * address nobody asks for has none in the trail. It is read at the start of a stream if a frontend
- * with feature-names alone expects it there, or if engine.local_addresses is `always`.
+ * with feature-names alone expects it there, or if engine.local_addresses is `always`; and when
+ * both directions have ended with an error, from when on a frontend may not wait for an answer:
+ * there may be nobody to give it.
  */
 #ifndef ENGINE_CONNECTIONS_LOCAL_NAME_H
 #define ENGINE_CONNECTIONS_LOCAL_NAME_H
@@ -21,5 +23,7 @@ void local_name_begin(struct connection *connection);
 bool local_name_is_wanted(const struct connection *connection);
 /* Tells it, if it asks and was not told. Returns whether it was: the guest waits for an event. */
 bool local_name_answer(struct connection *connection);
+/* Tells it, if it was not told: nobody can ask any more. */
+void local_name_end(struct connection *connection);
 
 #endif

@@ -83,6 +83,8 @@ static int run_queue_pump(struct connection *connection, uint64_t *wake_ns)
 	all->traffic.taken += stream->bytes_in - before_in;
 	all->traffic.given += stream->bytes_out - before_out;
 	all->peers_told |= stream->bytes_out != before_out;
+	if (stream->ring.in_ended && stream->ring.out_ended)
+		local_name_end(connection);
 	return flags;
 }
 

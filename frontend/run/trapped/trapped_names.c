@@ -39,6 +39,8 @@ static bool trapped_names_ask_local(struct endpoint *endpoint)
 	if (endpoint->state != ENDPOINT_CONNECTED || endpoint->local.sin_port)
 		return false;
 	error = pvcalls_front_ask_local(endpoint->remote, trapped_names_local_done, endpoint);
+	if (error == -EALREADY)
+		pvcalls_front_names(endpoint->remote, &endpoint->local, NULL);
 	return !error || error == -EBUSY;
 }
 

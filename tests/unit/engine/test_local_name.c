@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "engine/calls/close_socket.h"
 #include "engine/connections/polled.h"
 #include "engine/lifecycle/attach.h"
 #include "guest_calls.h"
@@ -214,11 +215,33 @@ static void asked_on_pages_used_again(void **state)
 	assert_int_equal(ask(guest, &release), 0);
 	close(end.fd);
 	guest_make_ring(guest, RING, 1, DATA);
-	((struct indexes_page *)guest_page(guest, RING))->local_wanted = 0;
 	end = connected(guest);
 	assert_unknown(guest);
 	ask_local(guest);
 	assert_known(guest, &end);
+	close(end.fd);
+}
+
+/* Nobody could answer any more: a killed socket is gone, one that was reset may be so soon. */
+static void told_at_the_end_of_both_directions(void **state)
+{
+	struct engine_guest *guest = *state;
+	const struct indexes_page *page = guest_page(guest, RING);
+	struct host_end end = connected(guest);
+	struct closed_socket closed;
+
+	socket_reset(end.fd);
+	engine_guest_turn(guest);
+	assert_int_equal(page->out_error, -ECONNRESET);
+	assert_known(guest, &end);
+	assert_int_equal(ask_release(guest, 1), 0);
+	guest_make_ring(guest, RING, 1, DATA);
+	end = connected(guest);
+	close_socket(&guest->engine->calls, socket_table_find(guest->engine->calls.sockets, 1),
+		     AUDIT_CLOSE_OPERATOR, &closed);
+	assert_int_equal(page->out_error, -ECONNRESET);
+	assert_known(guest, &end);
+	assert_int_equal(closed.local.port, ntohs(end.name.sin_port));
 	close(end.fd);
 }
 
@@ -331,6 +354,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(asked_before_the_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(asked_while_polled, setup, teardown),
 		cmocka_unit_test_setup_teardown(asked_on_pages_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(told_at_the_end_of_both_directions, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(known_if_it_was_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(forgotten_when_it_failed, setup, teardown),
 		cmocka_unit_test_setup_teardown(known_if_its_listener_has_one_address, setup,

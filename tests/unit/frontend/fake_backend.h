@@ -15,7 +15,7 @@
 #define FAKE_ECHO        7  /* sends back what it gets */
 #define FAKE_DISCARD     9  /* takes everything */
 #define FAKE_HELLO       10 /* says "hello\n", then EOF */
-#define FAKE_RESET       11 /* resets on the first byte */
+#define FAKE_RESET       11 /* resets on the first byte, never tells its address */
 #define FAKE_MUTE        12 /* takes nothing, says nothing */
 #define FAKE_CHARGEN     19 /* sends 1 MiB of a pattern, then EOF */
 #define FAKE_HANG        20 /* CONNECT is answered when released, with ECANCELED */

@@ -179,7 +179,8 @@ static void fake_backend_serve_stream(struct fake_backend *fake, struct stream *
 		wake = fake_backend_serve_chargen(stream, "hello\n", 6);
 	if (data_ring_out_closing(&stream->ring))
 		data_ring_out_close(&stream->ring);
-	if (!stream->local_told && data_ring_local_wanted(&stream->ring)) {
+	if (!stream->local_told && stream->mode != FAKE_RESET &&
+	    data_ring_local_wanted(&stream->ring)) {
 		fake->counts.asked++;
 		fake_backend_tell_names(stream, true);
 		wake = true;

@@ -72,18 +72,37 @@ static void test_asks_local_in_vain(void **state)
 	fake_backend_stop(fake);
 }
 
+/* A backend that does not know the stream any more can't answer: a stream's end is an answer. */
+static void test_asks_local_of_an_ended_stream(void **state)
+{
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 1, FAKE_RESET);
+	struct tally tally = {0};
+
+	(void)state;
+	assert_int_equal(pvcalls_front_ask_local(socket, tally_done, &tally), 0);
+	assert_int_equal(pvcalls_front_write(socket, "x", 1), 1);
+	while (!tally.finished)
+		assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
+	assert_int_equal(tally.good, 0);
+	assert_int_equal(pvcalls_front_ask_local(socket, tally_done, &tally), -ENOTCONN);
+	assert_int_equal(tally.finished, 1);
+	pvcalls_front_release(socket);
+	front_test_settle(front);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
 static void test_names_at_once(void **state)
 {
 	const struct fake_backend_options options = {.names_at_once = true};
 	struct fake_backend *fake = fake_backend_start(directory, &options);
 	struct pvcalls_front *front = front_test_open_here();
-	struct sockaddr_in to = front_test_address(FAKE_ECHO);
-	struct pvcalls_front_socket *socket;
+	struct pvcalls_front_socket *socket = front_test_connect_to(front, 1, FAKE_ECHO);
 	struct sockaddr_in local;
 
 	(void)state;
-	assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
-	assert_int_equal(pvcalls_front_connect_wait(socket, &to, SECONDS(5)), 0);
 	assert_int_equal(pvcalls_front_names(socket, &local, NULL), 0);
 	assert_int_equal(ntohs(local.sin_port), FAKE_LOCAL_PORT);
 	assert_int_equal(pvcalls_front_ask_local(socket, NULL, NULL), -EALREADY);
@@ -98,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_asks_local),
 		cmocka_unit_test(test_asks_local_in_vain),
+		cmocka_unit_test(test_asks_local_of_an_ended_stream),
 		cmocka_unit_test(test_names_at_once),
 	};
 

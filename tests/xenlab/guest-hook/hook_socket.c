@@ -398,6 +398,14 @@ int socket_release(struct socket *sock)
 	return 0;
 }
 
+/* Whether it is told, or will not be: of a stream that has ended the backend may know nothing. */
+static bool local_is_settled(const struct hook_socket *socket)
+{
+	return ring_local_known(socket->ring) ||
+	       (ring_in_error(socket->ring) && ring_out_error(socket->ring)) ||
+	       READ_ONCE(socket->sk.sk_shutdown) == SHUTDOWN_MASK;
+}
+
 /* Asks the backend for our own address, once. `control` is held. */
 static void learn_local(struct hook_socket *socket)
 {
@@ -411,9 +419,7 @@ static void learn_local(struct hook_socket *socket)
 		return;
 	WRITE_ONCE(socket->asking, true);
 	ring_ask_local(socket->ring);
-	wait_event_killable_timeout(*sk_sleep(&socket->sk),
-				    ring_local_known(socket->ring) ||
-					    READ_ONCE(socket->sk.sk_shutdown) == SHUTDOWN_MASK,
+	wait_event_killable_timeout(*sk_sleep(&socket->sk), local_is_settled(socket),
 				    msecs_to_jiffies(LOCAL_MS));
 	WRITE_ONCE(socket->asking, false);
 	if (!ring_local_known(socket->ring))
