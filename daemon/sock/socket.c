@@ -159,8 +159,8 @@ bool socket_is_bound_to_all(const struct guest_socket *guest_socket)
 {
 	static const uint8_t all[sizeof(guest_socket->local.addr)];
 
-	ASSERT(guest_socket->local.family);
-	return memcmp(guest_socket->local.addr, all, sizeof(all)) == 0;
+	return !guest_socket->local.family ||
+	       memcmp(guest_socket->local.addr, all, sizeof(all)) == 0;
 }
 
 void socket_reserve(struct guest_socket *guest_socket)

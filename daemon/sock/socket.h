@@ -90,7 +90,7 @@ void socket_reserve(struct guest_socket *guest_socket);
 int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer);
 /* Whether a connection waits on a listening socket. */
 bool socket_has_waiting(const struct guest_socket *guest_socket);
-/* Whether a bound socket takes connections to any address of the host. */
+/* Whether a bound socket takes connections to any address of the host, as far as is known. */
 bool socket_is_bound_to_all(const struct guest_socket *guest_socket);
 /* Gives a reserved socket the descriptor of an accepted connection, which it owns from now on. */
 void socket_give(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer);

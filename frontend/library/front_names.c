@@ -33,7 +33,7 @@ static void front_names_settle(struct pvcalls_front_socket *socket, int result)
 	done(socket, result, socket->local_context);
 }
 
-/* A stream that has ended may have no backend that could answer; one that could has done so. */
+/* A stream that has ended may have no backend that could answer; one that can does so unasked. */
 static bool front_names_has_ended(const struct pvcalls_front_socket *socket)
 {
 	return front_ring_in_error(socket->ring) && front_ring_out_error(socket->ring);

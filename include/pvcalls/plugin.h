@@ -87,7 +87,8 @@ struct pvcalls_call {
 			    0 */
 	struct pvcalls_endpoint requested; /* connect, bind: as the guest asked; accept: the peer */
 	struct pvcalls_endpoint effective; /* connect, bind: after rewrites; else as requested */
-	struct pvcalls_endpoint local;     /* listen, accept, release: the socket's own address */
+	struct pvcalls_endpoint local;     /* listen, accept: the listener's address; release: its
+					      own, family 0 if it is not known */
 	uint32_t backlog;                  /* listen, after the host's clamp */
 	uint32_t reserved;
 	uint64_t bytes_in;  /* release: bytes delivered to the guest */

@@ -8,7 +8,7 @@
 #include "engine/connections/connections.h"
 #include "sock/socket.h"
 
-static void local_name_tell(struct connection *connection)
+static void local_name_tell(struct connection *connection, bool known)
 {
 	struct guest_socket *socket = connection->socket;
 	struct wire_names names = {
@@ -18,8 +18,8 @@ static void local_name_tell(struct connection *connection)
 
 	memcpy(&names.local_addr, socket->local.addr, sizeof(names.local_addr));
 	memcpy(&names.peer_addr, socket->peer.addr, sizeof(names.peer_addr));
-	connection->local_untold = !socket->local.family;
-	data_ring_names(&socket->stream.ring, &names, !connection->local_untold);
+	connection->local_untold = !known;
+	data_ring_names(&socket->stream.ring, &names, known);
 }
 
 void local_name_begin(struct connection *connection)
@@ -32,7 +32,7 @@ void local_name_begin(struct connection *connection)
 		socket_read_local(socket);
 	connection->local_untold = false;
 	if (all->names)
-		local_name_tell(connection);
+		local_name_tell(connection, socket->local.family != 0);
 }
 
 bool local_name_is_wanted(const struct connection *connection)
@@ -40,12 +40,12 @@ bool local_name_is_wanted(const struct connection *connection)
 	return connection->local_untold && data_ring_local_wanted(&connection->socket->stream.ring);
 }
 
-/* A report of status may have read it already. */
+/* A report of status may have read it already. What the kernel would not tell is told as zero. */
 static void local_name_learn(struct connection *connection)
 {
 	if (!connection->socket->local.family)
 		socket_read_local(connection->socket);
-	local_name_tell(connection);
+	local_name_tell(connection, true);
 }
 
 bool local_name_answer(struct connection *connection)
@@ -54,7 +54,7 @@ bool local_name_answer(struct connection *connection)
 	if (!local_name_is_wanted(connection))
 		return false;
 	local_name_learn(connection);
-	return !connection->local_untold;
+	return true;
 }
 
 void local_name_end(struct connection *connection)

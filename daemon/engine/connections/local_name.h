@@ -4,11 +4,11 @@
  *
  * Theory of operation. A peer's address comes with the call that makes the stream. The socket's own
  * is a system call more, and most programs never look at it. So a frontend that negotiated
- * feature-names-on-demand (ring/layout.h) asks for it in the indexes page, and a stream whose own
- * address nobody asks for has none in the trail. It is read at the start of a stream if a frontend
- * with feature-names alone expects it there, or if engine.local_addresses is `always`; and when
- * both directions have ended with an error, from when on a frontend may not wait for an answer:
- * there may be nobody to give it.
+ * feature-names-on-demand (ring/indexes_page.h) asks for it in the indexes page, and a stream whose
+ * own address nobody asks for has none in the trail. It is read at the start of a stream if a
+ * frontend with feature-names alone expects it there, or if engine.local_addresses is `always`; and
+ * when both directions have ended with an error, from when on a frontend may not wait for an
+ * answer: there may be nobody to give it.
  */
 #ifndef ENGINE_CONNECTIONS_LOCAL_NAME_H
 #define ENGINE_CONNECTIONS_LOCAL_NAME_H

@@ -19,11 +19,12 @@
 /* Whether others could put their own program in the place of one that we run. */
 static int directories_check_program(const char *path, struct fault *fault)
 {
+	int length = (int)(strrchr(path, '/') - path); /* 0: in the root directory */
 	char directory[PATH_MAX];
 	struct stat status;
 	int error;
 
-	snprintf(directory, sizeof(directory), "%.*s", (int)(strrchr(path, '/') - path), path);
+	snprintf(directory, sizeof(directory), "%.*s", length ? length : 1, path);
 	if (stat(path, &status) < 0)
 		return fault_set(fault, errno, "%s: %s", path, strerror(errno));
 	error = trusted_file_check(path, &status, fault);

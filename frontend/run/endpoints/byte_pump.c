@@ -144,8 +144,14 @@ static void byte_pump_move(struct endpoint *endpoint)
 	more = byte_pump_out(endpoint);
 	if (byte_pump_in(endpoint))
 		more = true;
-	if (endpoint->out_done && (endpoint->in_done || endpoint->hung_up)) {
+	if (endpoint->out_done && endpoint->hung_up) {
 		endpoint_end(endpoint);
+		return;
+	}
+	if (endpoint->out_done && endpoint->in_done) {
+		/* A getsockname() that waits has the endpoint queued again when it is answered. */
+		if (!endpoint->waiting)
+			endpoint_end(endpoint);
 		return;
 	}
 	if (endpoint->out_done)

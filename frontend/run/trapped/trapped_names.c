@@ -29,6 +29,8 @@ static void trapped_names_local_done(struct pvcalls_front_socket *socket, int re
 		waiting_calls_drop_first(endpoint);
 		trapped_names_tell(&endpoint->table->trap, &call, &endpoint->local);
 	}
+	/* It may have had to stay for this. */
+	endpoint_queue(endpoint);
 }
 
 /* Whether the backend was asked, or is being asked, for the own address of a stream. */

@@ -367,7 +367,6 @@ static int do_events(struct run *run)
 	return 0;
 }
 
-/* Goes on after the session has ended: xenstore is still there. */
 /* The states of a round, and its writers: each write is a round trip to Dom0, so they overlap. */
 struct states {
 	atomic_t next;
@@ -392,6 +391,7 @@ static void write_states(struct work_struct *work)
 	}
 }
 
+/* Goes on after the session has ended: xenstore is still there. */
 static int do_states(struct run *run)
 {
 	struct states *states = kzalloc(sizeof(*states), GFP_KERNEL);

@@ -52,7 +52,7 @@ void socket_wake(struct sock *sk, __poll_t what)
 	rcu_read_lock();
 	wq = rcu_dereference(sk->sk_wq);
 	if (skwq_has_sleeper(wq))
-		wake_up_interruptible_poll(&wq->wait, what);
+		wake_up_poll(&wq->wait, what); /* getsockname() waits uninterruptibly */
 	if (what & EPOLLIN)
 		sk_wake_async(sk, SOCK_WAKE_WAITD, POLL_IN);
 	if (what & EPOLLOUT)
@@ -401,9 +401,11 @@ int socket_release(struct socket *sock)
 /* Whether it is told, or will not be: of a stream that has ended the backend may know nothing. */
 static bool local_is_settled(const struct hook_socket *socket)
 {
+	struct session_peer peer;
+
 	return ring_local_known(socket->ring) ||
 	       (ring_in_error(socket->ring) && ring_out_error(socket->ring)) ||
-	       READ_ONCE(socket->sk.sk_shutdown) == SHUTDOWN_MASK;
+	       session_peer(&peer) || peer.generation != socket->ring->generation;
 }
 
 /* Asks the backend for our own address, once. `control` is held. */

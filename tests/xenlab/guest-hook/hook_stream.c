@@ -74,10 +74,8 @@ void stream_event(struct sock *sk)
 	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
 		return;
 	mask = stream_mask(socket);
-	if (mask)
+	if (mask || READ_ONCE(socket->asking))
 		socket_wake(sk, mask);
-	if (READ_ONCE(socket->asking))
-		wake_up_all(sk_sleep(sk));
 }
 
 static __poll_t poll_listener(struct hook_socket *socket)
