@@ -72,8 +72,9 @@ for number in range({times}):
         assert {r["outcome"] for r in mine} == {"ok", "error"}
 
 
-def test_columns(daemon):
+def test_columns(make_daemon):
     """A connect's row: who, when, what was asked, done and decided."""
+    daemon = make_daemon(config="engine: {local_addresses: always}\n")
     port = free_port()
     begun = time.time_ns()
     with running(peers("greet", port), port=port):
@@ -94,6 +95,32 @@ def test_columns(daemon):
     assert 0 < row["decision_ns"] <= row["total_ns"]
     release, = daemon.calls("shop", "release")
     assert release["duration_ns"] > 0 and release["socket"] == row["socket"]
+
+
+def test_own_address_when_somebody_asked(daemon):
+    """The own address of a connection: nobody is told who does not ask, and pvcallsctl asks."""
+    port = free_port()
+    with running(peers("echo", port), port=port):
+        guest = daemon.popen("shop", [PYTHON, "-S", "-c", GUEST_PRELUDE + f"""
+silent, asking = [socket.create_connection(('127.0.0.1', {port})) for _ in range(2)]
+print(asking.getsockname()[1], flush=True)
+sys.stdin.readline(); silent.close(); asking.close()
+third = socket.create_connection(('127.0.0.1', {port})); print('third', flush=True)
+sys.stdin.readline(); third.close()
+"""], stdin=subprocess.PIPE, text=True)
+        asked = int(guest.stdout.readline())
+        guest.stdin.write("\n")
+        guest.stdin.flush()
+        assert guest.stdout.readline() == "third\n"
+        wait_for(lambda: len(daemon.calls("shop", "release")) == 2, "two sockets are released")
+        shown, = [row["local"] for row in daemon.ctl_json("sockets", "shop") if row["state"] == "stream"]
+        guest.stdin.write("\n")
+        guest.stdin.close()
+        assert guest.wait(20) == 0
+    daemon.settle()
+    assert [row["local_port"] for row in daemon.calls("shop", "connect")] == [None] * 3
+    ports = {row["local_port"] for row in daemon.calls("shop", "release")}
+    assert ports == {None, asked, int(shown.split(":")[1])}
 
 
 @pytest.fixture
@@ -245,7 +272,7 @@ def test_follow_ends_with_its_reader(daemon):
 @pytest.mark.parametrize("kill", ["engine", "all"])
 def test_sync_means_stored(make_daemon, kill):
     """durability: sync. What a guest was answered is on disk, though everything is killed at once."""
-    daemon = make_daemon(config="durability: sync\n")
+    daemon = make_daemon(config="durability: sync\nengine: {local_addresses: always}\n")
     port = free_port()
     code = f"""
 while True:
