@@ -12,6 +12,8 @@
 #include "library/front.h"
 #include "transports/why.h"
 
+#define LAST_WORDS_MS 1000 /* the longest wait for them; a daemon sends them at once */
+
 /* A number of the backend's directory, at most max; or -errno. */
 static int handshake_read_number(struct pvcalls_front *front, const char *key, int max)
 {
@@ -37,7 +39,28 @@ enum front_state handshake_backend_state(struct pvcalls_front *front)
 	return state < 0 || state > FRONT_CLOSED ? FRONT_UNKNOWN : (enum front_state)state;
 }
 
-/* Waits until the backend's state is wanted or beyond; 0 or -errno. */
+/*
+ * The backend has closed the device instead of going on. It may say why only after that, and ends
+ * the connection then; a backend on Xen has no words.
+ */
+static int handshake_hear_last_words(struct pvcalls_front *front, char *why)
+{
+	uint64_t deadline = clock_monotonic_ns() + LAST_WORDS_MS * NS_PER_MS;
+	struct front_transport *transport = front->transport;
+	struct pollfd wait = {.fd = transport->store_fd, .events = POLLIN};
+	uint64_t now;
+
+	while ((now = clock_monotonic_ns()) < deadline) {
+		int told = transport->ops->refresh(transport, why);
+
+		if (told)
+			return told;
+		poll(&wait, 1, (int)((deadline - now) / NS_PER_MS) + 1);
+	}
+	return why_set(why, ECONNREFUSED, "the backend closed the device: see its log");
+}
+
+/* Waits until the backend's state is wanted or beyond; 0, or -errno also if it closes instead. */
 static int handshake_await(struct pvcalls_front *front, enum front_state wanted,
 			   uint32_t timeout_ms, char *why)
 {
@@ -59,6 +82,8 @@ static int handshake_await(struct pvcalls_front *front, enum front_state wanted,
 		if (error)
 			return error;
 	}
+	if (wanted < FRONT_CLOSING && handshake_backend_state(front) >= FRONT_CLOSING)
+		return handshake_hear_last_words(front, why);
 	return 0;
 }
 
@@ -131,8 +156,6 @@ int handshake_connect(struct pvcalls_front *front, uint32_t ref, uint32_t timeou
 		error = handshake_await(front, FRONT_CONNECTED, timeout_ms, why);
 	if (error)
 		return error;
-	if (handshake_backend_state(front) != FRONT_CONNECTED)
-		return why_set(why, ECONNREFUSED, "the backend closed the device: see its log");
 	return handshake_write_state(front, FRONT_CONNECTED, why);
 }
 

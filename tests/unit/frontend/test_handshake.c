@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,10 +20,12 @@
 
 #define TIMEOUT_MS 5000
 
-/* A transport whose backend is in state 4, and goes away with a given write. */
+/* A transport whose backend is in a given state, and goes away with a given write. */
 struct leaving_transport {
 	struct front_transport base;
+	const char *state;
 	unsigned writes; /* that succeed */
+	unsigned silent; /* looks before it says why */
 	int refusal;     /* errno of what it says before it goes; 0: nothing */
 };
 
@@ -39,29 +43,45 @@ static int leaving_write(struct front_transport *transport, const char *lines)
 static int leaving_read(const struct front_transport *transport, const char *key,
 			char value[FRONT_VALUE_MAX])
 {
-	(void)transport;
+	const struct leaving_transport *leaving = (const struct leaving_transport *)transport;
+
 	assert_string_equal(key, "state");
-	snprintf(value, FRONT_VALUE_MAX, "4");
+	snprintf(value, FRONT_VALUE_MAX, "%s", leaving->state);
 	return 0;
 }
 
 static int leaving_refresh(struct front_transport *transport, char *why)
 {
-	const struct leaving_transport *leaving = (const struct leaving_transport *)transport;
+	struct leaving_transport *leaving = (struct leaving_transport *)transport;
 
+	if (leaving->silent) {
+		leaving->silent--;
+		return 0;
+	}
 	return leaving->refusal ? why_set(why, leaving->refusal, "it refused") : 0;
+}
+
+static const struct front_transport_ops leaving_ops = {
+	.write = leaving_write, .read = leaving_read, .refresh = leaving_refresh};
+
+static int connect_to(struct leaving_transport *leaving, char why[PVCALLS_FRONT_WHY_MAX])
+{
+	struct pvcalls_front front = {.transport = &leaving->base, .command_port = 1};
+	int error;
+
+	why[0] = '\0';
+	leaving->base.ops = &leaving_ops;
+	leaving->base.store_fd = eventfd(1, EFD_CLOEXEC); /* there is always something to hear */
+	error = handshake_connect(&front, 1, TIMEOUT_MS, why);
+	close(leaving->base.store_fd);
+	return error;
 }
 
 static int connect_leaving(unsigned writes, int refusal, char why[PVCALLS_FRONT_WHY_MAX])
 {
-	static const struct front_transport_ops ops = {
-		.write = leaving_write, .read = leaving_read, .refresh = leaving_refresh};
-	struct leaving_transport leaving = {
-		.base = {.ops = &ops, .store_fd = -1}, .writes = writes, .refusal = refusal};
-	struct pvcalls_front front = {.transport = &leaving.base, .command_port = 1};
+	struct leaving_transport leaving = {.state = "4", .writes = writes, .refusal = refusal};
 
-	why[0] = '\0';
-	return handshake_connect(&front, 1, TIMEOUT_MS, why);
+	return connect_to(&leaving, why);
 }
 
 static void test_refusal_is_told(void **state)
@@ -89,11 +109,29 @@ static void test_end_is_told(void **state)
 	}
 }
 
+/* It closes the device first, and says why then. */
+static void test_refusal_after_the_state_is_told(void **state)
+{
+	static const char *const states[] = {"5", "6"};
+	char why[PVCALLS_FRONT_WHY_MAX];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		struct leaving_transport leaving = {
+			.state = states[i], .writes = 2, .silent = 3, .refusal = EACCES};
+
+		assert_int_equal(connect_to(&leaving, why), -EACCES);
+		assert_string_equal(why, "it refused");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusal_is_told),
 		cmocka_unit_test(test_end_is_told),
+		cmocka_unit_test(test_refusal_after_the_state_is_told),
 	};
 
 	return cmocka_run_group_tests_name("handshake", tests, NULL, NULL);
