@@ -15,8 +15,7 @@ from tools import check, mapped_grants, run, wait_for, xenstore
 
 HOOK = ("hook",)
 QUICKLY = 2.0 * SLOWNESS  # the longest that anything may hang
-# A destroyed domain has gone when xl has cleaned up after it, which takes some time under emulation.
-GONE = 8.0 * SLOWNESS
+GONE = 4.0 * SLOWNESS  # a destroyed domain has gone when xl has cleaned up after it
 
 
 def busy(lab, guest, seconds=100):
