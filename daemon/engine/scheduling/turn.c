@@ -75,6 +75,7 @@ bool turn_work(struct turn *turn)
 
 	connections->turn++;
 	connections->peers_told = false;
+	connections->connecting = false;
 	if (!calls->attached)
 		return false;
 	busy = turn_take_events(turn);
@@ -119,8 +120,10 @@ static bool turn_poll(struct turn *turn)
 	bool found;
 
 	turn->shown = false;
-	if (!turn->calls->attached || !busy_poll_begin(poll, loop_now_ns(turn->loop)))
+	if (!turn->calls->attached || !poll->ns)
 		return false;
+	/* Not the loop's time: what the turn did is no part of the wait. */
+	busy_poll_begin(poll, clock_monotonic_ns());
 	do {
 		found = !in_vain && busy_poll_slice(poll, turn_memory_shows_work, turn);
 		turn->shown = found;
@@ -157,7 +160,7 @@ static bool turn_await_events(struct turn *turn)
 static int turn_rest(struct turn *turn)
 {
 	struct transport *transport = turn->connections->transport;
-	uint64_t slept_ns = loop_now_ns(turn->loop);
+	uint64_t slept_ns;
 	int calls;
 
 	turn->calls->slept = true;
@@ -165,6 +168,7 @@ static int turn_rest(struct turn *turn)
 		return loop_turn(turn->loop, LOOP_FOREVER);
 	if (!turn_await_events(turn))
 		return loop_turn(turn->loop, 0);
+	slept_ns = clock_monotonic_ns();
 	calls = loop_turn(turn->loop, LOOP_FOREVER);
 	transport->ops->awake(transport);
 	busy_poll_slept(&turn->poll, slept_ns, loop_now_ns(turn->loop));
@@ -173,8 +177,8 @@ static int turn_rest(struct turn *turn)
 
 /*
  * After a turn that did something: peers that it gave something to run first, then sockets are
- * asked. After a turn that only gave the guest something, it is the guest's memory that is looked
- * at instead, but not twice in a row.
+ * asked. Connects need no peer to run: its kernel answers them. After a turn that only gave the
+ * guest something, it is the guest's memory that is looked at instead, but not twice in a row.
  */
 static int turn_go_on(struct turn *turn)
 {
@@ -184,7 +188,7 @@ static int turn_go_on(struct turn *turn)
 	turn->unasked = !queued && !turn->connections->peers_told && !turn->unasked;
 	if (turn->unasked)
 		return 0;
-	if (!queued && turn->poll.ns)
+	if (!queued && turn->poll.ns && !turn->connections->connecting)
 		sched_yield();
 	return loop_turn(turn->loop, 0);
 }
