@@ -74,7 +74,6 @@ static int call_connect_execute(struct pending_call *pending)
 	result = connection_watch(calls->connections, socket);
 	if (!result)
 		result = pending_call_expire_after(pending, CALLS_CONNECT_NS);
-	calls->connections->connecting = true;
 	return result ? result : CALL_WAITS;
 }
 

@@ -62,7 +62,6 @@ struct connections {
 	uint64_t sleeps; /* calls of ours in which the kernel may have put the thread to sleep
 			  */
 	bool peers_told; /* the turn gave a peer something to do */
-	bool connecting; /* the turn began a connect; a host nearby has answered by its end */
 };
 
 /* Serves connections by this loop; socket_ready, log and recovery_log as in the struct, borrowed.

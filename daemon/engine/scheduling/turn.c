@@ -75,7 +75,6 @@ bool turn_work(struct turn *turn)
 
 	connections->turn++;
 	connections->peers_told = false;
-	connections->connecting = false;
 	if (!calls->attached)
 		return false;
 	busy = turn_take_events(turn);
@@ -177,8 +176,8 @@ static int turn_rest(struct turn *turn)
 
 /*
  * After a turn that did something: peers that it gave something to run first, then sockets are
- * asked. Connects need no peer to run: its kernel answers them. After a turn that only gave the
- * guest something, it is the guest's memory that is looked at instead, but not twice in a row.
+ * asked. After a turn that only gave the guest something, it is the guest's memory that is looked
+ * at instead, but not twice in a row.
  */
 static int turn_go_on(struct turn *turn)
 {
@@ -188,7 +187,7 @@ static int turn_go_on(struct turn *turn)
 	turn->unasked = !queued && !turn->connections->peers_told && !turn->unasked;
 	if (turn->unasked)
 		return 0;
-	if (!queued && turn->poll.ns && !turn->connections->connecting)
+	if (!queued && turn->poll.ns)
 		sched_yield();
 	return loop_turn(turn->loop, 0);
 }
