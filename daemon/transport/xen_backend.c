@@ -37,6 +37,7 @@
 #include "ring/layout.h"
 
 #define PORTS_PER_CALL 256u
+#define UNBOUND_MAX    32u /* that the kernel's queue may hold events of */
 #define PORT_WORDS     (TRANSPORT_PORTS / 64u)
 
 struct xen_backend {
@@ -49,6 +50,9 @@ struct xen_backend {
 	uint64_t bound[PORT_WORDS]; /* an event of a port that was just unbound may still be read */
 	uint32_t done[PORTS_PER_CALL]; /* ports to be unmasked */
 	uint32_t done_count;
+	uint32_t unbound;               /* ports since the kernel's queue was last read */
+	uint32_t early[PORTS_PER_CALL]; /* read and not yet told by pending() */
+	uint32_t early_count;
 };
 
 static struct xen_backend *xen_of(struct transport *transport)
@@ -119,14 +123,47 @@ static void xen_done_forget(struct xen_backend *xen, uint32_t port)
 			xen->done[i--] = xen->done[--xen->done_count];
 }
 
+static void xen_early_forget(struct xen_backend *xen, uint32_t port)
+{
+	uint32_t i;
+
+	for (i = 0; i < xen->early_count; i++)
+		if (xen->early[i] == port)
+			xen->early[i--] = xen->early[--xen->early_count];
+}
+
+/*
+ * A port has an event from the moment it is bound. Those of ports that were unbound before anybody
+ * read them stay in the kernel's queue, which has room for as many ports as were bound at a time
+ * but at least 64, and tells of no event any more once it was too full.
+ */
+static void xen_read_early(struct xen_backend *xen)
+{
+	uint32_t ports[PORTS_PER_CALL];
+	uint32_t room = PORTS_PER_CALL - xen->early_count;
+	ssize_t bytes;
+	size_t i;
+
+	xen->unbound = 0;
+	if (!room)
+		return;
+	bytes = read(xen->base.fd, ports, room * sizeof(*ports));
+	for (i = 0; bytes > 0 && i < (size_t)bytes / sizeof(*ports); i++)
+		if (xen_port_is_bound(xen, ports[i]))
+			xen->early[xen->early_count++] = ports[i];
+}
+
 static void xen_unbind(struct transport *transport, uint32_t port)
 {
 	struct xen_backend *xen = xen_of(transport);
 
 	ASSERT(port < TRANSPORT_PORTS);
 	xen_done_forget(xen, port);
+	xen_early_forget(xen, port);
 	xen->bound[port / 64] &= ~(1ull << (port % 64));
 	xenevtchn_unbind(xen->events, port);
+	if (++xen->unbound == UNBOUND_MAX)
+		xen_read_early(xen);
 }
 
 static void xen_notify(struct transport *transport, uint32_t port)
@@ -153,8 +190,11 @@ static int xen_pending(struct transport *transport, uint32_t *ports, size_t max)
 	size_t i;
 
 	xen_done_unmask(xen);
-	if (!xen->readable)
-		return 0;
+	while (xen->early_count && (size_t)count < max)
+		ports[count++] = xen->early[--xen->early_count];
+	if (count || !xen->readable)
+		return count;
+	xen->unbound = 0;
 	bytes = read(xen->base.fd, ports, max * sizeof(*ports));
 	if (bytes < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -180,7 +220,7 @@ static bool xen_may_sleep(struct transport *transport)
 {
 	/* What came while a port was masked makes the descriptor readable now. */
 	xen_done_unmask(xen_of(transport));
-	return true;
+	return !xen_of(transport)->early_count;
 }
 
 static void xen_awake(struct transport *transport)

@@ -94,6 +94,29 @@ def engine_killed(lab):
     assert "taken over" in lab.daemon.wait_event("guest_attached", "web-2", since=since)["text"]
 
 
+HELD = 80  # connections: the kernel's queue of events has room for 64 at first
+HOLD = f"""
+import socket, sys
+held = [socket.create_connection(('{FAR}', {PORTS['echo']})) for _ in range({HELD})]
+print('held', flush=True)
+for connection in held:
+    try: connection.recv(1)
+    except OSError: pass
+"""
+
+
+@case(needs=HOOK, seconds=120)
+def engine_with_many_killed(lab):
+    """kill -9 of an engine with many connections: its successor resets them all, and hears of every event."""
+    guest, since = lab.shared("hook", "web-2"), time.time()
+    job = guest.popen_client(["python3", "-S", "-c", HOLD], 100)
+    wait_for(lambda: "held" in job.said()[0] or job.ended(), "the connections are there", 40, 0.1)
+    os.kill(lab.daemon.engine_pid("web-2"), signal.SIGKILL)
+    assert "taken over" in lab.daemon.wait_event("guest_attached", "web-2", since=since)["text"]
+    check(job.wait())
+    assert check(guest.client([*PEERS, "fetch", FAR, PORTS["source"]], 60)).stdout.startswith(str(64 << 20))
+
+
 @case(needs=HOOK, seconds=120)
 def destroyed(lab):
     """xl destroy in the middle of a transfer: the domain goes away, the other guest notices nothing."""
