@@ -37,7 +37,6 @@
 #include "ring/layout.h"
 
 #define PORTS_PER_CALL 256u
-#define UNBOUND_MAX    32u /* that the kernel's queue may hold events of */
 #define PORT_WORDS     (TRANSPORT_PORTS / 64u)
 
 struct xen_backend {
@@ -50,9 +49,7 @@ struct xen_backend {
 	uint64_t bound[PORT_WORDS]; /* an event of a port that was just unbound may still be read */
 	uint32_t done[PORTS_PER_CALL]; /* ports to be unmasked */
 	uint32_t done_count;
-	uint32_t unbound;               /* ports since the kernel's queue was last read */
-	uint32_t early[PORTS_PER_CALL]; /* read and not yet told by pending() */
-	uint32_t early_count;
+	uint32_t retold; /* ports below are told again after events were lost; all: none was */
 };
 
 static struct xen_backend *xen_of(struct transport *transport)
@@ -123,47 +120,14 @@ static void xen_done_forget(struct xen_backend *xen, uint32_t port)
 			xen->done[i--] = xen->done[--xen->done_count];
 }
 
-static void xen_early_forget(struct xen_backend *xen, uint32_t port)
-{
-	uint32_t i;
-
-	for (i = 0; i < xen->early_count; i++)
-		if (xen->early[i] == port)
-			xen->early[i--] = xen->early[--xen->early_count];
-}
-
-/*
- * A port has an event from the moment it is bound. Those of ports that were unbound before anybody
- * read them stay in the kernel's queue, which has room for as many ports as were bound at a time
- * but at least 64, and tells of no event any more once it was too full.
- */
-static void xen_read_early(struct xen_backend *xen)
-{
-	uint32_t ports[PORTS_PER_CALL];
-	uint32_t room = PORTS_PER_CALL - xen->early_count;
-	ssize_t bytes;
-	size_t i;
-
-	xen->unbound = 0;
-	if (!room)
-		return;
-	bytes = read(xen->base.fd, ports, room * sizeof(*ports));
-	for (i = 0; bytes > 0 && i < (size_t)bytes / sizeof(*ports); i++)
-		if (xen_port_is_bound(xen, ports[i]))
-			xen->early[xen->early_count++] = ports[i];
-}
-
 static void xen_unbind(struct transport *transport, uint32_t port)
 {
 	struct xen_backend *xen = xen_of(transport);
 
 	ASSERT(port < TRANSPORT_PORTS);
 	xen_done_forget(xen, port);
-	xen_early_forget(xen, port);
 	xen->bound[port / 64] &= ~(1ull << (port % 64));
 	xenevtchn_unbind(xen->events, port);
-	if (++xen->unbound == UNBOUND_MAX)
-		xen_read_early(xen);
 }
 
 static void xen_notify(struct transport *transport, uint32_t port)
@@ -182,6 +146,30 @@ static void xen_done_unmask(struct xen_backend *xen)
 	xen->done_count = 0;
 }
 
+/*
+ * The kernel's queue has room for one event of each bound port. A port has an event from the moment
+ * it is bound, and those of ports that were unbound before anybody read them are in the queue, too.
+ * Once it was over full the kernel tells of nothing until it is reset. What was lost is not known
+ * then, so every bound port is told: a port without an event costs a look.
+ */
+static void xen_queue_reset(struct xen_backend *xen)
+{
+	int error = ioctl(xen->base.fd, IOCTL_EVTCHN_RESET);
+
+	ASSERT(!error); /* nothing would be heard any more */
+	xen->retold = 0;
+}
+
+static int xen_tell_again(struct xen_backend *xen, uint32_t *ports, size_t max)
+{
+	size_t count = 0;
+
+	for (; xen->retold < TRANSPORT_PORTS && count < max; xen->retold++)
+		if (xen_port_is_bound(xen, xen->retold))
+			ports[count++] = xen->retold;
+	return (int)count;
+}
+
 static int xen_pending(struct transport *transport, uint32_t *ports, size_t max)
 {
 	struct xen_backend *xen = xen_of(transport);
@@ -190,12 +178,15 @@ static int xen_pending(struct transport *transport, uint32_t *ports, size_t max)
 	size_t i;
 
 	xen_done_unmask(xen);
-	while (xen->early_count && (size_t)count < max)
-		ports[count++] = xen->early[--xen->early_count];
-	if (count || !xen->readable)
-		return count;
-	xen->unbound = 0;
+	if (xen->retold < TRANSPORT_PORTS)
+		return xen_tell_again(xen, ports, max);
+	if (!xen->readable)
+		return 0;
 	bytes = read(xen->base.fd, ports, max * sizeof(*ports));
+	if (bytes < 0 && errno == EFBIG) {
+		xen_queue_reset(xen);
+		return xen_tell_again(xen, ports, max);
+	}
 	if (bytes < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if ((size_t)bytes < max * sizeof(*ports))
@@ -220,7 +211,7 @@ static bool xen_may_sleep(struct transport *transport)
 {
 	/* What came while a port was masked makes the descriptor readable now. */
 	xen_done_unmask(xen_of(transport));
-	return !xen_of(transport)->early_count;
+	return xen_of(transport)->retold == TRANSPORT_PORTS;
 }
 
 static void xen_awake(struct transport *transport)
@@ -240,6 +231,7 @@ static const uint32_t xen_ioctls[] = {
 	IOCTL_EVTCHN_BIND_INTERDOMAIN,
 	IOCTL_EVTCHN_UNBIND,
 	IOCTL_EVTCHN_NOTIFY,
+	IOCTL_EVTCHN_RESET,
 };
 
 static const struct transport_ops xen_ops = {
@@ -308,6 +300,7 @@ int xen_backend_open(struct transport **transport, uint32_t domid, struct fault 
 		return fault_set(fault, ENOMEM, "no memory for the Xen transport");
 	xen->base.ops = &xen_ops;
 	xen->base.fd = -1;
+	xen->retold = TRANSPORT_PORTS;
 	xen->base.ioctls = xen_ioctls;
 	xen->base.ioctl_count = sizeof(xen_ioctls) / sizeof(xen_ioctls[0]);
 	xen->silent.vmessage = xen_log_nothing;

@@ -4,12 +4,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <xenevtchn.h>
 #include <xengnttab.h>
+
+#include <xen/sys/evtchn.h>
 
 #define PAGE 4096u
 
@@ -96,6 +99,24 @@ int xenevtchn_close(xenevtchn_handle *xce)
 	fake_xen.handles--;
 	close(fake_xen.driver);
 	return close(channels);
+}
+
+ssize_t __real_read(int fd, void *bytes, size_t size);
+ssize_t __wrap_read(int fd, void *bytes, size_t size);
+int __wrap_ioctl(int fd, unsigned long request);
+
+ssize_t __wrap_read(int fd, void *bytes, size_t size)
+{
+	if (fd == channels && fake_xen.overfull && fails(EFBIG))
+		return -1;
+	return __real_read(fd, bytes, size);
+}
+
+int __wrap_ioctl(int fd, unsigned long request)
+{
+	assert(fd == channels && request == IOCTL_EVTCHN_RESET);
+	fake_xen.overfull = false;
+	return 0;
 }
 
 int xenevtchn_fd(xenevtchn_handle *xce)

@@ -18,6 +18,7 @@ struct fake_engine_xen {
 	int mapping;
 	int binding;
 	/* Set by the test. */
+	bool overfull;      /* the driver has lost events and tells of none until it is reset */
 	uint32_t granted;   /* references below this are granted */
 	uint32_t next_port; /* the local port of the next binding */
 	/* What was seen. */

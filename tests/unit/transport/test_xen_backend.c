@@ -278,6 +278,31 @@ static void test_readable_without_events_is_no_error(void **state)
 	assert_int_equal(pending(transport, ports, 8), 0);
 }
 
+/* More ports had events, some of them unbound since, than the kernel had kept room for. */
+static void test_every_bound_port_is_told_after_events_were_lost(void **state)
+{
+	struct transport *transport = *state;
+	uint32_t bound[20];
+	uint32_t ports[16];
+	uint32_t i;
+
+	bind_ports(transport, bound, 20);
+	transport->ops->unbind(transport, bound[7]);
+	fake_xen.overfull = true;
+	transport->ops->readable(transport);
+	assert_int_equal(pending(transport, ports, 16), 16);
+	assert_false(fake_xen.overfull);
+	for (i = 0; i < 16; i++)
+		assert_int_equal(ports[i], bound[i < 7 ? i : i + 1]);
+	assert_false(transport->ops->may_sleep(transport));
+	assert_int_equal(pending(transport, ports, 16), 3);
+	assert_int_equal(ports[2], bound[19]);
+	assert_true(transport->ops->may_sleep(transport));
+	report(&bound[3], 1);
+	assert_int_equal(pending(transport, ports, 16), 1);
+	assert_int_equal(ports[0], bound[3]);
+}
+
 static void test_unmasking_is_one_write_for_many_ports(void **state)
 {
 	struct transport *transport = *state;
@@ -359,6 +384,7 @@ int main(void)
 		GUEST_TEST(test_events_are_read_in_one_go),
 		GUEST_TEST(test_nothing_is_read_after_a_read_that_took_everything),
 		GUEST_TEST(test_readable_without_events_is_no_error),
+		GUEST_TEST(test_every_bound_port_is_told_after_events_were_lost),
 		GUEST_TEST(test_unmasking_is_one_write_for_many_ports),
 		GUEST_TEST(test_the_next_look_at_events_unmasks_too),
 		GUEST_TEST(test_more_ports_than_one_write_takes_are_all_unmasked),
