@@ -121,8 +121,7 @@ static bool turn_poll(struct turn *turn)
 	turn->shown = false;
 	if (!turn->calls->attached || !poll->ns)
 		return false;
-	/* Not the loop's time: what the turn did is no part of the wait. */
-	busy_poll_begin(poll, clock_monotonic_ns());
+	(void)busy_poll_begin(poll, clock_monotonic_ns()); /* it pays, as ns says */
 	do {
 		found = !in_vain && busy_poll_slice(poll, turn_memory_shows_work, turn);
 		turn->shown = found;

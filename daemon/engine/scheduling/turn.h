@@ -8,7 +8,8 @@
  * sleeps it polls a little longer for work, if that has paid lately (base/busy_poll.h).
  *
  * The clock is read once in each turn of the loop, when it has events (loop_now_ns()), and the wall
- * clock once in a turn that has calls. Whoever needs the time within a turn takes these.
+ * clock once in a turn that has calls. Whoever needs the time within a turn takes these. Before the
+ * engine polls or sleeps the clock is read once more: the turn's work is no part of the wait.
  */
 #ifndef ENGINE_SCHEDULING_TURN_H
 #define ENGINE_SCHEDULING_TURN_H
