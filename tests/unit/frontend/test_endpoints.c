@@ -17,13 +17,12 @@
 #include <cmocka.h>
 
 #include "fake_backend.h"
+#include "front_test.h"
 #include "run/endpoints/endpoint_table.h"
 #include "run/trapped/trapped_bind.h"
 #include "run/trapped/trapped_connect.h"
 
 #define NOT_ANSWERED 1
-
-static char directory[] = "/tmp/pvcalls-test-XXXXXX";
 
 static int connect_error; /* of the library's, at once; 0: as it is */
 static int pair_error;    /* of socketpair(2); 0: as it is */
@@ -178,18 +177,6 @@ static void test_an_endpoint_that_cannot_be_renewed_stays(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-static int make_directory(void **state)
-{
-	(void)state;
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,5 +185,6 @@ int main(void)
 		TEST(test_an_endpoint_that_cannot_be_renewed_stays),
 	};
 
-	return cmocka_run_group_tests_name("endpoints", tests, make_directory, remove_directory);
+	return cmocka_run_group_tests_name("endpoints", tests, front_test_make_directory,
+					   front_test_remove_directory);
 }

@@ -13,8 +13,7 @@
 #include <pvcalls/frontend.h>
 
 #include "fake_backend.h"
-
-static char directory[] = "/tmp/pvcalls-test-XXXXXX";
+#include "front_test.h"
 
 static _Thread_local bool no_memory; /* not of the backend, which is a thread */
 
@@ -24,18 +23,6 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size)
 {
 	return no_memory ? NULL : __real_calloc(count, size);
-}
-
-static int front_memory_make_directory(void **state)
-{
-	(void)state;
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int front_memory_remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
 }
 
 /* A socket with as many calls as there is memory for. */
@@ -90,6 +77,6 @@ int main(void)
 		cmocka_unit_test(test_release_needs_no_memory),
 	};
 
-	return cmocka_run_group_tests_name("front-memory", tests, front_memory_make_directory,
-					   front_memory_remove_directory);
+	return cmocka_run_group_tests_name("front-memory", tests, front_test_make_directory,
+					   front_test_remove_directory);
 }
