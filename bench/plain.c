@@ -282,14 +282,14 @@ static void plain_run_in(const struct load_work *work)
 }
 
 /* One of several streams at once. */
-struct stream {
+struct plain_stream {
 	int fd;
 	uint64_t done;
 	struct load_hash hash; /* of what came in */
 };
 
 /* Moves a chunk of a stream, if it can be moved now; returns how many bytes that were. */
-static size_t plain_stream_step(struct stream *stream, uint64_t share, bool out)
+static size_t plain_stream_step(struct plain_stream *stream, uint64_t share, bool out)
 {
 	size_t most = share - stream->done < LOAD_CHUNK ? share - stream->done : LOAD_CHUNK;
 	ssize_t moved;
@@ -311,7 +311,7 @@ static size_t plain_stream_step(struct stream *stream, uint64_t share, bool out)
 	return (size_t)moved;
 }
 
-static void plain_streams_wait(const struct stream *streams, uint32_t count, uint64_t share,
+static void plain_streams_wait(const struct plain_stream *streams, uint32_t count, uint64_t share,
 			       bool out)
 {
 	struct pollfd polled[LOAD_STREAMS];
@@ -323,7 +323,7 @@ static void plain_streams_wait(const struct stream *streams, uint32_t count, uin
 }
 
 /* Whether all bytes of a stream came, unchanged, to whoever was to have them. */
-static bool plain_stream_sound(struct stream *stream, uint64_t wanted, bool out)
+static bool plain_stream_sound(struct plain_stream *stream, uint64_t wanted, bool out)
 {
 	uint64_t hash;
 
@@ -334,7 +334,7 @@ static bool plain_stream_sound(struct stream *stream, uint64_t wanted, bool out)
 
 static void plain_run_streams(const struct load_work *work, bool out)
 {
-	struct stream streams[LOAD_STREAMS] = {0};
+	struct plain_stream streams[LOAD_STREAMS] = {0};
 	const uint64_t share = work->amount / work->streams;
 	const uint64_t wanted = load_hash_of(share);
 	struct load_start start;

@@ -155,14 +155,14 @@ static void ring_run_in(const struct load_work *work)
 }
 
 /* One of several streams at once. */
-struct stream {
+struct ring_stream {
 	struct pvcalls_front_socket *socket;
 	uint64_t done;
 	struct load_hash hash; /* of what came in */
 };
 
 /* Moves a chunk of a stream, if it can be moved now; returns how many bytes that were. */
-static size_t ring_stream_step(struct stream *stream, uint64_t share, bool out)
+static size_t ring_stream_step(struct ring_stream *stream, uint64_t share, bool out)
 {
 	size_t most = share - stream->done < LOAD_CHUNK ? share - stream->done : LOAD_CHUNK;
 	ssize_t moved;
@@ -182,7 +182,7 @@ static size_t ring_stream_step(struct stream *stream, uint64_t share, bool out)
 }
 
 /* Whether all bytes of a stream came, unchanged, to whoever was to have them. */
-static bool ring_stream_sound(struct stream *stream, uint64_t wanted, bool out)
+static bool ring_stream_sound(struct ring_stream *stream, uint64_t wanted, bool out)
 {
 	uint64_t hash = 0;
 
@@ -195,7 +195,7 @@ static bool ring_stream_sound(struct stream *stream, uint64_t wanted, bool out)
 static void ring_run_streams(const struct load_work *work, bool out)
 {
 	struct pvcalls_front_socket *sockets[LOAD_STREAMS];
-	struct stream streams[LOAD_STREAMS] = {0};
+	struct ring_stream streams[LOAD_STREAMS] = {0};
 	const uint64_t share = work->amount / work->streams;
 	const uint64_t wanted = load_hash_of(share);
 	struct load_start start;

@@ -42,15 +42,16 @@ class Daemon:
         for name in ("policy.d", "state", "run"):
             (folder / name).mkdir(parents=True)
         write_policy(folder / "policy.d/bench.yaml")
-        programs = build / "bin"
+        # Root runs no program and loads no plugin that whoever built them could change
+        for name in ("bin", "plugins"):
+            shutil.copytree(build / name, folder / name)
+        programs = folder / "bin"
         if null_writer:
-            programs = folder / "bin"
-            shutil.copytree(build / "bin", programs)
             shutil.copy(null_writer, programs / "pvcalls-auditd")
         self.process = processes.start(
             [programs / "pvcallsd", "--transport", "local", "--foreground",
              "--policy-dir", folder / "policy.d", "--state-dir", folder / "state",
-             "--runtime-dir", folder / "run", "--plugin-dir", build / "plugins",
+             "--runtime-dir", folder / "run", "--plugin-dir", folder / "plugins",
              "--config", self.config(config)], folder / "log")
         wait_for(self.ready, f"the daemon in {folder}")
 
