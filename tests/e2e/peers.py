@@ -37,6 +37,11 @@ def digest_of(size, seed=1):
     return digest.hexdigest()
 
 
+def report(*values):
+    """Prints a line in one piece: programs that share an output don't write into each other's."""
+    os.write(sys.stdout.fileno(), (" ".join(map(str, values)) + "\n").encode())
+
+
 def listen(port, address="127.0.0.1", backlog=512):
     server = socket.socket()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -154,7 +159,7 @@ def greet(port, address="127.0.0.1", count=0):
 def fetch(address, port, slow_bytes=0):
     """Client: reads a stream to its end; prints "COUNT DIGEST"."""
     with socket.create_connection((address, int(port))) as connection:
-        print(*receive(connection, int(slow_bytes)))
+        report(*receive(connection, int(slow_bytes)))
 
 
 def push(address, port, size, seed=1):
@@ -163,7 +168,7 @@ def push(address, port, size, seed=1):
         connection.sendall(int(size).to_bytes(8, "big"))
         for block in stream(int(size), seed):
             connection.sendall(block)
-        print(connection.makefile().readline().strip())
+        report(connection.makefile().readline().strip())
 
 
 def finish(address, port, size, seed=1):
@@ -173,7 +178,7 @@ def finish(address, port, size, seed=1):
         for block in stream(int(size), seed):
             connection.sendall(block)
         connection.shutdown(socket.SHUT_WR)
-        print(connection.makefile().read().strip())
+        report(connection.makefile().read().strip())
 
 
 def chat(address, port, stop_file, size=65536):
@@ -193,7 +198,7 @@ def chat(address, port, stop_file, size=65536):
             if got != sent:
                 sys.exit(f"round {rounds}: other bytes came back")
             rounds += 1
-        print(rounds, rounds * int(size))
+        report(rounds, rounds * int(size))
 
 
 def crowd(address, port, count):
@@ -234,7 +239,7 @@ def crowd(address, port, count):
         good += answer == b"%07d\n" % number
     for connection in connections:
         connection.close()
-    print(good)
+    report(good)
 
 
 def churn(address, port, stop_file):
@@ -246,7 +251,7 @@ def churn(address, port, stop_file):
                 good += connection.makefile().readline().endswith("\n")
         except OSError:
             bad += 1
-    print(good, bad)
+    report(good, bad)
 
 
 ROLES = (source, sink, verdict, echo, stuck, greet, fetch, push, finish, chat, crowd, churn)
