@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from guest_frontend import RELEASE, Frontend
+from frontend import RELEASE, Frontend
 from harness import (GUEST_PRELUDE, PYTHON, check, filter_rules, free_port, make_policy, output_of, peers, run, running, tagged,
                      wait_for)
 

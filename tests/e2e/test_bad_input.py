@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from guest_frontend import RELEASE, Frontend
+from frontend import RELEASE, Frontend
 from harness import ROOT, build_dir, check, free_port, make_policy, peers, program, run, running, tagged, wait_for
 from test_audit import check_serials, no_gaps
 

@@ -16,8 +16,8 @@ import time
 
 import pytest
 
-import guest_frontend as frontend
-from guest_frontend import ACCEPT, BIND, CONNECT, LISTEN, PAGE, POLL, RELEASE, SOCKET, Frontend
+import frontend
+from frontend import ACCEPT, BIND, CONNECT, LISTEN, PAGE, POLL, RELEASE, SOCKET, Frontend
 from harness import descriptors, free_port, has_sanitizer, make_policy, peers, rss_kib, running, wait_for
 
 pytestmark = pytest.mark.root

@@ -425,7 +425,7 @@ def test_low_ports_where_configured(make_daemon, network):
 
 def test_denied_bind_is_remembered(make_daemon):
     """A frontend that does not look at BIND's result meets its error at LISTEN."""
-    import guest_frontend as frontend
+    import frontend
     import struct
 
     daemon = make_daemon({"test.yaml": make_policy(chain=filter_rules(

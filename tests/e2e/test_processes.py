@@ -335,7 +335,7 @@ def test_writer_that_hangs(daemon):
 
 def test_full_queue_stops_the_guest_and_loses_nothing(daemon):
     """While the writer stands still, a guest is served until its queue is full and then waits."""
-    from guest_frontend import RELEASE, Frontend
+    from frontend import RELEASE, Frontend
 
     guest = Frontend(daemon.runtime_dir, "busy").attach()
     assert guest.call(RELEASE, 1) == 0

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from guest_frontend import OUT_PROD, RELEASE, Frontend
+from frontend import OUT_PROD, RELEASE, Frontend
 from harness import PYTHON, check, free_port, has_sanitizer, linger_reset, make_policy, output_of, peers, rss_kib, run, running, wait_for
 from peers import digest_of, receive, stream
 

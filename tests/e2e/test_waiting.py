@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from guest_frontend import BIND, CONNECT, LISTEN, Frontend, connect_payload, sockaddr
+from frontend import BIND, CONNECT, LISTEN, Frontend, connect_payload, sockaddr
 from harness import GUEST_PRELUDE, PYTHON, free_port, make_policy, peers, running, wait_for
 
 pytestmark = pytest.mark.root
