@@ -38,7 +38,9 @@ say_each() {
 format=$(printf '%s\0' "${sources[@]}" |
 	xargs -0 -n 32 -P "$(nproc)" clang-format --dry-run --Werror 2>&1) || {
 	say "clang-format has findings: run clang-format -i on these files"
-	say_each < <(sed -nE 's/^([^:]+):[0-9]+:[0-9]+: error.*/\1/p' <<<"$format" | sort -u)
+	# What is no finding, such as a program that is not there, is shown as it is.
+	say_each < <(sed -nE -e 's/^([^:]+):[0-9]+:[0-9]+: error.*/\1/p' -e '/^(xargs|clang-format): /p' \
+		<<<"$format" | sort -u)
 }
 
 for file in "${sources[@]}"; do
@@ -73,6 +75,10 @@ git grep -nE '#include [<"]' -- include/pvcalls/plugin.h | grep -vE '<std(def|in
 say_each < <(printf '%s\n' "${sources[@]}" |
 	ctags -L - -f - --kinds-C=f --fields=+ne --sort=no 2>/dev/null |
 	awk -F '\t' -v most="$MAX_FUNCTION_LINES" '
+		END {
+			if (!NR)
+				print "ctags lists no function here: install universal-ctags"
+		}
 		{
 			start = end = 0
 			for (i = 4; i <= NF; i++) {
