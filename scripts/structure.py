@@ -46,9 +46,11 @@ CONVENTIONAL = {
     "CMakeLists.txt", "README.md", "packages.txt", "__init__.py", "conftest.py", "Kbuild",
     "Makefile", "init", "run",
 }
-# Folders whose files have their names from elsewhere: of a policy, of the script that reads them, of
-# what a fuzzer found, of a file that they are a frozen copy of.
-NAMED_ELSEWHERE = ("policies/", "scripts/packages/", "tests/fuzz/corpus/", "tests/unit/policy/abi/")
+# Folders and files that have their names from elsewhere: of a policy, of the script that reads them,
+# of what a fuzzer found, of a file that they are a frozen copy of, of programs outside the tree that
+# import them.
+NAMED_ELSEWHERE = ("policies/", "scripts/packages/", "tests/fuzz/corpus/", "tests/unit/policy/abi/",
+                   "tests/e2e/frontend.py")
 # What base/ holds is the daemon's vocabulary: assert.h, fault.h and the like are for everyone.
 EVERYBODYS = ("daemon/base/",)
 
