@@ -31,6 +31,11 @@ int output_parse(const char *name, enum output_format *format)
 	return -EINVAL;
 }
 
+bool output_is_for_people(const struct output *output)
+{
+	return output->format == OUTPUT_TABLE || output->format == OUTPUT_COMPACT;
+}
+
 /* A column by its name; -1 if the row has none. Column 0 is the row's place, not data. */
 static int output_column(sqlite3_stmt *row, const char *name)
 {

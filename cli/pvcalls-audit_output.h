@@ -25,6 +25,8 @@ struct output {
 
 /* The format of a name. Returns 0, or -EINVAL. */
 int output_parse(const char *name, enum output_format *format);
+/* Whether a person reads it, not a program. */
+bool output_is_for_people(const struct output *output);
 /* Writes one row of the view `calls` or (event) `events`. */
 void output_row(struct output *output, sqlite3_stmt *row, bool event);
 /* Writes what must follow the last row. */

@@ -16,6 +16,7 @@
 
 #define DEFAULT_COUNT 20
 #define FOLLOW_NS     (200 * NS_PER_MS) /* between two looks for new records */
+#define COUNT_NS      NS_PER_S          /* what counting the records that are not shown may take */
 
 static const char usage[] =
 	"usage: pvcalls-audit [query] [OPTION]...\n"
@@ -35,8 +36,9 @@ static const char usage[] =
 	"                           2026-01-02, 2026-01-02T03:04:05Z, -15m, today, yesterday, boot\n"
 	"  --events[=only]          events of the system too, or only they\n"
 	"How many, and how they are shown:\n"
-	"  --last N                 the last N (20)     --first N          the first N\n"
+	"  -n, --last N             the last N          --first N          the first N\n"
 	"  --all                    every one           -f, --follow       and new ones as they come\n"
+	"                           Without them: every one with --since or --until, else the last 20\n"
 	"  -o, --output FORMAT      table, compact, json, jsonl, csv\n"
 	"  --trail DIR              the trail's folder (" AUDIT_TRAIL_DIR ")\n"
 	"  --help, --version\n"
@@ -49,7 +51,6 @@ enum option_id {
 	OPTION_SINCE,
 	OPTION_UNTIL,
 	OPTION_EVENTS,
-	OPTION_LAST,
 	OPTION_FIRST,
 	OPTION_ALL,
 	OPTION_TRAIL,
@@ -77,7 +78,7 @@ static const struct option options[] = {
 	{"since", required_argument, NULL, OPTION_SINCE},
 	{"until", required_argument, NULL, OPTION_UNTIL},
 	{"events", optional_argument, NULL, OPTION_EVENTS},
-	{"last", required_argument, NULL, OPTION_LAST},
+	{"last", required_argument, NULL, 'n'},
 	{"first", required_argument, NULL, OPTION_FIRST},
 	{"all", no_argument, NULL, OPTION_ALL},
 	{"follow", no_argument, NULL, 'f'},
@@ -91,8 +92,10 @@ static const struct option options[] = {
 struct arguments {
 	struct query query;
 	struct output output;
-	bool follow; /* go on with new records until killed */
-	bool negate; /* --not was last */
+	bool follow;  /* go on with new records until killed */
+	bool negate;  /* --not was last */
+	bool counted; /* it was said how many ... */
+	bool bounded; /* ... and since or until when */
 	bool help;
 	bool version;
 	struct fault fault;
@@ -108,12 +111,17 @@ enum taken {
 static enum taken query_take_time(struct arguments *arguments, int64_t *time_ns)
 {
 	int error = query_time_parse(optarg, (int64_t)clock_wall_ns(), time_ns, &arguments->fault);
+	arguments->bounded = true;
+	/* 0 is no bound to a filter; no record lies between it and the nanosecond after it. */
+	if (*time_ns == 0)
+		*time_ns = 1;
 	return error < 0 ? TAKEN_INVALID : TAKEN;
 }
 
 static enum taken query_take_count(struct arguments *arguments, bool first)
 {
 	arguments->query.first = first;
+	arguments->counted = true;
 	if (decimal_read(optarg, UINT64_MAX, &arguments->query.count) == 0)
 		return TAKEN;
 	fault_set(&arguments->fault, EINVAL, "'%s' is no number of records", optarg);
@@ -164,12 +172,13 @@ static enum taken query_take_option(struct arguments *arguments, int option)
 		return query_take_time(arguments, &query->filter.until_ns);
 	case OPTION_EVENTS:
 		return query_take_events(&query->filter);
-	case OPTION_LAST:
+	case 'n':
 		return query_take_count(arguments, false);
 	case OPTION_FIRST:
 		return query_take_count(arguments, true);
 	case OPTION_ALL:
 		query->count = QUERY_ALL;
+		arguments->counted = true;
 		return TAKEN;
 	case OPTION_TRAIL:
 		query->dir = optarg;
@@ -243,6 +252,44 @@ static int query_follow(struct query_scan *scan, struct output *output, struct f
 	return error;
 }
 
+/* A number for people: 1,234,567. */
+static const char *query_write_number(uint64_t number, char out[32])
+{
+	char digits[24];
+	int length = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)number);
+	char *to = out;
+	for (int i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = '\0';
+	return out;
+}
+
+/*
+ * Says, on standard error, that there are records which are not shown. A program that reads rows
+ * and has said how many it wants is not told.
+ */
+static void query_tell_cut(struct query_scan *scan, const struct arguments *arguments)
+{
+	const struct query *query = &arguments->query;
+	uint64_t shown = arguments->output.rows;
+	uint64_t count = 0;
+	char numbers[2][32];
+	if (query->count == QUERY_ALL || shown < query->count ||
+	    (arguments->counted && !output_is_for_people(&arguments->output)))
+		return;
+	bool all = query_count(scan, COUNT_NS, &count);
+	if (all && count <= shown)
+		return;
+	fflush(arguments->output.file);
+	fprintf(stderr, "pvcalls-audit: the %s %s of %s%s records are shown: --all shows all\n",
+		query->first ? "first" : "last", query_write_number(shown, numbers[0]),
+		all ? "" : "at least ",
+		query_write_number(count > shown ? count : shown, numbers[1]));
+}
+
 static enum audit_status query_run(struct arguments *arguments)
 {
 	struct fault *fault = &arguments->fault;
@@ -254,6 +301,8 @@ static enum audit_status query_run(struct arguments *arguments)
 	const char *advice = error < 0 ? ": name the trail's folder with --trail" : "";
 	if (error == 0)
 		error = query_read(scan, fault);
+	if (error == 0)
+		query_tell_cut(scan, arguments);
 	if (error == 0 && arguments->follow)
 		error = query_follow(scan, &arguments->output, fault);
 	query_close(scan);
@@ -276,7 +325,7 @@ enum audit_status query_main(int argc, char **argv)
 			   .colour = isatty(STDOUT_FILENO) != 0 && !getenv("NO_COLOR")},
 	};
 	int option = 0;
-	while ((option = getopt_long(argc, argv, "fo:", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "fn:o:", options, NULL)) != -1) {
 		enum taken taken = query_take_option(&arguments, option);
 		if (taken == TAKEN_USAGE)
 			return query_complain("an option is not understood");
@@ -294,5 +343,8 @@ enum audit_status query_main(int argc, char **argv)
 	const char *wrong = query_contradiction(&arguments);
 	if (wrong)
 		return query_complain(wrong);
+	/* Who gives bounds wants what lies between them. */
+	if (arguments.bounded && !arguments.counted)
+		arguments.query.count = QUERY_ALL;
 	return query_run(&arguments);
 }

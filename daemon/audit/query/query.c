@@ -15,6 +15,7 @@
 #include "audit/query/query_cursor.h"
 #include "audit/store/segment.h"
 #include "base/assert.h"
+#include "base/clock.h"
 
 struct query_scan {
 	struct query query;
@@ -203,4 +204,50 @@ int query_read_new(struct query_scan *scan, struct fault *fault)
 		error = query_read_part(scan, part, QUERY_ALL, &rows, fault);
 	}
 	return error;
+}
+
+/* A row that came after what was read. */
+static bool query_is_later(const struct query_scan *scan, uint64_t segment, int64_t seq, bool event)
+{
+	const struct query_part *end = &scan->end;
+	return segment == end->number && seq >= (event ? end->from_event : end->from_call);
+}
+
+/* Counts the rows of a segment. Returns 0, or -errno: -ETIME when end_ns is over. */
+static int query_count_part(struct query_scan *scan, const struct query_part *part, uint64_t end_ns,
+			    uint64_t *count)
+{
+	const struct query_part whole = {.number = part->number, .sealed = part->sealed};
+	struct query_cursor cursor;
+	struct fault fault = {0};
+	bool event = false;
+	sqlite3_stmt *row = NULL;
+	int error =
+		query_cursor_open(&cursor, &scan->source, &whole, QUERY_CURSOR_BACKWARDS, &fault);
+	if (error < 0)
+		return error;
+	while (error == 0 && (row = query_cursor_row(&cursor, &event))) {
+		*count += !query_is_later(scan, part->number, sqlite3_column_int64(row, 1), event);
+		error = query_cursor_advance(&cursor, &fault);
+		if (error == 0 && clock_monotonic_ns() >= end_ns)
+			error = -ETIME;
+	}
+	query_cursor_close(&cursor);
+	return error;
+}
+
+bool query_count(struct query_scan *scan, uint64_t budget_ns, uint64_t *count)
+{
+	uint64_t end_ns = clock_monotonic_ns() + budget_ns;
+	bool all = true;
+	*count = 0;
+	for (size_t i = scan->count; i > 0; i--) {
+		const struct query_part *part = &scan->parts[i - 1];
+		int error =
+			part->number == 0 ? -EACCES : query_count_part(scan, part, end_ns, count);
+		all &= error == 0;
+		if (error == -ETIME)
+			break;
+	}
+	return all;
 }

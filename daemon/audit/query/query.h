@@ -6,6 +6,7 @@
  *   query_open()      the segments there are
  *   query_read()      the rows there are: all that fit, or the first or last of them
  *   query_read_new()  those that came since, as often as it is called
+ *   query_count()     how many there are, of which those that were read are the first or last
  *   query_close()
  */
 #ifndef AUDIT_QUERY_H
@@ -59,5 +60,11 @@ int query_read(struct query_scan *scan, struct fault *fault);
  * -errno and *fault.
  */
 int query_read_new(struct query_scan *scan, struct fault *fault);
+/*
+ * After query_read(): counts the rows that fit the filter, up to the end of what was read or the
+ * newest segment, for budget_ns at most (looked at from row to row). Returns true if *count is all
+ * of them; false if there may be more: time was up, or a segment can't be read.
+ */
+bool query_count(struct query_scan *scan, uint64_t budget_ns, uint64_t *count);
 
 #endif

@@ -26,7 +26,8 @@
 #define ROWS 60u /* 30 of each guest, over three segments */
 
 static struct folder folder;
-static char output[1 << 20]; /* of the last run, both streams */
+static char output[1 << 20]; /* of the last run: standard output, or both streams */
+static char errors[1 << 12]; /* and standard error */
 static const char *subcommand = "";
 
 static struct pvcalls_endpoint endpoint(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port)
@@ -115,11 +116,11 @@ static int remove_trail(void **state)
 }
 
 /* Runs the program with arguments as a shell reads them; returns its exit status. */
-static int run(const char *arguments)
+static int run_into(const char *arguments, const char *redirection)
 {
 	char command[1024];
-	snprintf(command, sizeof(command), "%s %s --trail %s %s 2>&1", PVCALLS_AUDIT, subcommand,
-		 folder.path, arguments);
+	snprintf(command, sizeof(command), "%s %s --trail %s %s %s", PVCALLS_AUDIT, subcommand,
+		 folder.path, arguments, redirection);
 	FILE *pipe = popen(command, "re"); /* NOLINT(cert-env33-c): arguments are this file's */
 	assert_non_null(pipe);
 	size_t size = fread(output, 1, sizeof(output) - 1, pipe);
@@ -127,6 +128,27 @@ static int run(const char *arguments)
 	int status = pclose(pipe);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+/* Both streams into output, as they come. */
+static int run(const char *arguments)
+{
+	return run_into(arguments, "2>&1");
+}
+
+/* Each stream into its own. */
+static int run_apart(const char *arguments)
+{
+	char path[128];
+	char redirection[160];
+	snprintf(path, sizeof(path), "%s/stderr", folder.path);
+	snprintf(redirection, sizeof(redirection), "2>%s", path);
+	int status = run_into(arguments, redirection);
+	FILE *file = fopen(path, "re");
+	assert_non_null(file);
+	errors[fread(errors, 1, sizeof(errors) - 1, file)] = '\0';
+	fclose(file);
+	return status;
 }
 
 /* The seqs that a query finds, as "1,2,3". */
@@ -137,7 +159,7 @@ static const char *found(const char *arguments)
 	size_t used = 0;
 	list[0] = '\0';
 	snprintf(command, sizeof(command), "-o jsonl %s", arguments);
-	int status = run(command);
+	int status = run_apart(command);
 	for (char *line = output; *line != '\0';) {
 		char *end = strchr(line, '\n');
 		if (!end)
@@ -229,6 +251,57 @@ static void test_times(void **state)
 	assert_string_equal(found("--since -1000w --last 1"), "60");
 	assert_int_equal(run("--since now"), 1);
 	assert_int_equal(run("--since boot --until today --since yesterday"), 1);
+}
+
+static void test_bounds_imply_all(void **state)
+{
+	(void)state;
+	static const char *const all[] = {"--since 2026-01-01", "--until 2026-01-03",
+					  "--since 1970-01-01",
+					  "--since 2026-01-01 --until 2026-01-03", "--all"};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const char *list = found(all[i]);
+		assert_true(strncmp(list, "1,2,3,", 6) == 0 && strlen(list) > 60 * 2);
+		assert_string_equal(errors, "");
+	}
+	assert_string_equal(found("--until 1970-01-01"), "");
+	assert_string_equal(found("--since 2026-01-01 -n 2"), "59,60");
+	assert_string_equal(found("-n 2 --since 2026-01-01"), "59,60");
+	assert_string_equal(found("--until 2026-01-03 --first 2"), "1,2");
+}
+
+static void test_a_cut_is_told(void **state)
+{
+	(void)state;
+	static const char *const formats[] = {"table", "compact", "json", "jsonl", "csv"};
+	char arguments[64];
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		bool people = i < 2;
+		snprintf(arguments, sizeof(arguments), "-o %s", formats[i]);
+		assert_int_equal(run_apart(arguments), 0);
+		assert_null(strstr(output, "shown"));
+		assert_string_equal(errors, "pvcalls-audit: the last 20 of 60 records are shown: "
+					    "--all shows all\n");
+		snprintf(arguments, sizeof(arguments), "-o %s --first 25", formats[i]);
+		assert_int_equal(run_apart(arguments), 0);
+		assert_string_equal(errors, people ? "pvcalls-audit: the first 25 of 60 records "
+						     "are shown: --all shows all\n"
+						   : "");
+	}
+	assert_int_equal(run_apart("--events --guest alpha --last 30"), 0);
+	assert_string_equal(
+		errors, "pvcalls-audit: the last 30 of 31 records are shown: --all shows all\n");
+	/* Nothing is missing: as many as there are, or fewer. */
+	static const char *const whole[] = {"--last 60",  "--first 60",
+					    "--last 61",  "--guest alpha --last 30",
+					    "--socket 1", "--all"};
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
+		assert_int_equal(run_apart(whole[i]), 0);
+		assert_string_equal(errors, "");
+	}
+	/* After the rows, also where both streams are one. */
+	assert_int_equal(run("-o compact"), 0);
+	assert_non_null(strstr(output, "\npvcalls-audit: the last 20 of 60 records"));
 }
 
 static void test_events(void **state)
@@ -446,6 +519,8 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_addresses_and_ports),
 		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_bounds_imply_all),
+		cmocka_unit_test(test_a_cut_is_told),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_json_is_complete),
 		cmocka_unit_test(test_nothing_reaches_a_terminal_raw),

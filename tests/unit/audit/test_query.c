@@ -145,6 +145,30 @@ static void test_new_rows_are_read_once(void **state)
 	query_close(scan);
 }
 
+static void test_what_was_not_read_is_counted(void **state)
+{
+	struct trail *trail = *state;
+	uint64_t sum = 0;
+	uint64_t count = 0;
+	store_rows(trail, 3);
+	begin_segment(trail);
+	store_rows(trail, 2);
+	struct query_scan *last = ask(trail, (struct query){.count = 1});
+	struct query_scan *first = ask(trail, (struct query){.count = 1, .first = true});
+	seen(trail, &sum);
+	/* What comes after the reading belongs to query_read_new(). */
+	store_rows(trail, 4);
+	assert_true(query_count(last, 60 * NS_PER_S, &count));
+	assert_int_equal(count, 5);
+	assert_true(query_count(first, 60 * NS_PER_S, &count));
+	assert_int_equal(count, 9);
+	assert_false(query_count(last, 0, &count));
+	assert_true(count < 5);
+	assert_int_equal(seen(trail, &sum), 0);
+	query_close(first);
+	query_close(last);
+}
+
 static void test_a_folder_that_is_none_is_told(void **state)
 {
 	struct trail *trail = *state;
@@ -193,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_last_rows_come_from_several_segments),
 		TEST(test_new_rows_are_read_once),
+		TEST(test_what_was_not_read_is_counted),
 		TEST(test_a_folder_that_is_none_is_told),
 		cmocka_unit_test(test_times_as_people_write_them),
 	};
