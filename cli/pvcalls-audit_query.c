@@ -290,6 +290,23 @@ static void query_tell_cut(struct query_scan *scan, const struct arguments *argu
 		query_write_number(count > shown ? count : shown, numbers[1]));
 }
 
+/*
+ * Says that there is no record, where a person sits before it: on standard error, or on standard
+ * output if only that is the terminal. Programs have the exit status.
+ */
+static void query_tell_none(const struct arguments *arguments, bool unreadable)
+{
+	const struct output *output = &arguments->output;
+	FILE *to = isatty(STDERR_FILENO) != 0 ? stderr : output->file;
+	if (output->rows > 0 || arguments->query.count == 0 || !output_is_for_people(output) ||
+	    isatty(fileno(to)) == 0)
+		return;
+	fprintf(to, "pvcalls-audit: no record%s %s%s\n", unreadable ? " that may be read" : "",
+		arguments->query.filter.count > 0 || arguments->bounded ? "matches" : "is there",
+		arguments->follow ? " yet" : "");
+	fflush(to);
+}
+
 static enum audit_status query_run(struct arguments *arguments)
 {
 	struct fault *fault = &arguments->fault;
@@ -301,8 +318,10 @@ static enum audit_status query_run(struct arguments *arguments)
 	const char *advice = error < 0 ? ": name the trail's folder with --trail" : "";
 	if (error == 0)
 		error = query_read(scan, fault);
-	if (error == 0)
+	if (error == 0) {
 		query_tell_cut(scan, arguments);
+		query_tell_none(arguments, answer.unreadable);
+	}
 	if (error == 0 && arguments->follow)
 		error = query_follow(scan, &arguments->output, fault);
 	query_close(scan);

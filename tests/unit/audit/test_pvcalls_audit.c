@@ -2,6 +2,7 @@
 /* The real pvcalls-audit on a trail of three segments with known rows. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -304,6 +305,59 @@ static void test_a_cut_is_told(void **state)
 	assert_non_null(strstr(output, "\npvcalls-audit: the last 20 of 60 records"));
 }
 
+/* What appears on a terminal that is standard output or error, the other one being /dev/null. */
+static const char *on_terminal(int stream, const char *format, const char *option,
+			       const char *value)
+{
+	struct winsize size = {.ws_row = 24, .ws_col = 200};
+	int terminal = -1;
+	int ours = -1;
+	assert_int_equal(openpty(&ours, &terminal, NULL, NULL, &size), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(stream == STDOUT_FILENO ? terminal : null, STDOUT_FILENO);
+		dup2(stream == STDERR_FILENO ? terminal : null, STDERR_FILENO);
+		execl(PVCALLS_AUDIT, PVCALLS_AUDIT, "--trail", folder.path, "-o", format, option,
+		      value, NULL);
+		_exit(98);
+	}
+	close(terminal);
+	/* Ends with EIO when the child has closed the other end. */
+	size_t used = 0;
+	ssize_t got = 0;
+	while ((got = read(ours, output + used, sizeof(output) - 1 - used)) > 0)
+		used += (size_t)got;
+	output[used] = '\0';
+	close(ours);
+	int status = 0;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+	return output;
+}
+
+static void test_nothing_found_is_told_on_a_terminal(void **state)
+{
+	(void)state;
+	static const int streams[] = {STDOUT_FILENO, STDERR_FILENO};
+	static const char *const people[] = {"table", "compact"};
+	static const char *const programs[] = {"jsonl", "csv"};
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t j = 0; j < 2; j++) {
+			assert_string_equal(on_terminal(streams[i], people[j], "--guest", "nobody"),
+					    "pvcalls-audit: no record matches\r\n");
+			assert_string_equal(
+				on_terminal(streams[i], programs[j], "--guest", "nobody"), "");
+		}
+		assert_null(strstr(on_terminal(streams[i], "table", "--serial", "5"), "no record"));
+		assert_string_equal(on_terminal(streams[i], "table", "--until", "2026-01-01"),
+				    "pvcalls-audit: no record matches\r\n");
+	}
+	/* No terminal: the exit status is all. */
+	assert_int_equal(run("--guest nobody"), 1);
+	assert_string_equal(output, "");
+}
+
 static void test_events(void **state)
 {
 	(void)state;
@@ -521,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_bounds_imply_all),
 		cmocka_unit_test(test_a_cut_is_told),
+		cmocka_unit_test(test_nothing_found_is_told_on_a_terminal),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_json_is_complete),
 		cmocka_unit_test(test_nothing_reaches_a_terminal_raw),
