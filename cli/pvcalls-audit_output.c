@@ -4,7 +4,7 @@
  *
  * Theory of operation. JSON and CSV have every column of the views, under the views' names. The
  * table and the compact form pick what a person looks for. Strings that guests influence are
- * escaped everywhere: only printable ASCII leaves this program as it is.
+ * escaped everywhere: of what they say only printable ASCII leaves this program as it is.
  */
 #include "pvcalls-audit_output.h"
 
@@ -74,18 +74,57 @@ static const char *output_cell(sqlite3_stmt *row, const char *name, char out[TEX
 
 /* --- table and compact --- */
 
+#define ENDPOINT_MAX 32 /* bytes of an endpoint with its NUL */
+
+/* One of a row's endpoints, "requested" for example. False, and "", if there is none. */
+static bool output_one_endpoint(sqlite3_stmt *row, const char *kind, char out[ENDPOINT_MAX])
+{
+	char name[32];
+	snprintf(name, sizeof(name), "%s_address", kind);
+	const char *address = output_text(row, name);
+	snprintf(name, sizeof(name), "%s_port", kind);
+	snprintf(out, ENDPOINT_MAX, "%s%s%s", address ? address : "", address ? ":" : "",
+		 address ? output_text(row, name) : "");
+	return !!address;
+}
+
+/* "filter/web-out"; the rule where there is one. */
+static void output_rule(sqlite3_stmt *row, const char *plugin, const char *rule, char out[TEXT_MAX])
+{
+	char names[2][TEXT_MAX];
+	output_cell(row, plugin, names[0]);
+	output_cell(row, rule, names[1]);
+	/* Both are far shorter than a cell. */
+	snprintf(out, TEXT_MAX, "%.300s%s%.300s", names[0], names[1][0] != '\0' ? "/" : "",
+		 names[1]);
+}
+
+/* "8.8.8.8:53 -> 10.0.0.53:53 (rewrite/dns)": what was asked for, what was used, and why. */
+static void output_rewrite(const struct output *output, sqlite3_stmt *row, char out[TEXT_MAX])
+{
+	char requested[ENDPOINT_MAX];
+	char effective[ENDPOINT_MAX];
+	char rule[TEXT_MAX];
+	output_one_endpoint(row, "requested", requested);
+	output_one_endpoint(row, "effective", effective);
+	output_rule(row, "rewriter", "rewrite_rule", rule);
+	snprintf(out, TEXT_MAX, "%s %s %s%s%.700s%s", requested, output->arrow, effective,
+		 rule[0] != '\0' ? " (" : "", rule, rule[0] != '\0' ? ")" : "");
+}
+
 /* The address that a person means: where the call went, or who came. */
-static void output_endpoint(sqlite3_stmt *row, char out[TEXT_MAX])
+static void output_endpoint(const struct output *output, sqlite3_stmt *row, char out[TEXT_MAX])
 {
 	static const char *const kinds[] = {"effective", "peer", "local"};
+	int rewritten = output_column(row, "rewritten");
 	out[0] = '\0';
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && out[0] == '\0'; i++) {
-		char name[32];
-		snprintf(name, sizeof(name), "%s_address", kinds[i]);
-		const char *address = output_text(row, name);
-		snprintf(name, sizeof(name), "%s_port", kinds[i]);
-		if (address)
-			snprintf(out, TEXT_MAX, "%s:%s", address, output_text(row, name));
+	if (rewritten >= 0 && sqlite3_column_int(row, rewritten) != 0) {
+		output_rewrite(output, row, out);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (output_one_endpoint(row, kinds[i], out))
+			return;
 	}
 }
 
@@ -117,15 +156,13 @@ static const char *output_colour(const struct output *output, const char *verdic
 /* "filter/web-out", with the reason where there is one. */
 static void output_decider(sqlite3_stmt *row, char out[TEXT_MAX])
 {
-	char decider[TEXT_MAX];
 	char rule[TEXT_MAX];
 	char reason[TEXT_MAX];
-	output_cell(row, "decider", decider);
-	output_cell(row, "rule", rule);
+	output_rule(row, "decider", "rule", rule);
 	output_cell(row, "reason", reason);
 	/* Names and reasons are far shorter than a cell. */
-	snprintf(out, TEXT_MAX, "%.300s%s%.300s%s%.300s%s", decider, rule[0] != '\0' ? "/" : "",
-		 rule, reason[0] != '\0' ? " (" : "", reason, reason[0] != '\0' ? ")" : "");
+	snprintf(out, TEXT_MAX, "%.600s%s%.300s%s", rule, reason[0] != '\0' ? " (" : "", reason,
+		 reason[0] != '\0' ? ")" : "");
 }
 
 static void output_print_call(struct output *output, sqlite3_stmt *row)
@@ -142,7 +179,7 @@ static void output_print_call(struct output *output, sqlite3_stmt *row)
 	output_cell(row, "guest", guest);
 	output_cell(row, "operation", operation);
 	output_cell(row, "verdict", verdict);
-	output_endpoint(row, endpoint);
+	output_endpoint(output, row, endpoint);
 	output_result(row, result);
 	output_decider(row, decider);
 	const char *colour = output_colour(output, verdict);

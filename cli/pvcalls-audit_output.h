@@ -20,7 +20,8 @@ struct output {
 	FILE *file;
 	enum output_format format;
 	bool colour;
-	uint64_t rows; /* written so far */
+	const char *arrow; /* between what was asked for and what was used instead */
+	uint64_t rows;     /* written so far */
 };
 
 /* The format of a name. Returns 0, or -EINVAL. */

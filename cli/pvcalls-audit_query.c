@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +29,8 @@ static const char usage[] =
 	"  --verdict VERDICT        allow, deny, would_deny, fault\n"
 	"  --decider NAME           floor, default or a plugin (also: --plugin)\n"
 	"  --rule ID                                    --policy NAME\n"
+	"  --rewriter NAME          plugin that changed the address\n"
+	"  --rewrite-rule ID        and its rule\n"
 	"  --address NETWORK        of any endpoint: 192.0.2.0/24\n"
 	"  --to NETWORK             connections to it   --from NETWORK     accepted from it\n"
 	"  --port PORT|FIRST-LAST                       --errno NAME       ok, ECONNREFUSED, unknown\n"
@@ -66,6 +70,8 @@ static const struct option options[] = {
 	{"decider", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_DECIDER},
 	{"plugin", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_DECIDER},
 	{"rule", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_RULE},
+	{"rewriter", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_REWRITER},
+	{"rewrite-rule", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_REWRITE_RULE},
 	{"policy", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_POLICY},
 	{"address", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_ADDRESS},
 	{"to", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_TO},
@@ -336,12 +342,20 @@ static enum audit_status query_run(struct arguments *arguments)
 	return answer.unreadable ? AUDIT_DENIED : AUDIT_NOTHING;
 }
 
+/* Of the one character that is not ASCII: what the locale can show. */
+static const char *query_arrow(void)
+{
+	setlocale(LC_CTYPE, "");
+	return strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\xe2\x86\x92" : "->";
+}
+
 enum audit_status query_main(int argc, char **argv)
 {
 	struct arguments arguments = {
 		.query = {.dir = AUDIT_TRAIL_DIR, .count = DEFAULT_COUNT, .filter.calls = true},
 		.output = {.file = stdout,
-			   .colour = isatty(STDOUT_FILENO) != 0 && !getenv("NO_COLOR")},
+			   .colour = isatty(STDOUT_FILENO) != 0 && !getenv("NO_COLOR"),
+			   .arrow = query_arrow()},
 	};
 	int option = 0;
 	while ((option = getopt_long(argc, argv, "fn:o:", options, NULL)) != -1) {

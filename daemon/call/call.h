@@ -69,6 +69,9 @@ struct decision {
 	char decider[PVCALLS_NAME_MAX]; /* "floor", "default", "protocol" or a plugin's name */
 	char rule[PVCALLS_RULE_MAX];
 	char reason[PVCALLS_REASON_MAX];
+	/* If rewritten: the plugin, and its rule, whose address is the effective one. */
+	char rewriter[PVCALLS_NAME_MAX];
+	char rewrite_rule[PVCALLS_RULE_MAX];
 };
 
 enum decision_verdict {

@@ -79,6 +79,8 @@ struct audit_record {
 	char decider[PVCALLS_NAME_MAX];
 	char rule[PVCALLS_RULE_MAX];
 	char reason[PVCALLS_REASON_MAX];
+	char rewriter[PVCALLS_NAME_MAX]; /* plugin that made effective what it is; empty: none */
+	char rewrite_rule[PVCALLS_RULE_MAX];
 };
 
 _Static_assert(sizeof(struct audit_record) % 8 == 0, "records lie one after the other");

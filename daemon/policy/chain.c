@@ -120,11 +120,14 @@ static void chain_say_host_denial(struct trial *trial, struct host_denial denial
 /* Host rules and checks on the address that will really be used, if it is not the one asked for. */
 static void chain_judge_rewritten(struct policy *policy, struct trial *trial)
 {
+	struct decision *decision = trial->decision;
 	struct host_denial denial;
 
-	trial->decision->rewritten =
+	decision->rewritten =
 		!chain_is_same_endpoint(&trial->view->requested, &trial->view->effective);
-	if (!trial->decision->rewritten || trial->weight >= TRIAL_DENY)
+	if (!decision->rewritten)
+		decision->rewriter[0] = decision->rewrite_rule[0] = '\0';
+	if (!decision->rewritten || trial->weight >= TRIAL_DENY)
 		return;
 	denial = host_rules_judge(&policy->rules, trial->view);
 	if (denial.rule)
@@ -188,6 +191,8 @@ void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 		.decider = decision->decider,
 		.rule = decision->rule,
 		.reason = decision->reason,
+		.rewriter = decision->rewriter,
+		.rewrite_rule = decision->rewrite_rule,
 	};
 	struct instance *instance;
 	uint64_t took_ns;

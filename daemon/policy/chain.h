@@ -29,7 +29,7 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
  * to be executed: the host may be another now. Refreshes what is known of it and lets the host
  * rules judge anew the effective address of connect and bind, and the local one of listen; plugins
  * are not asked again. If they deny, or the host can't be read, *decision becomes that denial:
- * decider "floor", no delay, no meters, the effective address and rewritten as they were. Returns
+ * decider "floor", no delay, no meters, the effective address and who rewrote as they were. Returns
  * whether it does; if not, *decision is as it was. The view is the one that was decided on: its
  * local address must be the socket's of now, its effective one is set from *decision.
  */

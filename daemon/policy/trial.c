@@ -65,6 +65,17 @@ static void trial_take_allow(struct trial *trial, const struct instance *instanc
 	trial_say(trial, TRIAL_ALLOW, 0, instance->plugin->name, verdict->rule, verdict->reason);
 }
 
+/* The last one to rewrite is the one whose address is used. */
+static void trial_follow_rewrite(struct trial *trial, const char *plugin,
+				 const struct pvcalls_verdict *verdict)
+{
+	struct decision *decision = trial->decision;
+
+	trial->view->effective = verdict->endpoint;
+	trial_copy_text(decision->rewriter, plugin, sizeof(decision->rewriter));
+	trial_copy_text(decision->rewrite_rule, verdict->rule, sizeof(decision->rewrite_rule));
+}
+
 static void trial_take_rewrite(struct trial *trial, struct instance *instance,
 			       const struct pvcalls_verdict *verdict)
 {
@@ -74,7 +85,7 @@ static void trial_take_rewrite(struct trial *trial, struct instance *instance,
 	else if (!address_is_ipv4(&verdict->endpoint))
 		trial_take_fault(trial, instance, verdict->rule, "rewrote to no IPv4 address");
 	else
-		trial->view->effective = verdict->endpoint;
+		trial_follow_rewrite(trial, instance->plugin->name, verdict);
 }
 
 static void trial_take_delay(struct trial *trial, struct instance *instance,

@@ -128,6 +128,8 @@ struct pvcalls_outcome {
 	const char *decider; /* "floor", "default", "protocol" or the plugin's name */
 	const char *rule;
 	const char *reason;
+	const char *rewriter; /* if rewritten: the plugin whose address is the effective one ... */
+	const char *rewrite_rule; /* ... and its rule; else empty */
 };
 
 /* A value of a plugin's configuration: a tree as in the policy file, with positions for errors. */

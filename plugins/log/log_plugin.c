@@ -7,9 +7,10 @@
 
 #include <pvcalls/plugin.h>
 
-#define ALL        ((1u << PVCALLS_OP_COUNT) - 1)
-#define LINE_BYTES 512
-#define ADDR_BYTES 24 /* "255.255.255.255:65535" */
+#define ALL           ((1u << PVCALLS_OP_COUNT) - 1)
+#define LINE_BYTES    768
+#define ADDR_BYTES    24 /* "255.255.255.255:65535" */
+#define REWRITE_BYTES (ADDR_BYTES + PVCALLS_NAME_MAX + PVCALLS_RULE_MAX + 8)
 
 #define LEVEL_INFORMATION 2u
 
@@ -55,12 +56,26 @@ static void log_write_endpoint(char text[ADDR_BYTES], const struct pvcalls_endpo
 			 endpoint->port);
 }
 
+/* " as 10.0.0.53:53 (rewrite/dns)", or nothing. */
+static void log_write_rewrite(char out[REWRITE_BYTES], const struct pvcalls_call *call,
+			      const struct pvcalls_outcome *outcome)
+{
+	char effective[ADDR_BYTES];
+
+	out[0] = '\0';
+	if (!outcome->rewritten)
+		return;
+	log_write_endpoint(effective, &call->effective);
+	snprintf(out, REWRITE_BYTES, " as%s (%s%s%s)", effective, outcome->rewriter,
+		 outcome->rewrite_rule[0] ? "/" : "", outcome->rewrite_rule);
+}
+
 static void log_observe(void *instance, const struct pvcalls_call *call,
 			const struct pvcalls_outcome *outcome)
 {
 	const struct log *log = instance;
 	char requested[ADDR_BYTES];
-	char effective[ADDR_BYTES];
+	char rewrite[REWRITE_BYTES];
 	char line[LINE_BYTES];
 
 	if (!(log->ops & 1u << call->op))
@@ -69,11 +84,10 @@ static void log_observe(void *instance, const struct pvcalls_call *call,
 		return;
 	log_write_endpoint(requested,
 			   call->op == PVCALLS_OP_LISTEN ? &call->local : &call->requested);
-	log_write_endpoint(effective, &call->effective);
+	log_write_rewrite(rewrite, call, outcome);
 	snprintf(line, sizeof(line),
-		 "call %" PRIu64 " socket %" PRIu64 ": %s%s%s%s %s by %s%s%s%s%s, result %" PRId32,
-		 call->serial, call->socket, names[call->op], requested,
-		 outcome->rewritten ? " as" : "", outcome->rewritten ? effective : "",
+		 "call %" PRIu64 " socket %" PRIu64 ": %s%s%s %s by %s%s%s%s%s, result %" PRId32,
+		 call->serial, call->socket, names[call->op], requested, rewrite,
 		 outcome->verdict == PVCALLS_ALLOW ? "allowed" : "denied", outcome->decider,
 		 outcome->rule[0] ? " " : "", outcome->rule, outcome->reason[0] ? ": " : "",
 		 outcome->reason, outcome->result);

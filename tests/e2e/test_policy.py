@@ -181,6 +181,12 @@ c, _ = s.accept(); c.sendall(b'published'); c.close()
         assert (connect["effective_address"], connect["effective_port"]) == ("127.0.0.1", real)
         bind, = daemon.calls("shop", "bind")
         assert (bind["requested_port"], bind["effective_address"], bind["effective_port"]) == (80, "127.0.0.9", public)
+        assert (connect["rewriter"], connect["rewrite_rule"], bind["rewrite_rule"]) == ("rewrite", "resolver", "publish")
+        socket_, = daemon.calls("shop", "socket")[:1]
+        assert (socket_["rewriter"], socket_["rewrite_rule"]) == (None, None)
+        for form in ("table", "compact"):
+            shown = check(run(daemon.audit_command("-o", form, "--op", "connect"), env={**os.environ, "LC_ALL": "C"})).stdout
+            assert f" 192.0.2.77:{wanted} -> 127.0.0.1:{real} (rewrite/resolver) " in shown, shown
 
 
 def test_rewrite_never_escapes_a_deny(make_daemon):

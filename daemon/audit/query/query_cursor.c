@@ -54,7 +54,8 @@ static int cursor_open_segment(struct query_cursor *cursor, const char *dir,
 	if (error < 0)
 		return error;
 	sqlite3_db_config(cursor->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	return schema_check(cursor->db, path, fault);
+	error = schema_check(cursor->db, path, fault);
+	return error == 0 ? schema_cover(cursor->db, fault) : error;
 }
 
 static int cursor_step(struct query_cursor *cursor, bool events, struct fault *fault)

@@ -58,6 +58,8 @@ static const struct field fields[QUERY_FIELDS] = {
 	[QUERY_FIELD_VERDICT] = {filter_parse_verdict, "(c.kind >> 3 & 3) = ?", BIND_LOW, 1},
 	[QUERY_FIELD_DECIDER] = {filter_parse_text, DECISION("decider"), BIND_TEXT, 1},
 	[QUERY_FIELD_RULE] = {filter_parse_text, DECISION("rule"), BIND_TEXT, 1},
+	[QUERY_FIELD_REWRITER] = {filter_parse_text, DECISION("rewriter"), BIND_TEXT, 1},
+	[QUERY_FIELD_REWRITE_RULE] = {filter_parse_text, DECISION("rewrite_rule"), BIND_TEXT, 1},
 	[QUERY_FIELD_POLICY] = {filter_parse_text, DECISION("policy"), BIND_TEXT, 1},
 	[QUERY_FIELD_ADDRESS] = {filter_parse_network,
 		"(" RANGE("c.effective") " OR " RANGE("c.requested") " OR " RANGE("c.peer") ")",

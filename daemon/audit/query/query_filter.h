@@ -14,19 +14,21 @@
 
 /* What a term is about, and how its value is written. */
 enum query_field {
-	QUERY_FIELD_GUEST,     /* name, uuid (globs) or domid */
-	QUERY_FIELD_OPERATION, /* "connect"; "unknown" is one */
-	QUERY_FIELD_VERDICT,   /* "deny" */
-	QUERY_FIELD_DECIDER,   /* of a plugin, "floor" or "default"; glob */
-	QUERY_FIELD_RULE,      /* glob */
-	QUERY_FIELD_POLICY,    /* glob */
-	QUERY_FIELD_ADDRESS,   /* any endpoint but the local one is in it: "192.0.2.0/24" */
-	QUERY_FIELD_TO,        /* connections to it */
-	QUERY_FIELD_FROM,      /* accepted from it */
-	QUERY_FIELD_PORT,      /* "443" or "8000-8100" */
-	QUERY_FIELD_ERRNO,     /* "ECONNREFUSED", "111", "ok" or "unknown" */
-	QUERY_FIELD_SOCKET,    /* number of a socket, or of the listener it came from */
-	QUERY_FIELD_SERIAL,    /* number of the call within its engine */
+	QUERY_FIELD_GUEST,        /* name, uuid (globs) or domid */
+	QUERY_FIELD_OPERATION,    /* "connect"; "unknown" is one */
+	QUERY_FIELD_VERDICT,      /* "deny" */
+	QUERY_FIELD_DECIDER,      /* of a plugin, "floor" or "default"; glob */
+	QUERY_FIELD_RULE,         /* glob */
+	QUERY_FIELD_REWRITER,     /* of the plugin that changed the address; glob */
+	QUERY_FIELD_REWRITE_RULE, /* and its rule; glob */
+	QUERY_FIELD_POLICY,       /* glob */
+	QUERY_FIELD_ADDRESS,      /* any endpoint but the local one is in it: "192.0.2.0/24" */
+	QUERY_FIELD_TO,           /* connections to it */
+	QUERY_FIELD_FROM,         /* accepted from it */
+	QUERY_FIELD_PORT,         /* "443" or "8000-8100" */
+	QUERY_FIELD_ERRNO,        /* "ECONNREFUSED", "111", "ok" or "unknown" */
+	QUERY_FIELD_SOCKET,       /* number of a socket, or of the listener it came from */
+	QUERY_FIELD_SERIAL,       /* number of the call within its engine */
 	QUERY_FIELDS,
 };
 

@@ -195,6 +195,8 @@ static bool drain_make_sound(struct audit_record *record)
 	record->decider[sizeof(record->decider) - 1] = '\0';
 	record->rule[sizeof(record->rule) - 1] = '\0';
 	record->reason[sizeof(record->reason) - 1] = '\0';
+	record->rewriter[sizeof(record->rewriter) - 1] = '\0';
+	record->rewrite_rule[sizeof(record->rewrite_rule) - 1] = '\0';
 	return sound;
 }
 

@@ -9,7 +9,7 @@
 #include "audit/queue/audit_queue.h"
 
 #define QUEUE_MAGIC   0x7571612d6c637670ull /* "pvcl-aqu" */
-#define QUEUE_VERSION 1u
+#define QUEUE_VERSION 2u
 #define QUEUE_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW) /* of the memfd, while it is in use */
 #define QUEUE_LINE    64 /* bytes of a cache line: each side writes lines of its own */
 

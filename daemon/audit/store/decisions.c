@@ -9,9 +9,9 @@
 #define KEY_START offsetof(struct audit_record, policy_digest)
 #define KEY_BYTES (sizeof(struct audit_record) - KEY_START)
 #define KEY_WORDS (KEY_BYTES / sizeof(uint64_t))
-_Static_assert(KEY_BYTES == AUDIT_DIGEST_BYTES + 2 * PVCALLS_NAME_MAX + PVCALLS_RULE_MAX +
+_Static_assert(KEY_BYTES == AUDIT_DIGEST_BYTES + 3 * PVCALLS_NAME_MAX + 2 * PVCALLS_RULE_MAX +
 				    PVCALLS_REASON_MAX,
-	       "digest, policy, decider, rule and reason end a record");
+	       "digest, policy, decider, rule, reason and who rewrote end a record");
 _Static_assert(KEY_START % sizeof(uint64_t) == 0 && KEY_BYTES % sizeof(uint64_t) == 0,
 	       "whole words");
 _Static_assert((DECISIONS_CACHED & (DECISIONS_CACHED - 1)) == 0, "a power of two");

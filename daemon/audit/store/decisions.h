@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ids of decisions (policy, decider, rule, reason) already in the live segment.
+ * The ids of decisions (policy, decider, rule, reason, who rewrote) already in the live segment.
  *
  * A cache and no more: a decision that falls out of it is entered once again under another id,
  * which readers don't notice. So its size is fixed, whatever a guest provokes.

@@ -10,6 +10,7 @@
 #include "audit/store/schema.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "audit/store/sql.h"
 #include "call/call.h"
@@ -73,6 +74,10 @@ const char *schema_event_name(uint32_t kind)
 	return kind < AUDIT_EVENT_KINDS ? event_names[kind] : "?";
 }
 
+#define NAME_COLUMNS                                                    \
+	"(kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL," \
+	" PRIMARY KEY (kind, id)) WITHOUT ROWID"
+
 static const char tables[] =
 	/* What this segment is, and where it hangs in the chain of segments. */
 	"CREATE TABLE segment (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL,"
@@ -86,9 +91,9 @@ static const char tables[] =
 	"CREATE TABLE links (id INTEGER PRIMARY KEY, link BLOB NOT NULL UNIQUE, boot_id TEXT NOT"
 	" NULL, place INTEGER NOT NULL DEFAULT 0);"
 	"CREATE TABLE decisions (id INTEGER PRIMARY KEY, policy TEXT NOT NULL, policy_digest BLOB,"
-	" decider TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL);"
-	"CREATE TABLE names (kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL,"
-	" PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+	" decider TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,"
+	" rewriter TEXT NOT NULL DEFAULT '', rewrite_rule TEXT NOT NULL DEFAULT '');"
+	"CREATE TABLE names " NAME_COLUMNS ";"
 	"CREATE TABLE call_log (seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, queue INTEGER NOT"
 	" NULL, serial INTEGER NOT NULL, kind INTEGER NOT NULL, socket INTEGER, parent INTEGER,"
 	" requested INTEGER, effective INTEGER, local INTEGER, peer INTEGER, result INTEGER,"
@@ -109,8 +114,8 @@ static const char tables[] =
 #define ENDPOINT(c, name) TEXT_ADDRESS(c) " AS " name "_address, " PORT(c) " AS " name "_port"
 
 /* clang-format off */
-static const char views[] =
-	"CREATE VIEW calls AS SELECT c.seq AS seq, " TEXT_TIME("c.time") " AS time,"
+static const char calls_view[] =
+	"SELECT c.seq AS seq, " TEXT_TIME("c.time") " AS time,"
 	" c.time AS time_ns,"
 	" q.boot_id AS boot_id, q.domid AS domid, q.guest AS guest, q.uuid AS uuid,"
 	" c.serial AS serial, " NAME_OF("operation", "(c.kind & 7)") " AS operation,"
@@ -120,6 +125,7 @@ static const char views[] =
 	ENDPOINT("c.local", "local") ", "
 	ENDPOINT("c.peer", "peer") ", "
 	NAME_OF("verdict", "(c.kind >> 3 & 3)") " AS verdict, c.kind >> 5 & 1 AS rewritten,"
+	" nullif(d.rewriter, '') AS rewriter, nullif(d.rewrite_rule, '') AS rewrite_rule,"
 	" d.decider AS decider, nullif(d.rule, '') AS rule, nullif(d.reason, '') AS reason,"
 	" CASE WHEN c.result IS NULL THEN 'unknown' WHEN c.result = 0 THEN 'ok' ELSE 'error' END"
 	" AS outcome, c.result AS errno, " NAME_OF("errno", "c.result") " AS errno_name,"
@@ -128,11 +134,12 @@ static const char views[] =
 	" c.bytes_out AS bytes_out, c.duration_ns AS duration_ns, "
 	"nullif(" NAME_OF("close", "(c.kind >> 6 & 7)") ", '') AS close_reason, c.hash AS hash"
 	" FROM call_log AS c LEFT JOIN queues AS q ON q.id = c.queue"
-	" LEFT JOIN decisions AS d ON d.id = c.decision;"
-	"CREATE VIEW events AS SELECT e.seq AS seq, " TEXT_TIME("e.time") " AS time,"
+	" LEFT JOIN decisions AS d ON d.id = c.decision";
+static const char events_view[] =
+	"SELECT e.seq AS seq, " TEXT_TIME("e.time") " AS time,"
 	" e.time AS time_ns, l.boot_id AS boot_id, " NAME_OF("event", "e.kind") " AS event,"
 	" e.guest AS guest, e.uid AS uid, e.text AS text, e.after_call AS after_call,"
-	" e.hash AS hash FROM event_log AS e LEFT JOIN links AS l ON l.id = e.link;";
+	" e.hash AS hash FROM event_log AS e LEFT JOIN links AS l ON l.id = e.link";
 /* clang-format on */
 
 static const char indices[] =
@@ -180,7 +187,8 @@ static int schema_add_names(sqlite3 *db, struct fault *fault)
 		{"errno", ERRNO_MAX + 1, schema_errno_name},
 	};
 	sqlite3_stmt *insert = NULL;
-	int error = sql_prepare(db, &insert, "INSERT INTO names VALUES (?, ?, ?)", fault);
+	int error =
+		sql_prepare(db, &insert, "INSERT OR REPLACE INTO names VALUES (?, ?, ?)", fault);
 	for (size_t i = 0; error == 0 && i < NAMES(sorts); i++) {
 		sqlite3_bind_text(insert, 1, sorts[i].kind, -1, SQLITE_STATIC);
 		for (uint32_t id = 0; error == 0 && id < sorts[i].count; id++)
@@ -190,14 +198,76 @@ static int schema_add_names(sqlite3 *db, struct fault *fault)
 	return error;
 }
 
+/* kind: "" for a view of the file, "TEMP" for one of this connection. */
+static int schema_add_view(sqlite3 *db, const char *kind, const char *name, const char *select,
+			   struct fault *fault)
+{
+	char *text = sqlite3_mprintf("CREATE %s VIEW %s AS %s", kind, name, select);
+	if (!text)
+		return fault_set(fault, ENOMEM, "no memory for the views of a segment");
+	int error = sql_run(db, text, fault);
+	sqlite3_free(text);
+	return error;
+}
+
 int schema_create(sqlite3 *db, struct fault *fault)
 {
 	int error = sql_run(db, tables, fault);
 	if (error == 0)
-		error = sql_run(db, views, fault);
+		error = schema_add_view(db, "", "calls", calls_view, fault);
+	if (error == 0)
+		error = schema_add_view(db, "", "events", events_view, fault);
 	if (error == 0)
 		error = schema_add_names(db, fault);
 	return error;
+}
+
+/* Whether db is of the version before this one. */
+static int schema_is_old(sqlite3 *db, bool *old, struct fault *fault)
+{
+	int64_t version = 0;
+	int error = sql_number(db, "PRAGMA user_version", &version, fault);
+	*old = version < SCHEMA_VERSION;
+	return error;
+}
+
+static const char upgrade[] =
+	"BEGIN IMMEDIATE; DROP VIEW calls;"
+	"ALTER TABLE decisions ADD COLUMN rewriter TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE decisions ADD COLUMN rewrite_rule TEXT NOT NULL DEFAULT '';";
+
+int schema_upgrade(sqlite3 *db, struct fault *fault)
+{
+	bool old = false;
+	char mark[64];
+	int error = schema_is_old(db, &old, fault);
+	if (error < 0 || !old)
+		return error;
+	snprintf(mark, sizeof(mark), "PRAGMA user_version = %d; COMMIT;", SCHEMA_VERSION);
+	error = sql_run(db, upgrade, fault);
+	if (error == 0)
+		error = schema_add_view(db, "", "calls", calls_view, fault);
+	if (error == 0)
+		error = schema_add_names(db, fault);
+	/* Closing the database, as callers do after an error, undoes what was not committed. */
+	return error == 0 ? sql_run(db, mark, fault) : error;
+}
+
+int schema_cover(sqlite3 *db, struct fault *fault)
+{
+	bool old = false;
+	int error = schema_is_old(db, &old, fault);
+	if (error < 0 || !old)
+		return error;
+	/* What this connection has of its own comes before what the file has of that name. */
+	error = schema_add_view(db, "TEMP", "decisions",
+				"SELECT *, '' AS rewriter, '' AS rewrite_rule FROM main.decisions",
+				fault);
+	if (error == 0)
+		error = sql_run(db, "CREATE TEMP TABLE names " NAME_COLUMNS, fault);
+	if (error == 0)
+		error = schema_add_names(db, fault);
+	return error == 0 ? schema_add_view(db, "TEMP", "calls", calls_view, fault) : error;
 }
 
 int schema_index(sqlite3 *db, struct fault *fault)
@@ -220,10 +290,11 @@ int schema_check(sqlite3 *db, const char *file, struct fault *fault)
 			"%s: no segment of an audit trail (application_id is %lld): move it "
 			"out of the folder",
 			file, (long long)application);
-	if (version != SCHEMA_VERSION)
-		return fault_set(fault, EPROTO,
-				 "%s: written by another version of pvcalls (schema %lld, this "
-				 "program has %d): use that version, or move the trail away",
-				 file, (long long)version, SCHEMA_VERSION);
+	if (version < SCHEMA_VERSION_OLDEST || version > SCHEMA_VERSION)
+		return fault_set(
+			fault, EPROTO,
+			"%s: written by another version of pvcalls (schema %lld, this "
+			"program knows up to %d): use that version, or move the trail away",
+			file, (long long)version, SCHEMA_VERSION);
 	return 0;
 }

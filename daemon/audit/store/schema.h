@@ -12,7 +12,8 @@
 #include "base/fault.h"
 
 #define SCHEMA_APPLICATION_ID 0x70766361 /* "pvca" */
-#define SCHEMA_VERSION        1
+#define SCHEMA_VERSION        2
+#define SCHEMA_VERSION_OLDEST 1 /* that this program reads: it lacks some columns */
 
 /* An endpoint as one number, address * 65536 + port, so that ranges of it are address ranges. */
 #define SCHEMA_PORT_BITS 16
@@ -25,13 +26,30 @@
 #define SCHEMA_KIND_REWRITTEN(kind) ((kind) >> 5 & 1u)
 #define SCHEMA_KIND_CLOSE(kind)     ((kind) >> 6 & 7u)
 
+/*
+ * Versions. A segment keeps the version of the program that began it: the live one is brought up to
+ * date in place when a writer opens it, sealed ones never change, and readers cover what those
+ * lack.
+ */
+
 /* Creates the tables and views in an empty database. Returns 0, or -errno and *fault. */
 int schema_create(sqlite3 *db, struct fault *fault);
+/*
+ * Brings a segment of an older version that takes rows up to this one, in a transaction of its own.
+ * Returns 0, or -errno and *fault; the segment is then as it was once db is closed.
+ */
+int schema_upgrade(sqlite3 *db, struct fault *fault);
+/*
+ * For a reader: has this connection see an older segment as if it were of this version, with
+ * nothing in the columns that it lacks. The file stays as it is. Returns 0, or -errno and *fault.
+ */
+int schema_cover(sqlite3 *db, struct fault *fault);
 /* Completes the indices of a segment that takes no more rows. Returns 0, or -errno and *fault. */
 int schema_index(sqlite3 *db, struct fault *fault);
 /*
- * Refuses a file that is not a segment of this version; file is its name for the message. Changes
- * nothing. Returns 0, -EBADMSG (another kind of file) or -EPROTO (another version), and *fault.
+ * Refuses a file that is no segment of a version that is known; file is its name for the message.
+ * Changes nothing. Returns 0, -EBADMSG (another kind of file) or -EPROTO (another version), and
+ * *fault.
  */
 int schema_check(sqlite3 *db, const char *file, struct fault *fault);
 

@@ -49,8 +49,8 @@ static const char *const statements[STORE_STATEMENTS] = {
 		" requested, effective, local, peer, result, decision, decision_ns, total_ns,"
 		" bytes_in, bytes_out, duration_ns)"
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[STORE_DECISION] = "INSERT INTO decisions (policy, policy_digest, decider, rule, reason)"
-			   " VALUES (?, ?, ?, ?, ?)",
+	[STORE_DECISION] = "INSERT INTO decisions (policy, policy_digest, decider, rule, reason,"
+			   " rewriter, rewrite_rule) VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[STORE_EVENT] =
 		"INSERT INTO event_log (seq, time, kind, link, guest, uid, text, after_call)"
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -183,6 +183,8 @@ static int store_configure_segment(struct store *store, const char *path, struct
 				fault);
 	if (error == 0 && store->options.verify)
 		error = store_verify_pages(store, path, fault);
+	if (error == 0)
+		error = schema_upgrade(store->db, fault);
 	if (error == 0)
 		error = store_prepare(store, fault);
 	if (error == 0)
@@ -383,6 +385,8 @@ static int store_add_decision(struct store *store, const struct audit_record *re
 	sqlite3_bind_text(add, 3, record->decider, -1, SQLITE_STATIC);
 	sqlite3_bind_text(add, 4, record->rule, -1, SQLITE_STATIC);
 	sqlite3_bind_text(add, 5, record->reason, -1, SQLITE_STATIC);
+	sqlite3_bind_text(add, 6, record->rewriter, -1, SQLITE_STATIC);
+	sqlite3_bind_text(add, 7, record->rewrite_rule, -1, SQLITE_STATIC);
 	int error = store_step(store, STORE_DECISION, fault);
 	if (error == 0)
 		*id = sqlite3_last_insert_rowid(store->db);

@@ -77,6 +77,8 @@ void call_record_decision(struct pending_call *pending)
 	memcpy(record->decider, decision->decider, sizeof(record->decider));
 	memcpy(record->rule, decision->rule, sizeof(record->rule));
 	memcpy(record->reason, decision->reason, sizeof(record->reason));
+	memcpy(record->rewriter, decision->rewriter, sizeof(record->rewriter));
+	memcpy(record->rewrite_rule, decision->rewrite_rule, sizeof(record->rewrite_rule));
 	audit_queue_decided(calls->queue, pending->call.slot);
 	call_advance(&pending->call, CALL_DECIDED);
 }

@@ -376,7 +376,7 @@ static void test_json_is_complete(void **state)
 	json_t *rows = json_loads(output, 0, NULL);
 	assert_int_equal(json_array_size(rows), 2);
 	json_t *row = json_array_get(rows, 1);
-	assert_int_equal(json_object_size(row), 37);
+	assert_int_equal(json_object_size(row), 39);
 	assert_string_equal(json_string_value(json_object_get(row, "time")),
 			    "2026-01-02T00:34:00.000000000Z");
 	assert_string_equal(json_string_value(json_object_get(row, "errno_name")), "EACCES");

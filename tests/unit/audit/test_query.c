@@ -5,12 +5,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "audit/query/query.h"
 #include "audit/query/query_time.h"
+#include "audit/store/segment.h"
 #include "audit/store/store.h"
 #include "base/clock.h"
 #include "trail_harness.h"
@@ -23,6 +26,7 @@ struct trail {
 	uint64_t serial; /* of the last record stored */
 	uint64_t sum;    /* of the serials that were read since the last look */
 	unsigned rows;
+	int columns; /* of a call's row */
 };
 
 static int setup(void **state)
@@ -169,6 +173,61 @@ static void test_what_was_not_read_is_counted(void **state)
 	query_close(last);
 }
 
+static void take_columns(void *owner, sqlite3_stmt *row, bool event)
+{
+	struct trail *trail = owner;
+	int columns = sqlite3_column_count(row);
+	if (event)
+		return;
+	assert_true(trail->columns == 0 || trail->columns == columns);
+	trail->columns = columns;
+	take_row(owner, row, event);
+	for (int i = 0; i < columns; i++) {
+		const char *name = sqlite3_column_name(row, i);
+		if (strcmp(name, "rewriter") == 0 || strcmp(name, "rewrite_rule") == 0)
+			assert_int_equal(sqlite3_column_type(row, i), SQLITE_NULL);
+		if (strcmp(name, "operation") == 0)
+			assert_non_null(sqlite3_column_text(row, i));
+	}
+}
+
+/* A trail that began with an older program: all rows have the same columns. */
+static void test_a_segment_of_the_version_before_is_read(void **state)
+{
+	struct trail *trail = *state;
+	const struct query_reader reader = {
+		.row = take_columns, .passed_over = take_passed_over, .owner = trail};
+	struct query_scan *scan = NULL;
+	struct fault fault = {0};
+	char path[128];
+	uint64_t sum = 0;
+	store_rows(trail, 2);
+	begin_segment(trail);
+	store_rows(trail, 1);
+	snprintf(path, sizeof(path), "%s/audit-00000001.db", trail->folder.path);
+	for (int sealed = 0; sealed < 2; sealed++) {
+		unlink(path);
+		store_foreign(path, trail_version_1);
+		if (sealed)
+			assert_int_equal(segment_seal(trail->folder.path, 1, 1, &fault), 0);
+		struct query query = {.dir = trail->folder.path, .count = QUERY_ALL};
+		query.filter.calls = true;
+		query.filter.events = true;
+		assert_int_equal(query_open(&scan, &query, &reader, &fault), 0);
+		if (query_read(scan, &fault) < 0)
+			fail_msg("%s", fault.text);
+		query_close(scan);
+		assert_int_equal(seen(trail, &sum), 3);
+		assert_int_equal(
+			query_filter_add(&query.filter, QUERY_FIELD_REWRITER, false, "*r*", &fault),
+			0);
+		assert_int_equal(query_open(&scan, &query, &reader, &fault), 0);
+		assert_int_equal(query_read(scan, &fault), 0);
+		query_close(scan);
+		assert_int_equal(seen(trail, &sum), 0);
+	}
+}
+
 static void test_a_folder_that_is_none_is_told(void **state)
 {
 	struct trail *trail = *state;
@@ -218,6 +277,7 @@ int main(void)
 		TEST(test_the_last_rows_come_from_several_segments),
 		TEST(test_new_rows_are_read_once),
 		TEST(test_what_was_not_read_is_counted),
+		TEST(test_a_segment_of_the_version_before_is_read),
 		TEST(test_a_folder_that_is_none_is_told),
 		cmocka_unit_test(test_times_as_people_write_them),
 	};

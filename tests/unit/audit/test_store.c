@@ -113,6 +113,8 @@ static void test_every_column_comes_back(void **state)
 	record_fill(&record, 7); /* a release */
 	record.parent = 3;
 	record.rewritten = 1;
+	snprintf(record.rewriter, sizeof(record.rewriter), "rewrite");
+	snprintf(record.rewrite_rule, sizeof(record.rewrite_rule), "dns");
 	record.requested.port = 80;
 	record.result = -ECONNREFUSED;
 	record.verdict = VERDICT_WOULD_DENY;
@@ -122,18 +124,18 @@ static void test_every_column_comes_back(void **state)
 	trail_text(
 		&scene->folder,
 		"SELECT printf('%s %s %d %s %d %s %d %d %s:%d %s:%d %s:%d %s:%d %s %d %s %s %s %s %d"
-		" %s %d %d %s %s %d %d %d %s', time, boot_id, domid, guest, serial, operation,"
+		" %s %d %d %s %s %d %d %d %s %s/%s', time, boot_id, domid, guest, serial, operation,"
 		" socket, parent, requested_address, requested_port, effective_address,"
 		" effective_port, local_address, local_port, peer_address, peer_port, verdict,"
 		" rewritten, decider, rule, reason, outcome, errno, errno_name, decision_ns,"
 		" total_ns, policy, substr(policy_digest, 1, 4), bytes_in, bytes_out, duration_ns,"
-		" close_reason) FROM calls",
+		" close_reason, rewriter, rewrite_rule) FROM calls",
 		text, sizeof(text));
 	assert_string_equal(
 		text,
 		"2023-11-14T22:13:20.000007000Z test-boot 7 web-1 7 release 1 3 10.0.0.7:80 "
 		"10.0.0.7:443 192.168.0.1:40000 10.0.0.7:443 would_deny 1 filter rule-3 nearest: port "
-		"error 111 ECONNREFUSED 900 41007 web abab 21 7 5000000 released");
+		"error 111 ECONNREFUSED 900 41007 web abab 21 7 5000000 released rewrite/dns");
 }
 
 static void test_no_address_is_not_address_zero(void **state)
@@ -243,6 +245,39 @@ static void test_a_sealed_segment_is_one_read_only_file(void **state)
 	assert_int_equal(trail_sum(&scene->folder, "SELECT sealed FROM segment"), 123);
 }
 
+/* Rows of the version before stay, and what is new is stored beside them. */
+static void test_a_segment_of_the_version_before_is_upgraded(void **state)
+{
+	(void)state;
+	struct scene old = {.identity = identity_of("web-1", 7)};
+	struct audit_record record = {0};
+	char path[128];
+	char text[256];
+	folder_make(&old.folder);
+	old.options = store_in(&old.folder);
+	snprintf(path, sizeof(path), "%s/audit-00000001.db", old.folder.path);
+	store_foreign(path, trail_version_1);
+	for (int round = 0; round < 2; round++)
+		reopen(&old);
+	record_fill(&record, 5);
+	record.rewritten = 1;
+	record.requested.port = 80;
+	snprintf(record.rewriter, sizeof(record.rewriter), "rewrite");
+	add(&old, &record, true);
+	commit(&old);
+	trail_text(&old.folder,
+		   "SELECT group_concat(printf('%d %s %d %s %s', seq, guest, rewritten,"
+		   " ifnull(rewriter, '-'), rule), ', ') || (SELECT ', ' || user_version FROM"
+		   " pragma_user_version) FROM calls",
+		   text, sizeof(text));
+	assert_string_equal(text, "1 old 1 - r1, 2 old 0 - r1, 3 web-1 1 rewrite rule-1, 2");
+	trail_text(&old.folder, "SELECT name FROM names WHERE kind = 'errno' AND id = 111", text,
+		   sizeof(text));
+	assert_string_equal(text, "ECONNREFUSED");
+	store_close(old.store);
+	folder_remove(&old.folder);
+}
+
 static void test_a_half_made_segment_is_swept(void **state)
 {
 	struct scene *scene = *state;
@@ -290,7 +325,7 @@ static void test_foreign_files_are_refused(void **state)
 	folder_make(&folder);
 	options = store_in(&folder);
 	snprintf(path, sizeof(path), "%s/audit-00000001.db", folder.path);
-	store_foreign(path, "PRAGMA application_id = 0x70766361; PRAGMA user_version = 2;"
+	store_foreign(path, "PRAGMA application_id = 0x70766361; PRAGMA user_version = 3;"
 			    "CREATE TABLE t (a);");
 	assert_int_equal(store_open(&store, &options, &fault), -EPROTO);
 	unlink(path);
@@ -369,6 +404,7 @@ int main(void)
 		TEST(test_segments_are_chained_without_a_gap),
 		TEST(test_an_old_segment_ends_by_age_if_it_has_rows),
 		TEST(test_a_sealed_segment_is_one_read_only_file),
+		TEST(test_a_segment_of_the_version_before_is_upgraded),
 		TEST(test_a_half_made_segment_is_swept),
 		TEST(test_ranges_use_the_index_of_a_sealed_segment),
 		TEST(test_foreign_files_are_refused),

@@ -76,6 +76,11 @@ int64_t trail_max(const struct folder *folder, const char *query);
 /* The first column of the first row of the newest segment as text, into text. */
 void trail_text(const struct folder *folder, const char *query, char *text, size_t size);
 
+/*
+ * SQL that makes a segment as version 1 of the schema had it, number 1, with two calls of guest
+ * "old": the first was rewritten from 8.8.8.8:53 to 10.0.0.53:53. For store_foreign().
+ */
+extern const char trail_version_1[];
 /* Writes a database that is no trail of ours; sql NULL: a file that is no database at all. */
 void store_foreign(const char *path, const char *sql);
 

@@ -25,14 +25,51 @@ static void test_rewrite(void **state)
 		"  - {id: serve, on: bind, at: {ports: 8080}, verdict: allow}\n");
 	bench_expect(&bench, "connect 8.8.8.8:53", VERDICT_ALLOW, "filter", "dns");
 	assert_true(bench.decision.rewritten);
+	assert_string_equal(bench.decision.rewriter, "rewrite");
+	assert_string_equal(bench.decision.rewrite_rule, "resolver");
 	assert_int_equal(bench.decision.effective.addr[0], 10);
 	assert_int_equal(bench.decision.effective.port, 53);
 	bench_expect(&bench, "connect 10.0.0.53:53", VERDICT_ALLOW, "filter", "dns");
+	/* A rewrite to what was asked for is none. */
 	assert_false(bench.decision.rewritten);
+	assert_string_equal(bench.decision.rewriter, "");
+	assert_string_equal(bench.decision.rewrite_rule, "");
 	/* The floor denies port 80 and 0.0.0.0, but the rewrite moves the call elsewhere. */
 	bench_expect(&bench, "bind 0.0.0.0:80", VERDICT_ALLOW, "filter", "serve");
 	assert_int_equal(bench.decision.effective.port, 8080);
 	bench_expect(&bench, "bind 0.0.0.0:81", VERDICT_DENY, "floor", "unspecified");
+	bench_close(&bench);
+}
+
+/* Of several, the last says where the call goes; one that leads back leaves nobody's mark. */
+static void test_rewrite_of_a_rewrite(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench,
+		  "default: allow\nchain:\n- plugin: rewrite\n  rewrites:\n"
+		  "  - {id: first, on: connect, to: {ports: [53, 54]}, set: {port: 5353}}\n"
+		  "- plugin: rewrite\n  rewrites:\n"
+		  "  - {id: second, on: connect, to: {net: 8.8.8.8}, set: {address: 8.8.4.4}}\n"
+		  "  - {id: back, on: connect, to: {net: 9.9.9.9}, set: {port: 53}}\n");
+	bench_expect(&bench, "connect 1.1.1.1:53", VERDICT_ALLOW, "default", "default");
+	assert_string_equal(bench.decision.rewrite_rule, "first");
+	bench_expect(&bench, "connect 8.8.8.8:53", VERDICT_ALLOW, "default", "default");
+	assert_string_equal(bench.decision.rewrite_rule, "second");
+	assert_int_equal(bench.decision.effective.port, 5353);
+	bench_expect(&bench, "connect 9.9.9.9:53", VERDICT_ALLOW, "default", "default");
+	assert_false(bench.decision.rewritten);
+	assert_string_equal(bench.decision.rewriter, "");
+	assert_string_equal(bench.decision.rewrite_rule, "");
+	/* Denied where it was moved to: the mark stays. */
+	bench_use(&bench,
+		  "default: allow\nchain:\n- plugin: rewrite\n  rewrites:\n"
+		  "  - {id: home, on: connect, to: {ports: 1}, set: {address: 127.0.0.1}}\n");
+	bench_expect(&bench, "connect 8.8.8.8:1", VERDICT_DENY, "floor", "loopback");
+	assert_string_equal(bench.decision.rewriter, "rewrite");
+	assert_string_equal(bench.decision.rewrite_rule, "home");
 	bench_close(&bench);
 }
 
@@ -126,7 +163,8 @@ static void test_log(void **state)
 	       "  rewrites: [{id: r, on: connect, to: {ports: 443}, set: {port: 444}}]\n",
 	       calls, out, sizeof(out));
 	assert_non_null(strstr(out, "log: call 1 socket 1: socket allowed by default"));
-	assert_non_null(strstr(out, "connect 8.8.8.8:443 as 8.8.8.8:444 allowed by default"));
+	assert_non_null(
+		strstr(out, "connect 8.8.8.8:443 as 8.8.8.8:444 (rewrite/r) allowed by default"));
 	assert_non_null(strstr(out, "connect 127.0.0.1:22 denied by floor loopback: "
 				    "127.0.0.0/8 is the host itself, result -13"));
 	assert_non_null(strstr(out, "listen 192.0.2.10:8080 allowed"));
@@ -174,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rewrite),
+		cmocka_unit_test(test_rewrite_of_a_rewrite),
 		cmocka_unit_test(test_rewrite_escapes_no_deny),
 		cmocka_unit_test(test_rewrite_errors),
 		cmocka_unit_test(test_log),
