@@ -196,12 +196,13 @@ static void link_queue_finished(struct audit_link *link, const uint8_t queue_id[
 
 static void link_events_stored(struct audit_link *link, uint64_t number)
 {
-	while (link->events && link->events->number <= number) {
+	/* What the writer was not told of it can't have stored. */
+	while (link->events && link->events->told && link->events->number <= number) {
 		struct link_event *event = link->events;
 		link->events = event->next;
-		ASSERT(link->event_count > 0 && link->events_ahead >= event->told);
+		ASSERT(link->event_count > 0 && link->events_ahead > 0);
 		link->event_count--;
-		link->events_ahead -= event->told;
+		link->events_ahead--;
 		free(event);
 	}
 	if (!link->events)

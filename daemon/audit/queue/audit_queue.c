@@ -3,10 +3,12 @@
  * The engine's end of the queue.
  *
  * Theory of operation. Which slots are free (a private stack; the slot used last is taken first,
- * while it is in the cache) and which state each is in is known here only, so nothing that another
- * process writes can make us use a slot twice. The states in the shared memory are for the writer,
- * and are read by no one but it. The two sides agree on who wakes whom as in Dekker's algorithm:
- * each publishes its own step, then a full fence, then looks at the other's.
+ * while it is in the cache), which state each is in and in which order they were handed over is
+ * known here only, so nothing that another process writes can make us use a slot twice, or take a
+ * record for stored that is not. States and ring in the shared memory are for the writer, and are
+ * read by no one but it. All that is read of the writer is how far it has come, once each time, and
+ * a place where it can't be counts for none. The two sides agree on who wakes whom as in Dekker's
+ * algorithm: each publishes its own step, then a full fence, then looks at the other's.
  */
 #include "audit/queue/audit_queue.h"
 
@@ -31,7 +33,8 @@ struct audit_queue {
 	uint64_t reaped;  /* places whose slots came back */
 	uint32_t free_count;
 	uint32_t free[AUDIT_QUEUE_SLOTS];
-	uint8_t state[AUDIT_QUEUE_SLOTS]; /* enum audit_slot_state; never read from the memory */
+	uint32_t order[AUDIT_QUEUE_SLOTS]; /* what we wrote to the ring; never read from there */
+	uint8_t state[AUDIT_QUEUE_SLOTS];  /* enum audit_slot_state; likewise */
 };
 
 static int queue_fill_memory(int memfd, const struct audit_identity *identity)
@@ -78,8 +81,7 @@ int audit_queue_identity(int memfd, struct audit_identity *identity)
 static bool queue_is_new(const struct queue_memory *memory)
 {
 	/* A queue serves one engine, from its first record on. */
-	return memory->magic == QUEUE_MAGIC && memory->version == QUEUE_VERSION &&
-	       memory->slots == AUDIT_QUEUE_SLOTS && memory->done == 0;
+	return queue_memory_is_known(memory) && memory->done == 0 && memory->stored == 0;
 }
 
 int audit_queue_open(struct audit_queue **queue, int memfd, int writer_eventfd, int engine_eventfd)
@@ -167,9 +169,18 @@ void audit_queue_undecided(struct audit_queue *queue, uint32_t slot)
 void audit_queue_done(struct audit_queue *queue, uint32_t slot)
 {
 	queue_set_state(queue, slot, AUDIT_SLOT_DECIDED, AUDIT_SLOT_DONE);
+	queue->order[queue->done & QUEUE_MASK] = slot;
 	queue->memory->ring[queue->done & QUEUE_MASK] = slot;
 	queue->done++;
 	__atomic_store_n(&queue->memory->done, queue->done, __ATOMIC_RELEASE);
+}
+
+/* How far the writer has come: never behind what was reaped, nor beyond what was handed over. */
+static uint64_t queue_read_stored(const struct audit_queue *queue)
+{
+	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
+	ASSERT(queue->reaped <= queue->done);
+	return stored >= queue->reaped && stored <= queue->done ? stored : queue->reaped;
 }
 
 static void queue_wake_writer(struct audit_queue *queue)
@@ -190,26 +201,20 @@ void audit_queue_flush(struct audit_queue *queue, bool now)
 	uint32_t writer = __atomic_load_n(&queue->memory->writer_sleeps, __ATOMIC_RELAXED);
 	if (writer == QUEUE_WRITER_AWAKE)
 		return;
-	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_RELAXED);
-	if (writer == QUEUE_WRITER_ASLEEP || now || queue->done - stored >= AUDIT_QUEUE_WAKE_AT)
+	uint64_t waiting = queue->done - queue_read_stored(queue);
+	if (writer == QUEUE_WRITER_ASLEEP || now || waiting >= AUDIT_QUEUE_WAKE_AT)
 		queue_wake_writer(queue);
 }
 
 uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner, uint32_t slot),
 			  void *owner)
 {
-	uint64_t end = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
-	ASSERT(queue->reaped <= queue->done);
-	/* A writer can't have stored more than there was; half-written memory frees nothing. */
-	if (end > queue->done || end < queue->reaped)
-		return 0;
+	uint64_t end = queue_read_stored(queue);
 	uint32_t count = (uint32_t)(end - queue->reaped);
 	while (queue->reaped < end) {
-		uint32_t slot = queue->memory->ring[queue->reaped & QUEUE_MASK] & QUEUE_MASK;
+		uint32_t slot = queue->order[queue->reaped & QUEUE_MASK];
 		queue->reaped++;
-		/* The ring could have been changed: a slot that we did not hand over stays ours. */
-		if (queue->state[slot] != AUDIT_SLOT_DONE)
-			continue;
+		ASSERT(queue->state[slot] == AUDIT_SLOT_DONE);
 		queue->state[slot] = AUDIT_SLOT_FREE;
 		if (stored)
 			stored(owner, slot);
@@ -222,7 +227,7 @@ void audit_queue_await(struct audit_queue *queue)
 {
 	__atomic_store_n(&queue->memory->engine_waits, 1, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	uint64_t stored = __atomic_load_n(&queue->memory->stored, __ATOMIC_ACQUIRE);
+	uint64_t stored = queue_read_stored(queue);
 	/* The commit came before the wish to be told of it: tell ourselves. */
 	if (stored != queue->reaped)
 		(void)eventfd_write(queue->engine_eventfd, 1);

@@ -13,7 +13,8 @@
 #include "base/fd.h"
 #include "call/call.h"
 
-#define ERRNO_MAX 4095 /* the largest errno of Linux */
+#define ERRNO_MAX     4095       /* the largest errno of Linux */
+#define DRAIN_NO_SLOT UINT32_MAX /* in place of a number of the ring that is none */
 
 struct drain {
 	struct queue_memory *memory;
@@ -40,8 +41,7 @@ int drain_open(struct drain **drain, const struct audit_identity *identity, int 
 	made->memfd = memfd;
 	made->engine_eventfd = engine_eventfd;
 	int error = queue_memory_map(&made->memory, memfd);
-	if (error == 0 &&
-	    (made->memory->magic != QUEUE_MAGIC || made->memory->version != QUEUE_VERSION))
+	if (error == 0 && !queue_memory_is_known(made->memory))
 		error = -EPROTO;
 	if (error < 0) {
 		drain_close(made);
@@ -93,7 +93,10 @@ static void drain_free_slots(struct drain *drain, uint64_t from, uint64_t end)
 {
 	ASSERT(from <= end && end - from <= AUDIT_QUEUE_SLOTS);
 	for (uint64_t place = from; place < end; place++) {
-		uint32_t slot = drain->slot[place & QUEUE_MASK] & QUEUE_MASK;
+		uint32_t slot = drain->slot[place & QUEUE_MASK];
+		if (slot == DRAIN_NO_SLOT)
+			continue;
+		ASSERT(slot < AUDIT_QUEUE_SLOTS);
 		__atomic_store_n(&drain->memory->record[slot].state, AUDIT_SLOT_FREE,
 				 __ATOMIC_RELAXED);
 	}
@@ -112,6 +115,13 @@ static void drain_wake_engine(struct drain *drain)
 		(void)eventfd_write(drain->engine_eventfd, 1);
 }
 
+/* The slot at a place of the ring, read once; DRAIN_NO_SLOT if its number is none. */
+static uint32_t drain_read_slot(const struct drain *drain, uint64_t place)
+{
+	uint32_t slot = __atomic_load_n(&drain->memory->ring[place & QUEUE_MASK], __ATOMIC_RELAXED);
+	return slot < AUDIT_QUEUE_SLOTS ? slot : DRAIN_NO_SLOT;
+}
+
 void drain_resume(struct drain *drain, uint64_t place)
 {
 	uint64_t stored = __atomic_load_n(&drain->memory->stored, __ATOMIC_ACQUIRE);
@@ -123,9 +133,12 @@ void drain_resume(struct drain *drain, uint64_t place)
 		drain_note_broken(drain, "its count of stored records is not the database's");
 		stored = place;
 	}
-	for (uint64_t at = stored; at < place; at++)
-		drain->slot[at & QUEUE_MASK] =
-			__atomic_load_n(&drain->memory->ring[at & QUEUE_MASK], __ATOMIC_RELAXED);
+	for (uint64_t at = stored; at < place; at++) {
+		uint32_t slot = drain_read_slot(drain, at);
+		if (slot == DRAIN_NO_SLOT)
+			drain_note_damage(drain, "the number of a stored slot is out of range");
+		drain->slot[at & QUEUE_MASK] = slot;
+	}
 	drain->taken = place;
 	drain->committed = place;
 	drain_free_slots(drain, stored, place);
@@ -212,9 +225,8 @@ bool drain_take(struct drain *drain, struct audit_record *record)
 {
 	if (drain_ready(drain) == 0)
 		return false;
-	uint32_t slot =
-		__atomic_load_n(&drain->memory->ring[drain->taken & QUEUE_MASK], __ATOMIC_RELAXED);
-	if (slot >= AUDIT_QUEUE_SLOTS) {
+	uint32_t slot = drain_read_slot(drain, drain->taken);
+	if (slot == DRAIN_NO_SLOT) {
 		drain_note_broken(drain, "a slot number is out of range");
 		return false;
 	}

@@ -25,6 +25,12 @@ int queue_memory_map(struct queue_memory **memory, int memfd)
 	return 0;
 }
 
+bool queue_memory_is_known(const struct queue_memory *memory)
+{
+	return memory->magic == QUEUE_MAGIC && memory->version == QUEUE_VERSION &&
+	       memory->slots == AUDIT_QUEUE_SLOTS;
+}
+
 void queue_memory_unmap(struct queue_memory *memory)
 {
 	if (memory)

@@ -4,6 +4,7 @@
 #define AUDIT_QUEUE_MEMORY_H
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "audit/queue/audit_queue.h"
@@ -52,6 +53,8 @@ _Static_assert((AUDIT_QUEUE_SLOTS & QUEUE_MASK) == 0, "a power of two");
 
 /* Maps the memory of a queue after checking size and seals. Returns 0 and *memory, or -errno. */
 int queue_memory_map(struct queue_memory **memory, int memfd);
+/* Whether it was filled by a program of this version. */
+bool queue_memory_is_known(const struct queue_memory *memory);
 /* Undoes queue_memory_map(). NULL is left alone. */
 void queue_memory_unmap(struct queue_memory *memory);
 
