@@ -48,6 +48,8 @@ enum audit_event {
 	AUDIT_EVENT_OPERATOR,  /* a command of pvcallsctl; uid is whose */
 	AUDIT_EVENT_DISK,      /* the disk failed, filled, or recovered */
 	AUDIT_EVENT_TRANSPORT, /* xenstored went away, or is back */
+	/* the daemon before this one ended without AUDIT_EVENT_STOP; the writer's own */
+	AUDIT_EVENT_UNCLEAN_END,
 	AUDIT_EVENT_KINDS,
 };
 

@@ -274,9 +274,33 @@ def test_killed_supervisor_leaves_no_orphan(make_daemon):
                 assert [r["operation"] for r in mine] == ["socket", "connect", "release"]
                 assert mine[-1]["close_reason"] == "shutdown" and mine[-1]["bytes_out"] > 0
             daemon.start()
+            # The new daemon's first word is how the one before it ended; nothing was lost.
+            end, start = daemon.events()[-2:]
+            assert (end["event"], start["event"]) == ("unclean_end", "start"), (end, start)
+            assert "ended without an orderly stop" in end["text"] and " 0 of them with an unknown outcome" in end["text"], end
+            assert all(f"g{round_}-{n}" in end["text"] for n in range(3)), end
     daemon.settle()
     no_gaps(daemon.audit())
     no_gaps(daemon.events())
+    daemon.stop()
+    daemon.start()
+    assert [e["event"] for e in daemon.events()][-2:] == ["stop", "start"]
+
+
+def test_killed_with_all_its_processes(make_daemon):
+    """kill -9 of every process, as a power cut has it: the next start says since when, and what is lost."""
+    daemon = make_daemon()
+    guest = daemon.popen("shop", ["sleep", "100"])
+    wait_for(lambda: daemon.guest("shop"), "the guest is attached")
+    for pid in list(tagged(daemon.tag)):
+        os.kill(pid, signal.SIGKILL)
+    daemon.process.wait(10)
+    guest.kill()
+    wait_for(lambda: not tagged(daemon.tag), "all are gone")
+    daemon.start()
+    end, = daemon.events("unclean_end")
+    assert "last sign of life" in end["text"] and "what that had not stored is lost" in end["text"], end
+    assert "ended without an orderly stop" in daemon.log()
 
 
 def test_orderly_end_under_load(make_daemon):

@@ -6,7 +6,8 @@
  * a lone record is on disk within a disk's time. While records keep coming it does not want to be
  * woken for each: it then sleeps for WRITER_LINGER_NS at most ("timed"), and engines wake it only
  * when a good part of their pool is done. A timed sleep that brought nothing ends in a sleep
- * without a timer, so an idle system has no wake-ups. With sync durability there is no timed sleep.
+ * without a timer, so an idle system has no wake-ups, but one a minute for a sign of life. With
+ * sync durability there is no timed sleep.
  */
 #include "audit/auditd/writer.h"
 
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 
 #define WRITER_LINGER_NS  (50 * NS_PER_MS)
+#define WRITER_TOUCH_NS   (60 * NS_PER_S)   /* between signs of life */
 #define WRITER_QUIET_NS   (300 * NS_PER_MS) /* no record for so long: the engines are done */
 #define WRITER_ENGINES_NS (2 * NS_PER_S)    /* what engines get to end after the supervisor */
 #define WRITER_DISK_NS    (10 * NS_PER_S)   /* what a failed disk gets to recover at the end */
@@ -36,6 +38,8 @@ static uint64_t writer_wake_at(const struct writer *writer, uint64_t now_ns, boo
 		return writer->retry_ns < wake ? writer->retry_ns : wake;
 	if (writer->seal_ns < wake)
 		wake = writer->seal_ns;
+	if (writer->touch_ns < wake)
+		wake = writer->touch_ns;
 	uint64_t due = store_due_ns(writer->store);
 	uint64_t wall = clock_wall_ns();
 	if (due == UINT64_MAX)
@@ -93,13 +97,32 @@ static void writer_sleep(struct writer *writer, bool timed)
 	writer_reset_eventfd(writer->options->eventfd);
 }
 
+static void writer_touch(struct writer *writer, uint64_t now_ns)
+{
+	if (!writer->store || now_ns < writer->touch_ns)
+		return;
+	store_touch(writer->store);
+	writer->touch_ns = now_ns + WRITER_TOUCH_NS;
+}
+
+/* How things stood when the supervisor went, for what is told of its end. */
+static void writer_note_gone(struct writer *writer)
+{
+	if (writer->control_open || writer->gone_ns != 0)
+		return;
+	writer->gone_ns = clock_wall_ns();
+	writer->gone_call = writer->store ? store_last_call(writer->store) : -1;
+}
+
 static void writer_serve(struct writer *writer)
 {
 	writer_store_open(writer, clock_monotonic_ns());
 	while (writer->control_open) {
 		writer_control_read(writer);
+		writer_note_gone(writer);
 		uint64_t now_ns = clock_monotonic_ns();
 		uint32_t rows = writer_store_run(writer, now_ns);
+		writer_touch(writer, now_ns);
 		writer->seal_ns = writer->store
 					  ? sealer_turn(&writer->sealer, writer->store, now_ns)
 					  : UINT64_MAX;
@@ -177,8 +200,10 @@ int writer_run(const struct writer_options *options, const struct log *log)
 		.seal_ns = UINT64_MAX,
 	};
 	writer_serve(&writer);
+	writer_note_gone(&writer);
 	writer_await_engines(&writer);
 	int error = writer_wrap_up(&writer);
+	writer_store_lost(&writer);
 
 	sealer_stop(&writer.sealer);
 	store_close(writer.store);

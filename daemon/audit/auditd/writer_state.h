@@ -49,6 +49,8 @@ struct writer {
 	uint64_t retry_ns;   /* monotonic: when to try to open the store again */
 	uint64_t patient_ns; /* monotonic: until then a former writer may hold the trail */
 
+	uint64_t touch_ns; /* monotonic: when to leave the next sign of life; 0: at once */
+
 	/* The process that seals full segments. */
 	struct sealer sealer;
 	uint64_t seal_ns; /* monotonic: when to look for a segment to seal again */
@@ -62,6 +64,9 @@ struct writer {
 	bool link_entered;     /* link and event_place are valid in the store that is open now */
 	uint8_t link_id[16];   /* random, the supervisor's */
 	int64_t link;          /* of the row that stands for the supervisor */
+	bool end_told;         /* the log says how the one before it ended, if not in order */
+	uint64_t gone_ns;      /* UTC: since when it is gone; 0: it is there */
+	int64_t gone_call;     /* the last call that was stored then; -1: nobody knows */
 	uint64_t event_place;  /* number of the last event that is in the store */
 	uint64_t event_answer; /* and of the last that was confirmed to the supervisor */
 	uint32_t event_count;  /* in events: not yet committed */

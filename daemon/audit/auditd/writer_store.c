@@ -249,6 +249,16 @@ static int writer_store_transaction(struct writer *writer, uint32_t *rows, struc
 	return 0;
 }
 
+/* For people: the event that says so is stored. */
+static void writer_store_tell_end_before(struct writer *writer)
+{
+	const char *text = store_unclean_end(writer->store);
+	if (text[0] == '\0' || writer->end_told)
+		return;
+	writer->end_told = true;
+	log_warning(writer->log, "%s", text);
+}
+
 /* Whether another transaction should follow at once. */
 static bool writer_store_more(struct writer *writer)
 {
@@ -275,8 +285,22 @@ uint32_t writer_store_run(struct writer *writer, uint64_t now_ns)
 		writer_store_trouble(writer, error, &fault);
 		return 0;
 	}
+	writer_store_tell_end_before(writer);
 	if (!writer->was_ready || writer->in_trouble)
 		writer_store_sound(writer);
 	writer->again = writer_store_more(writer);
 	return rows;
+}
+
+void writer_store_lost(struct writer *writer)
+{
+	struct fault fault = {0};
+	if (!writer->store || !writer->link_entered || writer->gone_call < 0)
+		return;
+	int error =
+		store_lost(writer->store, writer->link, writer->gone_ns, writer->gone_call, &fault);
+	if (error == 0)
+		error = store_commit(writer->store, &fault);
+	if (error < 0)
+		log_error(writer->log, "audit trail in %s: %s", writer->options->about, fault.text);
 }

@@ -18,5 +18,7 @@ void writer_store_open(struct writer *writer, uint64_t now_ns);
  * the queues stand where they were, and the supervisor knows.
  */
 uint32_t writer_store_run(struct writer *writer, uint64_t now_ns);
+/* Notes that the supervisor is gone, if it did not stop in order: all that it left is stored. */
+void writer_store_lost(struct writer *writer);
 
 #endif

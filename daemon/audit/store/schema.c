@@ -50,6 +50,7 @@ static const char *const event_names[AUDIT_EVENT_KINDS] = {
 	[AUDIT_EVENT_OPERATOR] = "operator",
 	[AUDIT_EVENT_DISK] = "disk",
 	[AUDIT_EVENT_TRANSPORT] = "transport",
+	[AUDIT_EVENT_UNCLEAN_END] = "unclean_end",
 };
 
 #define NAMES(table) (sizeof(table) / sizeof(table)[0])
@@ -89,7 +90,8 @@ static const char tables[] =
 	" NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0);"
 	/* One row per supervisor, with the number of its last event that this trail holds. */
 	"CREATE TABLE links (id INTEGER PRIMARY KEY, link BLOB NOT NULL UNIQUE, boot_id TEXT NOT"
-	" NULL, place INTEGER NOT NULL DEFAULT 0);"
+	" NULL, place INTEGER NOT NULL DEFAULT 0, started INTEGER, stopped INTEGER, lost INTEGER,"
+	" late INTEGER, unknown INTEGER);"
 	"CREATE TABLE decisions (id INTEGER PRIMARY KEY, policy TEXT NOT NULL, policy_digest BLOB,"
 	" decider TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,"
 	" rewriter TEXT NOT NULL DEFAULT '', rewrite_rule TEXT NOT NULL DEFAULT '');"
@@ -231,10 +233,17 @@ static int schema_is_old(sqlite3 *db, bool *old, struct fault *fault)
 	return error;
 }
 
+/* From version 1; who began and stopped is in its events. */
 static const char upgrade[] =
 	"BEGIN IMMEDIATE; DROP VIEW calls;"
 	"ALTER TABLE decisions ADD COLUMN rewriter TEXT NOT NULL DEFAULT '';"
-	"ALTER TABLE decisions ADD COLUMN rewrite_rule TEXT NOT NULL DEFAULT '';";
+	"ALTER TABLE decisions ADD COLUMN rewrite_rule TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE links ADD COLUMN started INTEGER; ALTER TABLE links ADD COLUMN stopped INTEGER;"
+	"ALTER TABLE links ADD COLUMN lost INTEGER; ALTER TABLE links ADD COLUMN late INTEGER;"
+	"ALTER TABLE links ADD COLUMN unknown INTEGER;"
+	"UPDATE links SET started = (SELECT max(time) FROM event_log WHERE link = links.id AND kind"
+	" = 0), stopped = (SELECT max(time) FROM event_log WHERE link = links.id AND kind = 1);";
+_Static_assert(AUDIT_EVENT_START == 0 && AUDIT_EVENT_STOP == 1, "as in the line above");
 
 int schema_upgrade(sqlite3 *db, struct fault *fault)
 {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,22 @@ static int segment_make_path(char path[SEGMENT_PATH_MAX], const char *dir, uint6
 int segment_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number)
 {
 	return segment_make_path(path, dir, number, "db");
+}
+
+int segment_lock(const char *dir, int *lock, struct fault *fault)
+{
+	char path[SEGMENT_PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/" SEGMENT_LOCK_NAME, dir) >= (int)sizeof(path))
+		return fault_set(fault, ENAMETOOLONG, "%s: the folder's name is too long", dir);
+	*lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, SEGMENT_MODE_LIVE);
+	if (*lock < 0)
+		return fault_set(fault, errno,
+				 "%s: %s: make the folder writable for the audit writer", path,
+				 strerror(errno));
+	if (flock(*lock, LOCK_EX | LOCK_NB) < 0)
+		return fault_set(fault, errno == EWOULDBLOCK ? EBUSY : errno,
+				 "%s: another audit writer has this trail open: end it", path);
+	return 0;
 }
 
 /* The number of a segment's file name; 0 if it is another file's. */
@@ -156,7 +173,7 @@ out:
 /*
  * Queues and links keep their places (and ids) in the next segment. A finished queue is kept for
  * the last ones only: its supervisor may not have heard yet that it is finished. Those of an
- * earlier boot are gone with their memory.
+ * earlier boot are gone with their memory; but how the last supervisor ended is still to be told.
  */
 static int segment_carry_over(sqlite3 *to, sqlite3 *from, const char *boot_id, struct fault *fault)
 {
@@ -168,9 +185,14 @@ static int segment_carry_over(sqlite3 *to, sqlite3 *from, const char *boot_id, s
 				  boot_id, fault);
 	if (error == 0)
 		error = segment_copy_rows(
-			to, "INSERT INTO links VALUES (?, ?, ?, ?)", from,
-			"SELECT id, link, boot_id, place FROM links WHERE boot_id = ?", boot_id,
-			fault);
+			to,
+			"INSERT INTO links (id, link, boot_id, place, started, stopped, lost,"
+			" late, unknown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			from,
+			"SELECT id, link, boot_id, place, started, stopped, lost, late, unknown"
+			" FROM links WHERE boot_id = ?"
+			" OR id = (SELECT max(id) FROM links WHERE started IS NOT NULL)",
+			boot_id, fault);
 	return error;
 }
 

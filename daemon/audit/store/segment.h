@@ -18,8 +18,9 @@
 
 #include "base/fault.h"
 
-#define SEGMENT_NAME_MAX  32   /* bytes of a file name with its NUL */
-#define SEGMENT_PATH_MAX  4096 /* bytes of a folder and a file name with the NUL */
+#define SEGMENT_LOCK_NAME "lock" /* in the trail's folder: held by who writes to it */
+#define SEGMENT_NAME_MAX  32     /* bytes of a file name with its NUL */
+#define SEGMENT_PATH_MAX  4096   /* bytes of a folder and a file name with the NUL */
 #define SEGMENT_PAGE_SIZE 8192
 #define SEGMENT_MODE_LIVE 0600
 #define SEGMENT_MODE_DONE 0440 /* no write bit: sealed */
@@ -41,6 +42,13 @@ struct segment_head {
 
 /* The path of a segment. Returns 0, or -ENAMETOOLONG. */
 int segment_path(char path[SEGMENT_PATH_MAX], const char *dir, uint64_t number);
+
+/*
+ * Locks the trail in dir for one writer. Returns 0 and *lock, a descriptor whose closing unlocks
+ * it, or -errno and *fault: -EBUSY if another one has it. What is in *lock is to be closed then
+ * too, if it is not negative.
+ */
+int segment_lock(const char *dir, int *lock, struct fault *fault);
 
 /* All segments of a folder by rising number; the caller frees *list. Returns 0, or -errno. */
 int segment_list(const char *dir, struct segment **list, size_t *count);

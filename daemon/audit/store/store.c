@@ -2,14 +2,14 @@
 #include "audit/store/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/store/decisions.h"
+#include "audit/store/lives.h"
 #include "audit/store/schema.h"
 #include "audit/store/segment.h"
 #include "audit/store/sql.h"
@@ -78,24 +78,9 @@ struct store {
 	int64_t last_event;
 	int64_t committed_call;
 	int64_t committed_event;
+	uint64_t seen_ns; /* last sign of life of whoever wrote before us */
+	char unclean[AUDIT_EVENT_TEXT_MAX];
 };
-
-static int store_take_lock(struct store *store, struct fault *fault)
-{
-	char path[SEGMENT_PATH_MAX];
-	if (snprintf(path, sizeof(path), "%s/lock", store->options.dir) >= (int)sizeof(path))
-		return fault_set(fault, ENAMETOOLONG, "%s: the folder's name is too long",
-				 store->options.dir);
-	store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, SEGMENT_MODE_LIVE);
-	if (store->lock < 0)
-		return fault_set(fault, errno,
-				 "%s: %s: make the folder writable for the audit writer", path,
-				 strerror(errno));
-	if (flock(store->lock, LOCK_EX | LOCK_NB) < 0)
-		return fault_set(fault, errno == EWOULDBLOCK ? EBUSY : errno,
-				 "%s: another audit writer has this trail open: end it", path);
-	return 0;
-}
 
 static int store_journal_grown(void *owner, sqlite3 *db, const char *name, int pages)
 {
@@ -247,6 +232,7 @@ static int store_open_live(struct store *store, struct fault *fault)
 	bool sealed = count > 0 && list[count - 1].sealed;
 	free(list);
 
+	store->seen_ns = lives_last_seen(store->options.dir, number);
 	segment_sweep(store->options.dir, number + 1);
 	if (count == 0)
 		error = store_make_segment(store, number, fault);
@@ -271,7 +257,7 @@ int store_open(struct store **store, const struct store_options *options, struct
 	if (made->options.segment_age_s == 0)
 		made->options.segment_age_s = STORE_SEGMENT_AGE_S;
 	made->decisions = decisions_create();
-	int error = made->decisions ? store_take_lock(made, fault)
+	int error = made->decisions ? segment_lock(options->dir, &made->lock, fault)
 				    : fault_set(fault, ENOMEM, "no memory for the audit trail");
 	if (error == 0)
 		error = store_open_live(made, fault);
@@ -373,7 +359,7 @@ int store_link(struct store *store, const uint8_t link[16], int64_t *id, uint64_
 	sqlite3_bind_text(add, 2, store->options.boot_id, -1, SQLITE_STATIC);
 	error = store_step(store, STORE_LINK_ADD, fault);
 	*id = sqlite3_last_insert_rowid(store->db);
-	return error;
+	return error < 0 ? error : lives_lose_previous(store->db, *id, store->seen_ns, fault);
 }
 
 static int store_add_decision(struct store *store, const struct audit_record *record, int64_t *id,
@@ -465,11 +451,9 @@ int store_call(struct store *store, int64_t queue, const struct audit_record *re
 	return store_step(store, which, fault);
 }
 
-int store_event(struct store *store, const struct store_event *event, struct fault *fault)
+static int store_event_row(struct store *store, const struct store_event *event,
+			   struct fault *fault)
 {
-	int error = store_begin(store, fault);
-	if (error < 0)
-		return error;
 	sqlite3_stmt *row = store->statement[STORE_EVENT];
 	sqlite3_bind_int64(row, 1, ++store->last_event);
 	sqlite3_bind_int64(row, 2, (int64_t)event->wall_ns);
@@ -479,7 +463,36 @@ int store_event(struct store *store, const struct store_event *event, struct fau
 	sqlite3_bind_int64(row, 6, event->uid);
 	sqlite3_bind_text(row, 7, event->text, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(row, 8, store->last_call);
-	error = store_step(store, STORE_EVENT, fault);
+	return store_step(store, STORE_EVENT, fault);
+}
+
+/* A supervisor begins: how did the one before it end? */
+static int store_begin_life(struct store *store, const struct store_event *start,
+			    struct fault *fault)
+{
+	char text[AUDIT_EVENT_TEXT_MAX];
+	struct store_event end = *start;
+	int error =
+		lives_tell_end(store->db, start->link, start->wall_ns, text, sizeof(text), fault);
+	end.kind = AUDIT_EVENT_UNCLEAN_END;
+	end.text = text;
+	if (error == 0 && text[0] != '\0')
+		error = store_event_row(store, &end, fault);
+	if (error < 0)
+		return error;
+	snprintf(store->unclean, sizeof(store->unclean), "%s", text);
+	return lives_begin(store->db, start->link, start->wall_ns, fault);
+}
+
+int store_event(struct store *store, const struct store_event *event, struct fault *fault)
+{
+	int error = store_begin(store, fault);
+	if (error == 0 && event->kind == AUDIT_EVENT_START)
+		error = store_begin_life(store, event, fault);
+	if (error == 0 && event->kind == AUDIT_EVENT_STOP)
+		error = lives_stop(store->db, event->link, event->wall_ns, fault);
+	if (error == 0)
+		error = store_event_row(store, event, fault);
 	sqlite3_bind_int64(store->statement[STORE_LINK_PLACE], 1, (int64_t)event->number);
 	sqlite3_bind_int64(store->statement[STORE_LINK_PLACE], 2, event->link);
 	return error < 0 ? error : store_step(store, STORE_LINK_PLACE, fault);
@@ -496,6 +509,13 @@ int store_place(struct store *store, int64_t queue, uint64_t place, bool finishe
 	sqlite3_bind_int(update, 2, finished);
 	sqlite3_bind_int64(update, 3, queue);
 	return store_step(store, STORE_QUEUE_PLACE, fault);
+}
+
+int store_lost(struct store *store, int64_t link, uint64_t wall_ns, int64_t stored,
+	       struct fault *fault)
+{
+	int error = store_begin(store, fault);
+	return error < 0 ? error : lives_lose(store->db, link, wall_ns, stored, fault);
 }
 
 int store_commit(struct store *store, struct fault *fault)
@@ -549,4 +569,20 @@ uint64_t store_due_ns(const struct store *store)
 uint64_t store_segment(const struct store *store)
 {
 	return store->number;
+}
+
+int64_t store_last_call(const struct store *store)
+{
+	return store->committed_call;
+}
+
+void store_touch(struct store *store)
+{
+	/* Without it the last row is the last sign of life. */
+	(void)futimens(store->lock, NULL);
+}
+
+const char *store_unclean_end(const struct store *store)
+{
+	return store->unclean;
 }

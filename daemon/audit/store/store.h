@@ -58,23 +58,32 @@ void store_close(struct store *store);
  */
 int store_queue(struct store *store, const struct audit_identity *identity, int64_t *id,
 		uint64_t *place, bool *finished, struct fault *fault);
-/* Finds or enters a supervisor; *place is the number of its last event that is stored. */
+/*
+ * Finds or enters a supervisor; *place is the number of its last event that is stored. One that is
+ * entered has the one before it taken for gone, if that has not stopped.
+ */
 int store_link(struct store *store, const uint8_t link[16], int64_t *id, uint64_t *place,
 	       struct fault *fault);
 
 /*
- * These four are one transaction, begun by the first. Each returns 0, or -errno and *fault.
+ * These five are one transaction, begun by the first. Each returns 0, or -errno and *fault.
  *
  * A row for a record, its values in range (see drain_take()), of the queue with this id; known is
  * false if the outcome never was written.
  */
 int store_call(struct store *store, int64_t queue, const struct audit_record *record, bool known,
 	       struct fault *fault);
-/* A row for an event, which also remembers its number as the link's place. */
+/*
+ * A row for an event, which also remembers its number as the link's place. Before a start comes an
+ * AUDIT_EVENT_UNCLEAN_END, if the supervisor before it did not end with a stop.
+ */
 int store_event(struct store *store, const struct store_event *event, struct fault *fault);
 /* Remembers a queue's place with the rows; finished: there will be no more. */
 int store_place(struct store *store, int64_t queue, uint64_t place, bool finished,
 		struct fault *fault);
+/* The supervisor of a link is gone since wall_ns, when `stored` was store_last_call(). */
+int store_lost(struct store *store, int64_t link, uint64_t wall_ns, int64_t stored,
+	       struct fault *fault);
 /* Commits and waits for the disk. Nothing to commit: 0. */
 int store_commit(struct store *store, struct fault *fault);
 
@@ -85,6 +94,12 @@ int store_commit(struct store *store, struct fault *fault);
 int store_upkeep(struct store *store, uint64_t now_ns, struct fault *fault);
 /* When (UTC) the live segment becomes due by age; UINT64_MAX if it has no rows. */
 uint64_t store_due_ns(const struct store *store);
+/* seq of the last call that is stored. */
+int64_t store_last_call(const struct store *store);
+/* Leaves a sign of life, for whoever finds the trail without a stop. */
+void store_touch(struct store *store);
+/* What an AUDIT_EVENT_UNCLEAN_END of this store said; "": there was none. */
+const char *store_unclean_end(const struct store *store);
 /* The number of the live segment. */
 uint64_t store_segment(const struct store *store);
 /* Closes the lock file in a forked process that must not hold it. */
