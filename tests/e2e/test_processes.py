@@ -423,7 +423,7 @@ def test_as_an_ordinary_user(make_daemon, tmp_path):
                                           user=65534, group=65534, extra_groups=[])
     wait_for(lambda: os.path.exists(os.path.join(daemon.runtime_dir, "local.sock")) or daemon.process.poll() is not None, "it starts")
     assert daemon.process.poll() is None, daemon.log()
-    assert "not root" in daemon.log()
+    wait_for(lambda: "not root" in daemon.log(), "it says what that means")
     with running(peers("greet", port), port=port):
         done = check(daemon.run("mine", peers("fetch", "127.0.0.1", port), user=65534, group=65534, extra_groups=[]))
     assert int(done.stdout.split()[0]) > 0
