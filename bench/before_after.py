@@ -58,6 +58,11 @@ class Side:
         return self._daemon("unaudited", null_writer=self.program("null_writer"))
 
     @functools.cached_property
+    def synced(self):
+        """One whose guests are answered when the record is on the disk."""
+        return self._daemon("synced", durability="sync")
+
+    @functools.cached_property
     def crowded(self):
         """One whose guest may have thousands of sockets."""
         return self._daemon("crowded", config=f"engine:\n  sockets: {SOCKETS}\n")

@@ -11,6 +11,8 @@ from processes import Invalid
 
 IN_FLIGHT = 16
 STREAMS = 4
+# A connection is three calls, one after the other, each of which waits for a commit: 1/3 at most
+SYNC_REACH, SYNC_AIM = 0.05, 0.2
 ONES = {"ratio": 1, "look-up": 1, "decision": 1}  # divides what is a ratio already
 
 
@@ -98,6 +100,20 @@ def audit_cost(bench):
     return figure
 
 
+def synced_connects(bench):
+    """Connections whose calls wait for the disk, against what it could take: full batches."""
+    rings = bench.of_sides(lambda side: side.ring(4, side.synced))
+    disk = bench.sides[-1].synced
+
+    def limit():
+        return {"rate": disk.disk_syncs(max(bench.synced // 10, 100)) * IN_FLIGHT}
+
+    figure, = bench.alternate("connects with durability: sync",
+                              works(rings, "connect", bench.synced, in_flight=IN_FLIGHT), limit,
+                              ["rate"])
+    return figure
+
+
 def printed(argv, patterns):
     """The ratios that a program of its own prints: {key: ratio}; it pairs inside."""
     try:
@@ -159,6 +175,11 @@ def add_calls(bench, table):
         figure = audit_cost(bench)
         table.add_judged("connect rate, audit on / off", figure, figure.absolute("/s", 0), 0.9,
                          0.98)
+    if bench.wanted("sync"):
+        figure = synced_connects(bench)
+        table.add_judged(f"connect+close per second, durability sync, {IN_FLIGHT} in flight / "
+                         f"the disk's syncs per second * {IN_FLIGHT}", figure,
+                         figure.absolute("/s", 0), SYNC_REACH, SYNC_AIM)
     if bench.wanted("decision"):
         found = decisions(bench)
         for title, figure in zip(("look-up, 100,000 rules / 10 rules, p99",

@@ -42,6 +42,7 @@ class Bench:
         self.round_trips = 40000 // part
         self.connects = 48000 // part
         self.rows = 1000000 // part
+        self.synced = 4000 // part
 
     def program(self, name):
         return str(self.build / "bench" / name)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What does the work that is measured: the daemon with its trail, our library, plain programs."""
 
+import os
 import shutil
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from processes import Invalid, children, run, run_held, wait_for
 PORT = 7000
 RULES_ALLOW = 8000  # rules of the policy that let a destination in, one address each
 RULES_DENY = 2000  # and that refuse one, in the addresses behind them
+SYNC_BYTES = 4096  # of one write of the disk's own rate: what the journal grows by at least
 BASE = (127 << 24) + (10 << 16)  # the first of these addresses
 
 
@@ -35,7 +37,7 @@ def write_policy(path):
 class Daemon:
     """A pvcallsd of its own, with its trail."""
 
-    def __init__(self, processes, folder, build, null_writer=None, config=""):
+    def __init__(self, processes, folder, build, null_writer=None, config="", durability="crash"):
         self.folder = folder
         self.keeps_trail = not null_writer
         self.expected = {}
@@ -52,18 +54,33 @@ class Daemon:
             [programs / "pvcallsd", "--transport", "local", "--foreground",
              "--policy-dir", folder / "policy.d", "--state-dir", folder / "state",
              "--runtime-dir", folder / "run", "--plugin-dir", folder / "plugins",
-             "--config", self.config(config)], folder / "log")
+             "--config", self.config(config, durability)], folder / "log")
         wait_for(self.ready, f"the daemon in {folder}")
 
-    def config(self, text):
+    def config(self, text, durability):
         path = self.folder / "pvcallsd.yaml"
-        path.write_text("durability: crash\n" + text, encoding="ascii")
+        path.write_text(f"durability: {durability}\n{text}", encoding="ascii")
         return path
 
     def ready(self):
         if self.process.poll() is not None:
             raise SystemExit((self.folder / "log").read_text())
         return (self.folder / "run/local.sock").exists()
+
+    def disk_syncs(self, count):
+        """How many small appended writes a second the disk takes where the trail lies."""
+        block = bytes(SYNC_BYTES)
+        path = self.folder / "state/audit/disk-syncs"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            begun = time.monotonic()
+            for _ in range(count):
+                os.write(file, block)
+                os.fdatasync(file)
+            return count / (time.monotonic() - begun)
+        finally:
+            os.close(file)
+            path.unlink()
 
     def engine(self):
         """The process that serves the guest; there is one guest at a time."""
