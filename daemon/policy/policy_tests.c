@@ -2,6 +2,7 @@
 #include "policy/policy_tests.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -12,6 +13,7 @@
 
 #define TEST_WORD_BYTES 32
 #define TEST_WORDS_MAX  4
+#define TEST_APART_NS   3600000000000ull /* no rate gives less than one call in an hour */
 
 /* Splits text at single blanks into at most TEST_WORDS_MAX words. Returns their number, or -EINVAL.
  */
@@ -154,6 +156,20 @@ uint32_t policy_test_count(const struct policy *policy)
 	return policy->tests ? policy->tests->count : 0;
 }
 
+/* The socket that a test's call was made on is released: it counts in no other test. */
+static void policy_test_release(struct policy *policy, const struct pvcalls_call *tested)
+{
+	struct pvcalls_call release = *tested;
+	struct decision decision;
+
+	if (tested->op == PVCALLS_OP_RELEASE)
+		return;
+	release.op = PVCALLS_OP_RELEASE;
+	release.requested = release.effective = (struct pvcalls_endpoint){0};
+	policy_decide(policy, &release, &decision);
+	policy_observe(policy, &release, &decision, 0);
+}
+
 bool policy_test_run(struct policy *policy, uint32_t index, struct policy_test *test,
 		     struct decision *decision)
 {
@@ -167,11 +183,50 @@ bool policy_test_run(struct policy *policy, uint32_t index, struct policy_test *
 	test->call.socket = index + 1;
 	test->call.guest = &policy->shared.guest;
 	test->call.wall_ns = clock_wall_ns();
-	test->call.monotonic_ns = clock_monotonic_ns();
+	test->call.monotonic_ns = clock_monotonic_ns() + index * TEST_APART_NS;
 	policy_decide(policy, &test->call, decision);
 	policy_observe(policy, &test->call, decision, decision->error);
+	policy_test_release(policy, &test->call);
 	if (decision->verdict != test->verdict)
 		return false;
 	return !test->who[0] || strcmp(test->who, decision->rule) == 0 ||
 	       strcmp(test->who, decision->decider) == 0;
+}
+
+static const char *policy_test_verdict_name(uint32_t verdict)
+{
+	switch (verdict) {
+	case VERDICT_ALLOW:
+		return "allow";
+	case VERDICT_WOULD_DENY:
+		return "would_deny";
+	case VERDICT_FAULT:
+		return "fault";
+	default:
+		return "deny";
+	}
+}
+
+int policy_tests_run(struct policy *policy, struct errors *errors)
+{
+	char who[PVCALLS_NAME_MAX + PVCALLS_RULE_MAX];
+	struct policy_test test;
+	struct decision made;
+	bool named;
+	int result = 0;
+	uint32_t i;
+
+	for (i = 0; i < policy_test_count(policy); i++) {
+		if (policy_test_run(policy, i, &test, &made))
+			continue;
+		named = made.rule[0] && strcmp(made.rule, made.decider) != 0;
+		snprintf(who, sizeof(who), "%s%s%s", made.decider, named ? " " : "",
+			 named ? made.rule : "");
+		result = errors_add(errors, test.at,
+				    "test \"%.64s\" failed: it came out as %s by %s%s%s; expected "
+				    "%.96s",
+				    test.call_text, policy_test_verdict_name(made.verdict), who,
+				    made.reason[0] ? ": " : "", made.reason, test.expect_text);
+	}
+	return result;
 }

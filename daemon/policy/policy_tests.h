@@ -25,11 +25,15 @@ int policy_tests_check(const struct pvcalls_value *tests, struct errors *errors)
 /* How many tests the policy has. */
 uint32_t policy_test_count(const struct policy *policy);
 /*
- * Runs one test (index below the count) as one more call of the guest: limits see it too. Fills
- * *test and *decision; returns whether the decision is the expected one.
+ * Runs one test (index below the count) of a policy that serves no guest. Tests don't meet in
+ * limits: each is made an hour after the one before by the call's clock, on a socket of its own.
+ * Fills *test and *decision; returns whether the decision is the expected one.
  */
 bool policy_test_run(struct policy *policy, uint32_t index, struct policy_test *test,
 		     struct decision *decision);
+
+/* Runs all, and adds an error for each that fails. Returns 0 or -EINVAL. */
+int policy_tests_run(struct policy *policy, struct errors *errors);
 
 /*
  * Reads "connect 192.0.2.1:443", "listen 192.0.2.7:8080", "accept 10.0.0.5:4711 at 192.0.2.7:8080"

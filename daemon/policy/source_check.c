@@ -7,6 +7,7 @@
 #include "policy/compile.h"
 #include "policy/policy.h"
 #include "policy/policy_header.h"
+#include "policy/policy_tests.h"
 #include "policy/yaml/errors.h"
 
 /* Reads the header of a source; memory holds what it points to. Returns 0 or -EINVAL. */
@@ -55,19 +56,21 @@ int policy_source_name(const struct policy_source *source, char name[PVCALLS_NAM
 }
 
 int policy_source_check(const struct policy_source *source, const struct plugin_registry *registry,
-			struct errors *errors)
+			struct host_view *host, struct errors *errors)
 {
 	static const struct pvcalls_guest guest = {.size = sizeof(guest), .name = "check"};
 	struct policy *policy;
 	int result =
-		policy_compile_telling(&policy, source, registry, NULL, &guest, NULL, NULL, errors);
+		policy_compile_telling(&policy, source, registry, host, &guest, NULL, NULL, errors);
 
+	if (!result)
+		result = policy_tests_run(policy, errors);
 	policy_free(policy);
 	return result;
 }
 
 int source_list_check(const struct source_list *list, const struct plugin_registry *registry,
-		      struct fault *fault)
+		      struct host_view *host, struct fault *fault)
 {
 	struct errors errors = {0};
 	int result = 0;
@@ -77,7 +80,7 @@ int source_list_check(const struct source_list *list, const struct plugin_regist
 	if (fault)
 		fault->text[0] = '\0';
 	for (i = 0; i < list->count; i++)
-		if (policy_source_check(&list->sources[i], registry, &errors))
+		if (policy_source_check(&list->sources[i], registry, host, &errors))
 			result = -EINVAL;
 	told = errors_tell(&errors, fault);
 	errors_free(&errors);

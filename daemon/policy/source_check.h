@@ -9,13 +9,17 @@
 #include "policy/yaml/source_list.h"
 
 struct errors;          /* policy/yaml/errors.h */
+struct host_view;       /* policy/host_view/host_view.h */
 struct plugin_registry; /* policy/plugin_host/plugin_registry.h */
 
 /* The policy's `name`, into name[PVCALLS_NAME_MAX]; 0 or -errno. */
 int policy_source_name(const struct policy_source *source, char name[PVCALLS_NAME_MAX]);
-/* Compiles one source for a made-up guest, adding all its errors. Returns 0 or -errno. */
+/*
+ * Compiles one source for a made-up guest and runs its tests as if that were a guest of this host,
+ * adding all errors. Returns 0 or -errno.
+ */
 int policy_source_check(const struct policy_source *source, const struct plugin_registry *registry,
-			struct errors *errors);
+			struct host_view *host, struct errors *errors);
 
 /*
  * The first source whose `match` fits the guest, or NULL. Sources must have been checked.
@@ -23,11 +27,10 @@ int policy_source_check(const struct policy_source *source, const struct plugin_
 const struct policy_source *source_list_match(const struct source_list *list,
 					      const struct pvcalls_guest *guest);
 /*
- * Compiles every source once for a made-up guest, and throws the result away. Returns 0 or -EINVAL
- * with every error of every file in *fault, one per line. Runs plugins' create(): call it in a
- * child.
+ * Checks every source as above, and throws the result away. Returns 0 or -EINVAL with every error
+ * of every file in *fault, one per line. Runs plugins' code: call it in a child.
  */
 int source_list_check(const struct source_list *list, const struct plugin_registry *registry,
-		      struct fault *fault);
+		      struct host_view *host, struct fault *fault);
 
 #endif

@@ -51,6 +51,8 @@ POLICIES = {
         {"id": "a", "on": "connect", "to": {"net": ["nogroup"]}, "verdict": "allow"}]}]), "nogroup"),
     "unknown errno": (make_policy(chain=[{"plugin": "filter", "rules": [
         {"id": "a", "on": "connect", "verdict": "deny", "errno": "EWHAT"}]}]), "EWHAT"),
+    "failed test": (make_policy(tests=[{"call": "connect 8.8.8.8:1", "expect": "deny default"}]),
+                    'test "connect 8.8.8.8:1" failed: it came out as allow by default: default: allow; expected deny default'),
     "too deep": ("version: 1\nname: a\nmatch: {name: x}\nchain: " + "[" * 40 + "]" * 40 + "\n", "test.yaml:"),
     "too large": ("# " + "x" * (1 << 20) + "\n" + GOOD, "test.yaml"),
     "nul byte": ("version: 1\0\nname: a\n", "test.yaml"),

@@ -28,14 +28,14 @@
 struct host_view {
 	int events;   /* notifications */
 	int routes;   /* dumps of the routing table */
-	int diag;     /* dumps of sockets */
+	int diag;     /* dumps of sockets; -1: the ports are those in `ports` */
 	bool fixed;   /* made up: addresses and ports never change */
 	bool watched; /* host_view_changed() is called when notifications come */
 	bool stale;   /* a change was told, or the last reading failed */
 	uint32_t sequence;
 	struct ranges addresses;  /* normalised: local and broadcast */
 	struct ranges broadcasts; /* normalised: those of them that are broadcast */
-	struct ranges ports;      /* fixed: what it listens on */
+	struct ranges ports;      /* what it listens on, if sockets are not dumped */
 	uint32_t guest_uid_first;
 	uint32_t guest_uid_count;
 };
@@ -247,7 +247,7 @@ int host_view_listens(struct host_view *view, uint16_t port)
 	struct listener_search search = {.view = view, .port = port};
 	int result;
 
-	if (view->fixed)
+	if (view->diag < 0)
 		return ranges_have(&view->ports, port);
 	result = listener_search_run(view, AF_INET, &search);
 	if (!result && !search.found)
@@ -255,7 +255,7 @@ int host_view_listens(struct host_view *view, uint16_t port)
 	return result ? result : search.found;
 }
 
-static int host_view_open_sockets(struct host_view *view)
+static int host_view_open_routes(struct host_view *view)
 {
 	view->events = netlink_open(NETLINK_ROUTE, HOST_VIEW_GROUPS);
 	if (view->events < 0)
@@ -263,8 +263,18 @@ static int host_view_open_sockets(struct host_view *view)
 	view->routes = netlink_open(NETLINK_ROUTE, 0);
 	if (view->routes < 0)
 		return view->routes;
+	view->stale = true;
+	return host_view_refresh(view);
+}
+
+/* Asks for a port as well: that loads what the kernel needs for it. */
+static int host_view_open_diag(struct host_view *view)
+{
+	int result;
+
 	view->diag = netlink_open(NETLINK_SOCK_DIAG, 0);
-	return view->diag < 0 ? view->diag : 0;
+	result = view->diag < 0 ? view->diag : host_view_listens(view, 1);
+	return result < 0 ? result : 0;
 }
 
 static struct host_view *host_view_new(void)
@@ -287,13 +297,10 @@ int host_view_open(struct host_view **view, uint32_t guest_uid_first, uint32_t g
 		return fault_set(fault, ENOMEM, "out of memory");
 	made->guest_uid_first = guest_uid_first;
 	made->guest_uid_count = guest_uid_count;
-	made->stale = true;
-	result = host_view_open_sockets(made);
+	result = host_view_open_routes(made);
 	if (!result)
-		result = host_view_refresh(made);
-	if (!result)
-		result = host_view_listens(made, 1); /* loads what the kernel needs for it */
-	if (result < 0) {
+		result = host_view_open_diag(made);
+	if (result) {
 		host_view_close(made);
 		return fault_set(fault, -result,
 				 "the host's addresses and ports can not be read (netlink): %s; "
@@ -302,6 +309,20 @@ int host_view_open(struct host_view **view, uint32_t guest_uid_first, uint32_t g
 	}
 	*view = made;
 	return 0;
+}
+
+int host_view_open_addresses(struct host_view **view, struct fault *fault)
+{
+	struct host_view *made = host_view_new();
+	int result = made ? host_view_open_routes(made) : -ENOMEM;
+
+	*view = made;
+	if (!result)
+		return 0;
+	host_view_close(made);
+	*view = NULL;
+	return fault_set(fault, -result, "the host's addresses can not be read (netlink): %s",
+			 strerror(-result));
 }
 
 int host_view_fixed(struct host_view **view, const char *const *addresses, size_t address_count,

@@ -31,6 +31,11 @@ struct host_view;
 int host_view_open(struct host_view **view, uint32_t guest_uid_first, uint32_t guest_uid_count,
 		   struct fault *fault);
 /*
+ * The same without the ports: the host listens on none. For what is to come out alike whichever
+ * servers happen to run.
+ */
+int host_view_open_addresses(struct host_view **view, struct fault *fault);
+/*
  * A view with these addresses ("192.0.2.2", "127.0.0.0/8") and ports for ever: to judge a policy by
  * what another host would say, and for tests. Returns 0, -EINVAL or -ENOMEM.
  */

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "policy/host_view/host_view.h"
 #include "policy/plugin_host/plugin_registry.h"
 #include "policy/source_check.h"
 #include "supervisor/children/job.h"
@@ -53,6 +54,7 @@ static int policies_check(void *context, int output)
 {
 	const struct policies *policies = context;
 	struct plugin_registry *registry = NULL;
+	struct host_view *host = NULL;
 	struct fault fault = {.text = ""};
 	int error = plugin_registry_load(&registry, policies->plugin_dir, &fault);
 
@@ -60,7 +62,9 @@ static int policies_check(void *context, int output)
 		error = fault_set(&fault, EPERM, "cannot become user %u to check policies: %s",
 				  policies->check_uid, strerror(errno));
 	if (!error)
-		error = source_list_check(&policies->candidate, registry, &fault);
+		error = host_view_open_addresses(&host, &fault);
+	if (!error)
+		error = source_list_check(&policies->candidate, registry, host, &fault);
 	job_say(output, fault.text);
 	return error ? 1 : 0;
 }

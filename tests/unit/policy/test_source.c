@@ -192,12 +192,12 @@ static void test_check_of_all(void **state)
 	dirs_make(&dirs);
 	put(dirs.first, "a.yaml", "a", "name: a");
 	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
-	assert_int_equal(source_list_check(&set, bench.registry, &fault), 0);
+	assert_int_equal(source_list_check(&set, bench.registry, bench.host, &fault), 0);
 	source_list_free(&set);
 	put(dirs.first, "b.yaml", "b", "nmae: a");
 	put(dirs.second, "c.yaml", "c", "name: \"[\"");
 	assert_int_equal(source_list_read(&set, dirs.list, 3, &fault), 0);
-	assert_int_equal(source_list_check(&set, bench.registry, &fault), -EINVAL);
+	assert_int_equal(source_list_check(&set, bench.registry, bench.host, &fault), -EINVAL);
 	assert_non_null(strstr(fault.text, "/a/b.yaml:3:8: matches nothing"));
 	assert_non_null(strstr(fault.text, "\n"));
 	assert_non_null(strstr(fault.text, "/b/c.yaml:3:15: not a pattern"));

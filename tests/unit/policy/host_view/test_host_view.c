@@ -68,20 +68,26 @@ static void test_listeners(void **state)
 	static const int families[] = {AF_INET, AF_INET6};
 	struct host_view *view = open_view(0, 0);
 	struct host_view *guests = open_view((uint32_t)getuid(), 1);
+	struct host_view *addresses;
+	struct fault fault;
 	uint16_t port;
 	size_t i;
 	int fd;
 
 	(void)state;
+	assert_int_equal(host_view_open_addresses(&addresses, &fault), 0);
+	assert_true(host_view_has_address(addresses, (uint8_t[]){127, 0, 0, 1}));
 	for (i = 0; i < 2; i++) {
 		fd = listen_on(families[i], &port);
 		if (fd < 0)
 			continue; /* no IPv6 here */
 		assert_int_equal(host_view_listens(view, port), 1);
 		assert_int_equal(host_view_listens(guests, port), 0); /* a guest's own */
+		assert_int_equal(host_view_listens(addresses, port), 0);
 		close(fd);
 		assert_int_equal(host_view_listens(view, port), 0);
 	}
+	host_view_close(addresses);
 	host_view_close(guests);
 	host_view_close(view);
 }
