@@ -46,8 +46,9 @@ static void trial_take_deny(struct trial *trial, struct instance *instance,
 	bool only_tried = trial->audit || (verdict->flags & PVCALLS_VERDICT_AUDIT_ONLY);
 	uint32_t error = verdict->error ? verdict->error : EACCES;
 
-	if (!plugin_error_is_valid(error)) {
-		trial_take_fault(trial, instance, verdict->rule, "denied with an unknown errno");
+	if (!plugin_error_is_valid(error, 1u << trial->view->op)) {
+		trial_take_fault(trial, instance, verdict->rule,
+				 "denied with an errno that is unknown or ends no call");
 		return;
 	}
 	trial_say(trial, only_tried ? TRIAL_WOULD_DENY : TRIAL_DENY, -(int)error,

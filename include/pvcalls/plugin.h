@@ -101,7 +101,7 @@ struct pvcalls_verdict {
 	uint32_t size;
 	uint32_t kind;     /* PVCALLS_DEFER ... PVCALLS_DELAY */
 	uint32_t error;    /* DENY: an errno of the protocol's table, positive, Linux numbering; 0:
-			      EACCES */
+			      EACCES. One that read_errno_for refuses is a fault. */
 	uint32_t flags;    /* PVCALLS_VERDICT_... */
 	uint64_t delay_ns; /* DELAY */
 	struct pvcalls_endpoint endpoint; /* REWRITE */
@@ -186,7 +186,8 @@ struct pvcalls_host {
 	/* an operation or a list of them: a mask of 1u << PVCALLS_OP_..., within allowed */
 	int32_t (*read_ops)(const struct pvcalls_host *host, const struct pvcalls_value *value,
 			    uint32_t allowed, uint32_t *mask);
-	/* an errno's name of the protocol's table */
+	/* an errno's name of the protocol's table, for denying any operation of the plugin: see
+	 * read_errno_for */
 	int32_t (*read_errno)(const struct pvcalls_host *host, const struct pvcalls_value *value,
 			      uint32_t *error);
 	/* a dotted IPv4 address */
@@ -232,7 +233,19 @@ struct pvcalls_host {
 
 	/* Counters, shown by pvcallsctl status and kept across reloads by name. */
 	void (*count)(const struct pvcalls_host *host, const char *name, uint64_t add);
+
+	/*
+	 * The same as read_errno, for denying these operations (a mask). Refused are errnos that a
+	 * program takes for success or for "not yet": EINPROGRESS and EALREADY for any, and EAGAIN,
+	 * EINTR and EISCONN for connect, and for socket, which frontends send just before it.
+	 */
+	int32_t (*read_errno_for)(const struct pvcalls_host *host,
+				  const struct pvcalls_value *value, uint32_t ops, uint32_t *error);
 };
+
+/* Whether a host has one of the functions that were added since 1.0. */
+#define PVCALLS_HOST_HAS(host, function) \
+	((host)->size >= offsetof(struct pvcalls_host, function) + sizeof((host)->function))
 
 /* What a plugin is. */
 struct pvcalls_plugin {

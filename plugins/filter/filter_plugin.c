@@ -136,9 +136,9 @@ static int32_t filter_read_rule(struct filter *filter, int32_t index, value_t *s
 		result |= host->read_choice(host, mode, modes, 2, &rule->audit);
 	if (error && !denies)
 		result |= host->error_at(host, error, "errno without \"verdict: deny\"");
-	else if (error)
-		result |= host->read_errno(host, error, &rule->error);
 	result |= host->read_ops(host, on, denies ? ALL & ~BIT(PVCALLS_OP_RELEASE) : ALL, &ops);
+	if (error && denies)
+		result |= host->read_errno_for(host, error, ops, &rule->error);
 	result |= rule_check_ends(host, ops, to, from, at);
 	return result | filter_place_rule(filter, index, ops, to ? to : from, at);
 }

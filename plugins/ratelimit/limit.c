@@ -4,14 +4,14 @@
 #include "holds.h"
 #include "ratelimit.h"
 
-#define BIT(op)    (1u << (op))
-#define EAGAIN     11u
-#define NS_PER_S   1000000000ull
-#define BURST_MAX  1000000u /* events; times an hour, in nanoseconds, still fits 64 bits */
-#define BURST_MIN  65536u   /* bytes of a meter: less would cut streams into crumbs */
-#define RATE_OPS   ((BIT(PVCALLS_OP_COUNT) - 1) & ~BIT(PVCALLS_OP_RELEASE))
-#define SOCKET_OPS (BIT(PVCALLS_OP_SOCKET) | BIT(PVCALLS_OP_CONNECT) | BIT(PVCALLS_OP_ACCEPT))
-#define STREAM_OPS (BIT(PVCALLS_OP_CONNECT) | BIT(PVCALLS_OP_ACCEPT))
+#define BIT(op)      (1u << (op))
+#define ECONNREFUSED 111u
+#define NS_PER_S     1000000000ull
+#define BURST_MAX    1000000u /* events; times an hour, in nanoseconds, still fits 64 bits */
+#define BURST_MIN    65536u   /* bytes of a meter: less would cut streams into crumbs */
+#define RATE_OPS     ((BIT(PVCALLS_OP_COUNT) - 1) & ~BIT(PVCALLS_OP_RELEASE))
+#define SOCKET_OPS   (BIT(PVCALLS_OP_SOCKET) | BIT(PVCALLS_OP_CONNECT) | BIT(PVCALLS_OP_ACCEPT))
+#define STREAM_OPS   (BIT(PVCALLS_OP_CONNECT) | BIT(PVCALLS_OP_ACCEPT))
 
 typedef const struct pvcalls_value value_t;
 
@@ -124,15 +124,16 @@ int32_t limit_read(const struct pvcalls_host *host, value_t *section, struct lim
 
 	if (!id)
 		return host->error_at(host, section, "not a limit; expected a map with an id");
-	limit->error = EAGAIN;
+	limit->error = ECONNREFUSED;
 	result = host->read_id(host, id, limit->id);
 	if (per)
 		result |= host->read_choice(host, per, words, 4, &which);
-	if (error)
-		result |= host->read_errno(host, error, &limit->error);
 	limit->per = (enum per)which;
 	result |= limit_read_kind(host, section, limit);
-	return result | limit_read_on(host, section, limit);
+	result |= limit_read_on(host, section, limit);
+	if (error)
+		result |= host->read_errno_for(host, error, limit->ops, &limit->error);
+	return result;
 }
 
 static uint64_t limit_address_key(const struct pvcalls_endpoint *endpoint)

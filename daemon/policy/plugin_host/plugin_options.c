@@ -172,24 +172,48 @@ static int32_t option_read_ops(const struct pvcalls_host *host, const struct pvc
 	return conditions_read_ops(value, allowed & instance->plugin->ops, mask, errors) ? -1 : 0;
 }
 
-bool plugin_error_is_valid(uint32_t error)
+/* What connect() answers while it goes on, may be called again, or has succeeded before. */
+static bool plugin_error_is_no_end(uint32_t error)
 {
+	return error == EAGAIN || error == EINTR || error == EISCONN;
+}
+
+bool plugin_error_is_valid(uint32_t error, uint32_t ops)
+{
+	/* Frontends send SOCKET just before CONNECT: its error is told by connect(), too. */
+	static const uint32_t of_connect = 1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_SOCKET;
+
 	/* A frontend takes these for "not yet" and would wait for what never comes. */
 	if (error == 0 || error > INT_MAX || error == EINPROGRESS || error == EALREADY)
+		return false;
+	if ((ops & of_connect) && plugin_error_is_no_end(error))
 		return false;
 	return !!wire_errno_name((int)error);
 }
 
-static int32_t option_read_errno(const struct pvcalls_host *host, const struct pvcalls_value *value,
-				 uint32_t *error)
+static int32_t option_read_errno_for(const struct pvcalls_host *host,
+				     const struct pvcalls_value *value, uint32_t ops,
+				     uint32_t *error)
 {
 	const char *text = option_text(value);
 	int number = text ? wire_errno_from_name(text) : 0;
 
 	*error = (uint32_t)number;
-	if (number && plugin_error_is_valid(*error))
+	if (number && plugin_error_is_valid(*error, ops))
 		return 0;
-	return option_refuse(host, value, "an error's name such as EACCES, ECONNREFUSED or EAGAIN");
+	if (number)
+		return option_refuse(host, value,
+				     "an error that ends the call, such as EACCES or ECONNREFUSED: "
+				     "a program takes this one for a connect that goes on");
+	return option_refuse(host, value, "an error's name such as EACCES or ECONNREFUSED");
+}
+
+static int32_t option_read_errno(const struct pvcalls_host *host, const struct pvcalls_value *value,
+				 uint32_t *error)
+{
+	const struct instance *instance = host->handle;
+
+	return option_read_errno_for(host, value, instance->plugin->ops, error);
 }
 
 static int32_t option_read_address(const struct pvcalls_host *host,
@@ -236,6 +260,7 @@ void plugin_options_fill(struct pvcalls_host *host)
 	host->read_duration = option_read_duration;
 	host->read_ops = option_read_ops;
 	host->read_errno = option_read_errno;
+	host->read_errno_for = option_read_errno_for;
 	host->read_address = option_read_address;
 	host->read_id = option_read_id;
 }

@@ -11,7 +11,10 @@
 /* Fills the read_...() functions of a table that host_services_fill() fills. */
 void plugin_options_fill(struct pvcalls_host *host);
 
-/* Whether a plugin may deny with this errno (positive, wire numbering). */
-bool plugin_error_is_valid(uint32_t error);
+/*
+ * Whether calls of these operations (a mask) may be denied with this errno (positive, wire
+ * numbering): known, and not one that a program takes for success or for "not yet".
+ */
+bool plugin_error_is_valid(uint32_t error, uint32_t ops);
 
 #endif

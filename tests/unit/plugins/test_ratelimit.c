@@ -28,7 +28,7 @@ static void test_rate(void **state)
 	bench.now_ns = 1000 * NS_PER_S;
 	assert_int_equal(count_allowed(&bench, "connect 8.8.8.8:1", 20), 5);
 	bench_expect(&bench, "connect 8.8.8.8:1", VERDICT_DENY, "ratelimit", "r");
-	assert_int_equal(bench.decision.error, -11);
+	assert_int_equal(bench.decision.error, -111);
 	bench_expect(&bench, "bind 192.0.2.10:8080", VERDICT_ALLOW, "filter", "all");
 	bench.now_ns += 200 * NS_PER_MS; /* two events */
 	assert_int_equal(count_allowed(&bench, "connect 8.8.8.8:1", 20), 2);
@@ -243,6 +243,11 @@ static void test_errors(void **state)
 		     "  - {id: e, bandwidth: 1Mbit/s, direction: out}\n"
 		     "  - {id: f, bandwidth: 1Mbit/s}\n",
 		     "p.yaml:8:5: a second bandwidth for the same direction");
+	bench_refuse(&bench,
+		     "chain:\n- plugin: ratelimit\n  limits:\n"
+		     "  - {id: a, on: accept, rate: 1/s, errno: EAGAIN}\n"
+		     "  - {id: c, on: [accept, connect], rate: 1/s, errno: EAGAIN}\n",
+		     "p.yaml:8:54: \"EAGAIN\" is wrong here; expected an error that ends the call");
 	bench_close(&bench);
 }
 

@@ -16,6 +16,39 @@ static const char web[] =
 	"      - {id: near, on: accept, from: {net: 10.0.0.0/8}, at: {ports: 8080}, verdict: allow}\n"
 	"      - {id: far, on: accept, from: {net: [198.51.100.0/24]}, verdict: allow}\n";
 
+/* Answers that a program takes for a connect that goes on, and for which operations they are none.
+ */
+static void test_errno_that_ends_nothing(void **state)
+{
+	static const char *const always[] = {"EINPROGRESS", "EALREADY"};
+	static const char *const connects[] = {"EAGAIN", "EINTR", "EISCONN", "EINPROGRESS",
+					       "EALREADY"};
+	static const char *const ops[] = {"connect", "socket", "[accept, connect]"};
+	static const char format[] = "chain:\n- plugin: filter\n  rules:\n"
+				     "  - {id: r, on: %s, verdict: deny, errno: %s}\n";
+	struct bench bench;
+	char text[200];
+	size_t i;
+	size_t k;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	for (i = 0; i < 3; i++)
+		for (k = 0; k < 5; k++) {
+			snprintf(text, sizeof(text), format, ops[i], connects[k]);
+			bench_refuse(&bench, text, "takes this one for a connect that goes on");
+		}
+	for (k = 0; k < 2; k++) {
+		snprintf(text, sizeof(text), format, "accept", always[k]);
+		bench_refuse(&bench, text, "takes this one for a connect that goes on");
+	}
+	snprintf(text, sizeof(text), format, "[accept, bind, listen]", "EAGAIN");
+	bench_use(&bench, text);
+	snprintf(text, sizeof(text), format, "connect", "EHOSTUNREACH");
+	bench_use(&bench, text);
+	bench_close(&bench);
+}
+
 static void test_first_match(void **state)
 {
 	struct bench bench;
@@ -133,6 +166,7 @@ static void test_default_allow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_errno_that_ends_nothing),
 		cmocka_unit_test(test_first_match),
 		cmocka_unit_test(test_near_misses),
 		cmocka_unit_test(test_port_ranges_are_numbers),

@@ -63,8 +63,10 @@ static void test_faults_deny(void **state)
 	(void)state;
 	bench_open(&bench, BAD_PLUGIN_DIR);
 	expect_fault(&bench, "kind", "connect 8.8.8.8:80", "unknown verdict");
-	expect_fault(&bench, "errno", "connect 8.8.8.8:80", "unknown errno");
-	expect_fault(&bench, "inprogress", "connect 8.8.8.8:80", "unknown errno");
+	expect_fault(&bench, "errno", "connect 8.8.8.8:80", "errno that is unknown");
+	expect_fault(&bench, "inprogress", "accept 8.8.8.8:80", "ends no call");
+	expect_fault(&bench, "again", "connect 8.8.8.8:80", "ends no call");
+	expect_fault(&bench, "again", "socket", "ends no call");
 	expect_fault(&bench, "flags", "connect 8.8.8.8:80", "unknown flags");
 	expect_fault(&bench, "sleep", "connect 8.8.8.8:80", "at most 5000 are allowed");
 	expect_fault(&bench, "rewrite", "listen 8.8.8.8:80", "without an address");
@@ -74,7 +76,7 @@ static void test_faults_deny(void **state)
 	expect_fault(&bench, "delay", "connect 8.8.8.8:80", "over 30 s");
 	expect_fault(&bench, "check", "connect 8.8.8.8:80", "may only deny or defer");
 	metrics[policy_metrics(bench.policy, metrics, sizeof(metrics) - 1)] = '\0';
-	assert_non_null(strstr(metrics, "faulty.faults 11\n")); /* kept across reloads */
+	assert_non_null(strstr(metrics, "faulty.faults 13\n")); /* kept across reloads */
 	bench_close(&bench);
 }
 

@@ -60,6 +60,8 @@ static void decide(void *instance, const struct pvcalls_call *call, struct pvcal
 		*verdict = (struct pvcalls_verdict){.kind = PVCALLS_DENY, .error = 9999};
 	else if (is(faulty, "inprogress"))
 		*verdict = (struct pvcalls_verdict){.kind = PVCALLS_DENY, .error = 115};
+	else if (is(faulty, "again"))
+		*verdict = (struct pvcalls_verdict){.kind = PVCALLS_DENY, .error = 11};
 	else if (is(faulty, "flags"))
 		verdict->flags = 128;
 	else if (is(faulty, "sleep"))
