@@ -59,27 +59,44 @@ static bool chain_is_same_endpoint(const struct pvcalls_endpoint *a,
 	       memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
 }
 
+/* The nearest miss that a plugin knows of, and its rule; whether one does. */
+static bool chain_find_near_miss(const struct policy *policy, const struct pvcalls_call *call,
+				 char rule[PVCALLS_RULE_MAX], char text[PVCALLS_REASON_MAX])
+{
+	char its_rule[PVCALLS_RULE_MAX];
+	char its_text[PVCALLS_REASON_MAX];
+	const struct instance *instance;
+	int32_t nearest = 0;
+	int32_t far;
+	uint32_t i;
+
+	for (i = 0; i < policy->count; i++) {
+		instance = &policy->instances[i];
+		if (!instance->plugin->explain || !(instance->plugin->ops & 1u << call->op))
+			continue;
+		its_rule[0] = its_text[0] = '\0';
+		far = instance->plugin->explain(instance->state, call, its_rule, its_text);
+		if (far <= 0 || (nearest && far >= nearest))
+			continue;
+		nearest = far;
+		its_rule[PVCALLS_RULE_MAX - 1] = its_text[PVCALLS_REASON_MAX - 1] = '\0';
+		memcpy(rule, its_rule, PVCALLS_RULE_MAX);
+		memcpy(text, its_text, PVCALLS_REASON_MAX);
+	}
+	return nearest && rule[0];
+}
+
 /* The nearest miss that a plugin knows of, as the reason; else what the default is. */
 static void chain_explain_default(const struct policy *policy, const struct trial *trial,
 				  char reason[PVCALLS_REASON_MAX])
 {
-	const struct instance *instance;
 	char rule[PVCALLS_RULE_MAX] = "";
 	char text[PVCALLS_REASON_MAX] = "";
-	uint32_t i;
 
-	for (i = 0; i < policy->count && !rule[0]; i++) {
-		instance = &policy->instances[i];
-		if (!instance->plugin->explain ||
-		    !(instance->plugin->ops & 1u << trial->view->op) ||
-		    instance->plugin->explain(instance->state, trial->view, rule, text) != 1)
-			rule[0] = '\0';
-		rule[sizeof(rule) - 1] = text[sizeof(text) - 1] = '\0';
-	}
 	if (trial->tried[0])
 		snprintf(reason, PVCALLS_REASON_MAX, "%s would allow it, but has mode: audit",
 			 trial->tried);
-	else if (rule[0])
+	else if (chain_find_near_miss(policy, trial->view, rule, text))
 		snprintf(reason, PVCALLS_REASON_MAX, "%s: %.*s", rule,
 			 (int)(PVCALLS_REASON_MAX - strlen(rule) - 3), text);
 	else if (policy->denies_all)

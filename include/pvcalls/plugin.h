@@ -215,8 +215,9 @@ struct pvcalls_host {
 	int32_t (*set_find)(const struct pvcalls_set *set, uint32_t op,
 			    const struct pvcalls_endpoint *endpoint);
 	/*
-	 * The nearest miss: the rule that would have matched but for one condition, and in text
-	 * what that condition was ("port 8443 is not in 443, 8000-8100"). -1 if there is none.
+	 * The nearest miss: the rule that came nearest to matching, and in text what kept it away
+	 * ("port 8443 is not in 443, 8000-8100"). A rule for another operation is named only where
+	 * none is for this one. -1 if there is none.
 	 */
 	int32_t (*set_near_miss)(const struct pvcalls_set *set, uint32_t op,
 				 const struct pvcalls_endpoint *endpoint, char *text, size_t size);
@@ -241,6 +242,13 @@ struct pvcalls_host {
 	 */
 	int32_t (*read_errno_for)(const struct pvcalls_host *host,
 				  const struct pvcalls_value *value, uint32_t ops, uint32_t *error);
+	/* The same as set_near_miss, and how far off it was: a mask, smaller is nearer; 0: none. */
+#define PVCALLS_MISS_PORT      1u
+#define PVCALLS_MISS_ADDRESS   2u
+#define PVCALLS_MISS_OPERATION 4u
+	int32_t (*set_nearest)(const struct pvcalls_set *set, uint32_t op,
+			       const struct pvcalls_endpoint *endpoint, char *text, size_t size,
+			       uint32_t *misses);
 };
 
 /* Whether a host has one of the functions that were added since 1.0. */
@@ -278,7 +286,8 @@ struct pvcalls_plugin {
 	 * decide was asked. */
 	void (*observe)(void *instance, const struct pvcalls_call *call,
 			const struct pvcalls_outcome *outcome);
-	/* A nearest miss for the reason of a default deny: 1 and text, or 0. rule has
+	/* A nearest miss for the reason of a default deny: 0 for none, or how far off it is, 1 or
+	 * PVCALLS_MISS_..., and the text. Of all plugins' the nearest is told. rule has
 	 * PVCALLS_RULE_MAX bytes, reason PVCALLS_REASON_MAX. */
 	int32_t (*explain)(void *instance, const struct pvcalls_call *call, char *rule,
 			   char *reason);

@@ -9,6 +9,7 @@
  * and at are tried one by one. A rule with `mode: audit` must not hide the rules behind it: a
  * second table without these rules says what is enforced.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -251,23 +252,69 @@ static void filter_check(void *instance, const struct pvcalls_call *call,
 	verdict->flags = 0;
 }
 
+/* The nearest miss so far. */
+struct near {
+	int32_t rule;
+	uint32_t misses; /* 0: none yet */
+	char text[PVCALLS_REASON_MAX];
+};
+
+/* What a set says of an endpoint, if that is nearer. */
+static void near_ask(struct near *near, const struct filter *filter, const struct pvcalls_set *set,
+		     uint32_t op, const struct pvcalls_endpoint *endpoint)
+{
+	char text[PVCALLS_REASON_MAX];
+	uint32_t misses;
+	int32_t rule = filter->host->set_nearest(set, op, endpoint, text, sizeof(text), &misses);
+
+	if (rule < 0 || (near->misses && misses >= near->misses))
+		return;
+	near->rule = rule;
+	near->misses = misses;
+	memcpy(near->text, text, sizeof(text));
+}
+
+/* A rule with two ends: the one that does not fit; if neither does, the peer's is told. */
+static void near_ask_pair(struct near *near, const struct filter *filter, const struct pair *pair,
+			  const struct pvcalls_call *call)
+{
+	const struct pvcalls_host *host = filter->host;
+	bool from = host->set_find(pair->set, PVCALLS_OP_ACCEPT, &call->effective) == 0;
+	bool at = host->set_find(pair->set, PVCALLS_OP_LISTEN, &call->local) == 1;
+	struct near its = {.rule = -1};
+
+	if (filter->rules[pair->rule].kind == PVCALLS_DENY || filter->rules[pair->rule].audit)
+		return;
+	if (from)
+		near_ask(&its, filter, pair->set, PVCALLS_OP_LISTEN, &call->local);
+	else
+		near_ask(&its, filter, pair->set, PVCALLS_OP_ACCEPT, &call->effective);
+	if (!from && !at)
+		its.misses = PVCALLS_MISS_ADDRESS | PVCALLS_MISS_PORT;
+	if (!its.misses || (near->misses && its.misses >= near->misses))
+		return;
+	its.rule = pair->rule;
+	*near = its;
+}
+
 static int32_t filter_explain(void *instance, const struct pvcalls_call *call, char *rule,
 			      char *reason)
 {
 	const struct filter *filter = instance;
-	const struct pvcalls_host *host = filter->host;
 	const struct pvcalls_endpoint *local =
 		call->op == PVCALLS_OP_BIND ? &call->effective : &call->local;
-	int32_t near = host->set_near_miss(filter->enforced.remote, call->op, &call->effective,
-					   reason, PVCALLS_REASON_MAX);
+	struct near near = {.rule = -1};
+	uint32_t i;
 
-	if (near < 0)
-		near = host->set_near_miss(filter->enforced.local, call->op, local, reason,
-					   PVCALLS_REASON_MAX);
-	if (near < 0)
+	near_ask(&near, filter, filter->enforced.remote, call->op, &call->effective);
+	near_ask(&near, filter, filter->enforced.local, call->op, local);
+	for (i = 0; call->op == PVCALLS_OP_ACCEPT && i < filter->pair_count; i++)
+		near_ask_pair(&near, filter, &filter->pairs[i], call);
+	if (near.rule < 0)
 		return 0;
-	memcpy(rule, filter->rules[near].id, PVCALLS_RULE_MAX);
-	return 1;
+	memcpy(rule, filter->rules[near.rule].id, PVCALLS_RULE_MAX);
+	memcpy(reason, near.text, PVCALLS_REASON_MAX);
+	return (int32_t)near.misses;
 }
 
 PVCALLS_PLUGIN(.name = "filter", .version = "1.0",

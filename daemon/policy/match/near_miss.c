@@ -129,24 +129,63 @@ static uint32_t miss_leaf_of_port(const struct pvcalls_set *set, uint32_t op,
 	return set_spans_find(table->spans + table->by_port, endpoint->port);
 }
 
-int32_t set_near_miss(const struct pvcalls_set *set, uint32_t op,
-		      const struct pvcalls_endpoint *endpoint, char *text, size_t size)
+/* A rule for this operation that neither address nor port fit. */
+static int32_t miss_both(struct miss_text *out, const struct pvcalls_set *set, uint32_t op,
+			 const struct pvcalls_endpoint *endpoint)
 {
-	struct miss_text out = {text, size, 0};
-	uint32_t leaf;
+	const struct set_table *table = set->by_op[op];
 	int32_t rule;
 
+	if (!table || !table->nameable || endpoint->family != ADDRESS_FAMILY_INET)
+		return -1;
+	rule = miss_address(out, set, (int32_t)table->nameable - 1, endpoint);
+	miss_add(out, "; ");
+	return miss_port(out, set, rule, endpoint);
+}
+
+/* The near miss itself. *misses: by what. */
+static int32_t miss_find(struct miss_text *out, const struct pvcalls_set *set, uint32_t op,
+			 const struct pvcalls_endpoint *endpoint, uint32_t *misses)
+{
+	uint32_t leaf = miss_leaf_of_address(set, op, endpoint);
+	int32_t rule;
+
+	*misses = PVCALLS_MISS_PORT;
+	if (leaf & SET_NEAR)
+		return miss_port(out, set, (int32_t)(leaf & SET_RULE) - 1, endpoint);
+	*misses = PVCALLS_MISS_ADDRESS;
+	leaf = miss_leaf_of_port(set, op, endpoint);
+	if (leaf & SET_RULE)
+		return miss_address(out, set, (int32_t)(leaf & SET_RULE) - 1, endpoint);
+	*misses = PVCALLS_MISS_ADDRESS | PVCALLS_MISS_PORT;
+	rule = miss_both(out, set, op, endpoint);
+	if (rule >= 0)
+		return rule;
+	*misses = PVCALLS_MISS_OPERATION;
+	return miss_op(out, set, op, endpoint);
+}
+
+int32_t set_nearest(const struct pvcalls_set *set, uint32_t op,
+		    const struct pvcalls_endpoint *endpoint, char *text, size_t size,
+		    uint32_t *misses)
+{
+	struct miss_text out = {text, size, 0};
+	int32_t rule;
+
+	*misses = 0;
 	if (!size || op >= PVCALLS_OP_COUNT)
 		return -1;
 	text[0] = '\0';
-	leaf = miss_leaf_of_address(set, op, endpoint);
-	if (leaf & SET_NEAR)
-		return miss_port(&out, set, (int32_t)(leaf & SET_RULE) - 1, endpoint);
-	rule = miss_op(&out, set, op, endpoint);
-	if (rule >= 0)
-		return rule;
-	leaf = miss_leaf_of_port(set, op, endpoint);
-	if (leaf & SET_RULE)
-		return miss_address(&out, set, (int32_t)(leaf & SET_RULE) - 1, endpoint);
-	return -1;
+	rule = miss_find(&out, set, op, endpoint, misses);
+	if (rule < 0)
+		*misses = 0;
+	return rule;
+}
+
+int32_t set_near_miss(const struct pvcalls_set *set, uint32_t op,
+		      const struct pvcalls_endpoint *endpoint, char *text, size_t size)
+{
+	uint32_t misses;
+
+	return set_nearest(set, op, endpoint, text, size, &misses);
 }

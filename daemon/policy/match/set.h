@@ -38,6 +38,7 @@ struct set_table {
 	uint32_t *first;    /* leaf, or index into spans */
 	struct span *spans; /* of addresses, and of ports behind them */
 	uint32_t by_port;   /* leaf or index into spans: rule for a port, whatever the address */
+	uint32_t nameable;  /* 1 + the first rule that may be named as a near miss; 0: none */
 	size_t span_count;
 };
 

@@ -269,7 +269,11 @@ static int set_build_lay_by_port(struct set_build *build)
 	build->near = SET_LEAF;
 	for (i = 0; i < build->set->count && !result; i++) {
 		rule = &build->set->rules[i];
-		if (!(rule->ops & build->table->ops) || rule->quiet || rule->any_net)
+		if (!(rule->ops & build->table->ops) || rule->quiet)
+			continue;
+		if (!build->table->nameable)
+			build->table->nameable = (uint32_t)i + 1;
+		if (rule->any_net)
 			continue;
 		result = set_build_lay_ports(build, (uint32_t)i);
 		if (rule->any_port)

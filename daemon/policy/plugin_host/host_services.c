@@ -169,6 +169,7 @@ void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 		.set_build = host_set_build,
 		.set_find = set_find,
 		.set_near_miss = set_near_miss,
+		.set_nearest = set_nearest,
 		.meter = host_meter,
 		.count = host_count,
 	};

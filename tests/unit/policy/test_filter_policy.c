@@ -97,6 +97,58 @@ static void test_near_misses(void **state)
 	bench_close(&bench);
 }
 
+static void expect_reason(struct bench *bench, const char *call, const char *reason)
+{
+	bench_expect(bench, call, VERDICT_DENY, "default", "default");
+	assert_string_equal(bench->decision.reason, reason);
+}
+
+/* A rule for this operation is nearer than any for another, whatever else it asks for. */
+static void test_near_misses_of_the_operation(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(
+		&bench,
+		"chain:\n- plugin: filter\n  rules:\n"
+		"  - {id: clients, on: accept, from: {net: private}, verdict: allow}\n"
+		"  - {id: pair, on: accept, from: {net: 8.8.8.8}, at: {ports: 8080}, verdict: "
+		"allow}\n"
+		"  - {id: serve, on: [bind, listen], at: {ports: [8080]}, verdict: allow}\n"
+		"  - {id: web, on: connect, to: {net: public, ports: [80, 443]}, verdict: allow}\n"
+		"- plugin: filter\n  rules:\n"
+		"  - {id: late, on: connect, to: {net: 10.1.2.3, ports: 25}, verdict: allow}\n");
+	expect_reason(&bench, "connect 8.8.8.8:22", "web: port 22 is not in 80, 443");
+	expect_reason(&bench, "connect 10.1.2.4:443", "web: address 10.1.2.4 is not in public");
+	expect_reason(&bench, "connect 10.1.2.4:22",
+		      "web: address 10.1.2.4 is not in public; port 22 is not in 80, 443");
+	expect_reason(&bench, "connect 10.1.2.3:22", "late: port 22 is not in 25");
+	expect_reason(&bench, "bind 10.1.2.3:9090", "serve: port 9090 is not in 8080");
+	expect_reason(&bench, "listen 10.1.2.3:9090", "serve: port 9090 is not in 8080");
+	expect_reason(&bench, "accept 8.8.8.8:1 at 10.1.2.3:9090",
+		      "pair: port 9090 is not in 8080");
+	expect_reason(&bench, "accept 8.8.4.4:1 at 10.1.2.3:8080",
+		      "clients: address 8.8.4.4 is not in private");
+	bench_use(&bench,
+		  "chain:\n- plugin: filter\n  rules:\n"
+		  "  - {id: serve, on: [bind, listen], at: {ports: 8080}, verdict: allow}\n"
+		  "  - {id: pair, on: accept, from: {net: 8.8.8.8}, at: {ports: 8080}, verdict: "
+		  "allow}\n");
+	expect_reason(&bench, "accept 8.8.4.4:1 at 10.1.2.3:8080",
+		      "pair: address 8.8.4.4 is not in 8.8.8.8");
+	expect_reason(&bench, "accept 8.8.4.4:1 at 10.1.2.3:8081",
+		      "pair: address 8.8.4.4 is not in 8.8.8.8");
+	/* Where there is no rule for it, another may tell what was meant. */
+	expect_reason(&bench, "connect 8.8.4.4:80", "no rule of policy test allows it");
+	bench_use(&bench, "chain:\n- plugin: filter\n  rules:\n"
+			  "  - {id: all, on: [bind, connect], verdict: allow}\n");
+	expect_reason(&bench, "accept 8.8.4.4:1 at 10.1.2.3:8081",
+		      "all: operation accept is not in connect, bind");
+	bench_close(&bench);
+}
+
 static void test_port_ranges_are_numbers(void **state)
 {
 	struct bench bench;
@@ -169,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_errno_that_ends_nothing),
 		cmocka_unit_test(test_first_match),
 		cmocka_unit_test(test_near_misses),
+		cmocka_unit_test(test_near_misses_of_the_operation),
 		cmocka_unit_test(test_port_ranges_are_numbers),
 		cmocka_unit_test(test_audit_of_one_rule),
 		cmocka_unit_test(test_audit_of_all),

@@ -89,10 +89,21 @@ static struct pvcalls_endpoint random_endpoint(const struct pvcalls_set *set, ui
 	return endpoint;
 }
 
+static bool may_be_named(const struct pvcalls_set *set, uint32_t op)
+{
+	size_t i;
+
+	for (i = 0; i < set->count; i++)
+		if ((set->rules[i].ops >> op & 1) && !set->rules[i].quiet)
+			return true;
+	return false;
+}
+
 static void compare(const struct pvcalls_set *set, uint32_t space, int times)
 {
 	struct pvcalls_endpoint endpoint;
 	char text[PVCALLS_REASON_MAX];
+	uint32_t misses;
 	int32_t found;
 	int32_t near;
 	uint32_t op;
@@ -102,9 +113,14 @@ static void compare(const struct pvcalls_set *set, uint32_t space, int times)
 		op = random32() % 9;
 		found = op < PVCALLS_OP_COUNT ? set_find_slowly(set, op, &endpoint) : -1;
 		assert_int_equal(set_find(set, op, &endpoint), found);
-		near = found < 0 ? set_near_miss(set, op, &endpoint, text, sizeof(text)) : -1;
-		if (near >= 0)
-			assert_false(set->rules[near].quiet);
+		near = found < 0 ? set_nearest(set, op, &endpoint, text, sizeof(text), &misses)
+				 : -1;
+		if (near < 0)
+			continue;
+		assert_false(set->rules[near].quiet);
+		assert_int_equal(!(set->rules[near].ops >> op & 1), misses >> 2);
+		if (misses == PVCALLS_MISS_OPERATION && endpoint.family)
+			assert_false(may_be_named(set, op));
 	}
 }
 
