@@ -78,15 +78,23 @@ size_t meter_allows(struct meter *meter, size_t want, uint64_t now_ns)
 	if (!meter)
 		return want;
 	meter_refill(meter, now_ns);
+	if (meter->counts_only)
+		return want;
 	if (meter->tokens < meter_useful(meter) && meter->tokens < want)
 		return 0;
 	return want < meter->tokens ? want : (size_t)meter->tokens;
 }
 
-void meter_take(struct meter *meter, size_t bytes)
+size_t meter_take(struct meter *meter, size_t bytes)
 {
-	if (meter)
-		meter->tokens -= bytes < meter->tokens ? bytes : meter->tokens;
+	size_t over;
+
+	if (!meter)
+		return 0;
+	over = bytes > meter->tokens ? bytes - (size_t)meter->tokens : 0;
+	meter->tokens -= bytes - over;
+	meter->over += over;
+	return over;
 }
 
 uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns)

@@ -67,7 +67,7 @@ static void compile_header(struct policy *policy, const struct pvcalls_value *ro
 
 	if (policy_header_read(&header, root, &policy->shared.compiling->errors))
 		return;
-	policy->audit = header.audit;
+	policy->audit = policy->shared.meters.counts_only = header.audit;
 	policy->default_allows = header.default_allows;
 	memcpy(policy->name, header.name, strlen(header.name) + 1);
 }

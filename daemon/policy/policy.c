@@ -27,6 +27,7 @@ size_t policy_metrics(struct policy *policy, char *text, size_t size)
 	size_t used = counters_write(&policy->shared.counters, text, size);
 	uint32_t i;
 
+	used += meter_table_write(&policy->shared.meters, text + used, size - used);
 	for (i = 0; i < policy->count; i++)
 		used += instance_write_metrics(&policy->instances[i], text + used, size - used);
 	return used;

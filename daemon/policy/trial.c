@@ -94,8 +94,12 @@ static void trial_take_delay(struct trial *trial, struct instance *instance,
 {
 	if (verdict->delay_ns > PVCALLS_DELAY_MAX_NS)
 		trial_take_fault(trial, instance, verdict->rule, "asked for a delay of over 30 s");
-	else if (verdict->delay_ns > trial->decision->delay_ns)
-		trial->decision->delay_ns = verdict->delay_ns;
+	if (verdict->delay_ns > PVCALLS_DELAY_MAX_NS ||
+	    verdict->delay_ns <= trial->decision->delay_ns)
+		return;
+	trial->decision->delay_ns = verdict->delay_ns;
+	trial_copy_text(trial->delayer, instance->plugin->name, sizeof(trial->delayer));
+	trial_copy_text(trial->delay_rule, verdict->rule, sizeof(trial->delay_rule));
 }
 
 /* The first plugin that attaches a meter has it: one stream, one meter each way. */
@@ -160,6 +164,18 @@ void trial_take_time(struct trial *trial, struct instance *instance)
 	trial_take_fault(trial, instance, "", reason);
 }
 
+/* With mode: audit nothing waits; that it would have is recorded, unless there is worse to tell. */
+static void trial_skip_delay(const struct trial *trial)
+{
+	struct decision *decision = trial->decision;
+
+	if (decision->delay_ns && decision->verdict == VERDICT_ALLOW)
+		snprintf(decision->reason, sizeof(decision->reason),
+			 "mode: audit; %.32s %.32s would have had it wait %llu ms", trial->delayer,
+			 trial->delay_rule, (unsigned long long)(decision->delay_ns / 1000000));
+	decision->delay_ns = 0;
+}
+
 void trial_settle(struct trial *trial)
 {
 	struct decision *decision = trial->decision;
@@ -179,6 +195,8 @@ void trial_settle(struct trial *trial)
 		decision->verdict = VERDICT_DENY;
 		break;
 	}
+	if (trial->audit)
+		trial_skip_delay(trial);
 	/* A socket's end can't be refused: who tries is told of, and the socket is released. */
 	if (call_operations[trial->view->op].always_runs && !decision_permits(decision)) {
 		decision->verdict = VERDICT_WOULD_DENY;

@@ -4,8 +4,9 @@
  *
  * Theory of operation. Whoever speaks with the most weight so far stands in the decision: an allow
  * yields to a deny that is only tried out, and that to a real one, which ends the chain. With
- * `mode: audit` a deny is only tried out whoever says it, so the chain goes on, rewrites and meters
- * included, as it would if the call were allowed. A plugin's fault always denies.
+ * `mode: audit` a deny is only tried out whoever says it, so the chain goes on, rewrites included,
+ * as it would if the call were allowed; a delay is recorded and not waited for, and meters only
+ * count. A plugin's fault always denies.
  */
 #ifndef POLICY_TRIAL_H
 #define POLICY_TRIAL_H
@@ -32,8 +33,10 @@ struct trial {
 	struct hook_watch *watch;
 	bool audit; /* mode: audit of the policy */
 	enum trial_weight weight;
-	bool allowed;                 /* somebody said so, whatever stands in the decision */
-	char tried[PVCALLS_RULE_MAX]; /* a rule with mode: audit that would allow */
+	bool allowed;                      /* somebody said so, whatever stands in the decision */
+	char tried[PVCALLS_RULE_MAX];      /* a rule with mode: audit that would allow */
+	char delayer[PVCALLS_NAME_MAX];    /* the plugin that asked for the longest delay, ... */
+	char delay_rule[PVCALLS_RULE_MAX]; /* ... and its rule */
 };
 
 /*

@@ -19,6 +19,7 @@ void stream_start(struct stream *stream, int fd, struct meter *meter_in, struct 
 	stream->shut = false;
 	stream->bytes_in = 0;
 	stream->bytes_out = 0;
+	stream->bytes_over = 0;
 	stream->meter_in = meter_in;
 	stream->meter_out = meter_out;
 }
@@ -190,7 +191,7 @@ static int stream_run(struct stream *stream, const struct stream_direction *dire
 		if (step.moved == 0)
 			return flags;
 		flags |= STREAM_MOVED;
-		meter_take(direction->meter, (size_t)step.moved);
+		stream->bytes_over += meter_take(direction->meter, (size_t)step.moved);
 		budget -= (size_t)step.moved;
 	}
 	return budget ? flags : flags | STREAM_MORE;

@@ -35,6 +35,7 @@ struct stream {
 	bool shut;              /* the peer was told that the guest writes no more */
 	uint64_t bytes_in;      /* put into the guest's ring */
 	uint64_t bytes_out;     /* taken from the guest's ring */
+	uint64_t bytes_over;    /* both ways: what meters that only count would have held back */
 	struct meter *meter_in; /* owned references, may be NULL */
 	struct meter *meter_out;
 };

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import time
@@ -293,6 +294,23 @@ def test_ratelimit_bandwidth(make_daemon):
         took = time.monotonic() - since
     assert done.stdout.split()[0] == str(size)
     assert took >= 1.0, f"3 MB came in {took:.2f} s"
+
+
+def test_ratelimit_under_audit(make_daemon):
+    """mode: audit holds back neither bytes nor calls; the rows say what would have waited."""
+    daemon = make_daemon({"test.yaml": make_policy(mode="audit", chain=[{"plugin": "ratelimit", "limits": [
+        {"id": "slow", "on": "connect", "rate": "3/m", "burst": 1, "over": "delay"},
+        {"id": "ingress", "direction": "in", "bandwidth": "8kB/s"}]}])})
+    size = 3_000_000  # six minutes at that rate
+    with running(peers("source", port := free_port(), size), port=port):
+        fetch = shlex.join(peers("fetch", "127.0.0.1", port))
+        done = check(daemon.run("shop", ["/bin/sh", "-c", f"{fetch} && {fetch}"]))
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [str(size)] * 2
+    daemon.settle()
+    reasons = [row["reason"] for row in daemon.calls("shop", "connect")]
+    assert "wait" not in reasons[0] and "ratelimit slow would have had it wait " in reasons[1], reasons
+    for row in daemon.calls("shop", "release"):
+        assert "bytes were over the bandwidth and would have had to wait" in row["reason"], row["reason"]
 
 
 def test_delay(make_daemon):

@@ -29,6 +29,18 @@ static void call_decision_count(struct pending_call *pending)
 	counters->faults += pending->decision.verdict == VERDICT_FAULT;
 }
 
+/* What `mode: audit` let pass stands in the record of the stream's end. */
+static void call_decision_tell_over(struct pending_call *pending)
+{
+	struct decision *decision = &pending->decision;
+
+	if (pending->bytes_over && decision->verdict == VERDICT_ALLOW)
+		snprintf(
+			decision->reason, sizeof(decision->reason),
+			"mode: audit; %llu bytes were over the bandwidth and would have had to wait",
+			(unsigned long long)pending->bytes_over);
+}
+
 void call_decide(struct pending_call *pending)
 {
 	struct calls *calls = pending->calls;
@@ -45,6 +57,7 @@ void call_decide(struct pending_call *pending)
 	pending->meter_in = policy_meter(calls->policy, decision->meter_in);
 	pending->meter_out = policy_meter(calls->policy, decision->meter_out);
 	call_decision_count(pending);
+	call_decision_tell_over(pending);
 	call_record_decision(pending);
 }
 

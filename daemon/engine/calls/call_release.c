@@ -33,6 +33,7 @@ static int call_release_prepare(struct pending_call *pending)
 	if (socket->state == SOCKET_STREAM) {
 		pending->view.bytes_in = socket->stream.bytes_in;
 		pending->view.bytes_out = socket->stream.bytes_out;
+		pending->bytes_over = socket->stream.bytes_over;
 	}
 	return 0;
 }

@@ -30,6 +30,7 @@ static struct closed_socket closed_socket_describe(const struct guest_socket *so
 	if (socket->state == SOCKET_STREAM) {
 		closed.bytes_in = socket->stream.bytes_in;
 		closed.bytes_out = socket->stream.bytes_out;
+		closed.bytes_over = socket->stream.bytes_over;
 	}
 	return closed;
 }
@@ -87,6 +88,7 @@ static int closed_socket_record(struct calls *calls, const struct closed_socket 
 	pending.view.bytes_in = closed->bytes_in;
 	pending.view.bytes_out = closed->bytes_out;
 	pending.view.age_ns = closed->age_ns;
+	pending.bytes_over = closed->bytes_over;
 	pending.peer = closed->peer;
 	call_decide(&pending);
 	call_record_outcome(&pending, 0);

@@ -24,6 +24,7 @@ struct closed_socket {
 	struct pvcalls_endpoint peer;
 	uint64_t bytes_in;
 	uint64_t bytes_out;
+	uint64_t bytes_over;
 	uint64_t age_ns;
 	uint32_t reason; /* enum audit_close */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "policy/plugin_host/meter_table.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,8 @@ static bool meter_entry_is_spent(const struct meter_entry *entry, uint64_t now_n
 {
 	if (entry->pinned || entry->meter->refs > 1)
 		return false;
-	return meter_allows(entry->meter, entry->burst, now_ns) >= entry->burst;
+	meter_allows(entry->meter, entry->burst, now_ns); /* fills it */
+	return entry->meter->tokens >= entry->burst;
 }
 
 /* The number of a free place, or 0. */
@@ -114,6 +116,13 @@ static uint32_t meter_table_insert(struct meter_table *table, struct meter *mete
 	return number;
 }
 
+/* Has the meter be as its policy wants it. */
+static void meter_table_set(const struct meter_table *table, const struct meter_entry *entry)
+{
+	meter_set(entry->meter, entry->bytes_per_s, entry->burst);
+	entry->meter->counts_only = table->counts_only;
+}
+
 uint32_t meter_table_get(struct meter_table *table, const struct meter_table *previous,
 			 const char *plugin, const char *key, uint64_t bytes_per_s, uint64_t burst,
 			 bool pinned)
@@ -139,7 +148,7 @@ uint32_t meter_table_get(struct meter_table *table, const struct meter_table *pr
 	table->list[number - 1].burst = burst;
 	table->list[number - 1].pinned |= pinned;
 	if (!pinned)
-		meter_set(table->list[number - 1].meter, bytes_per_s, burst);
+		meter_table_set(table, &table->list[number - 1]);
 	return number;
 }
 
@@ -154,13 +163,33 @@ void meter_table_commit(struct meter_table *table, const struct meter_table *pre
 {
 	uint32_t i;
 
-	for (i = 0; i < table->count; i++)
-		meter_set(table->list[i].meter, table->list[i].bytes_per_s, table->list[i].burst);
 	for (i = 0; previous && i < previous->count; i++)
 		if (!previous->list[i].pinned && !meter_table_find(table, previous->list[i].name) &&
 		    !meter_table_allocate(table))
 			meter_table_insert(table, meter_ref(previous->list[i].meter),
 					   previous->list[i].name);
+	for (i = 0; i < table->count; i++)
+		meter_table_set(table, &table->list[i]);
+}
+
+size_t meter_table_write(const struct meter_table *table, char *text, size_t size)
+{
+	const struct meter_entry *entry;
+	size_t used = 0;
+	int length;
+	uint32_t i;
+
+	for (i = 0; i < table->count; i++) {
+		entry = &table->list[i];
+		if (!entry->meter->over)
+			continue;
+		length = snprintf(text + used, size - used, "%s.over_bytes %" PRIu64 "\n",
+				  entry->name, entry->meter->over);
+		if (length < 0 || (size_t)length >= size - used)
+			break;
+		used += (size_t)length;
+	}
+	return used;
 }
 
 void meter_table_free(struct meter_table *table)

@@ -26,7 +26,8 @@ struct meter_table {
 	struct meter_entry *list;
 	uint32_t *chains; /* 1 + index of the first entry, by hash */
 	uint32_t count;
-	uint32_t hand; /* where the search for one that can be replaced goes on */
+	uint32_t hand;    /* where the search for one that can be replaced goes on */
+	bool counts_only; /* mode: audit: its meters hold nothing back */
 };
 
 /*
@@ -39,8 +40,14 @@ uint32_t meter_table_get(struct meter_table *table, const struct meter_table *pr
 			 bool pinned);
 /* The meter of a number, or NULL. */
 struct meter *meter_table_at(const struct meter_table *table, uint32_t number);
-/* Sets each pinned meter to its rate and takes over what previous has beside (may be NULL). */
+/* Sets each pinned meter to its rate and all to what the policy's mode makes of them, and takes
+ * over what previous has beside (may be NULL). */
 void meter_table_commit(struct meter_table *table, const struct meter_table *previous);
+/*
+ * Writes "NAME.over_bytes N\n" for each meter that bytes have passed over, while they are only
+ * counted. Returns bytes written, less than size.
+ */
+size_t meter_table_write(const struct meter_table *table, char *text, size_t size);
 void meter_table_free(struct meter_table *table);
 
 #endif

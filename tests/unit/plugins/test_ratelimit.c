@@ -216,6 +216,43 @@ static void test_bandwidth(void **state)
 	meter_unref(meter);
 }
 
+/* With mode: audit limits only count: nothing is denied, delayed or held back. */
+static void test_audit(void **state)
+{
+	static const char limits[] =
+		"chain:\n- plugin: ratelimit\n  limits:\n"
+		"  - {id: slow, on: connect, rate: 1/s, burst: 1, over: delay}\n"
+		"  - {id: egress, direction: out, bandwidth: 1kB/s}\n" ALLOW_ALL;
+	struct meter *meter;
+	struct bench bench;
+	char metrics[1024];
+	char text[1024];
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench.now_ns = 1000 * NS_PER_S;
+	snprintf(text, sizeof(text), "mode: audit\n%s", limits);
+	bench_use(&bench, text);
+	assert_int_equal(count_allowed(&bench, "connect 8.8.8.8:1", 2), 2);
+	assert_int_equal(bench.decision.delay_ns, 0);
+	assert_string_equal(bench.decision.reason,
+			    "mode: audit; ratelimit slow would have had it wait 1000 ms");
+	meter = policy_meter(bench.policy, bench.decision.meter_out);
+	assert_int_equal(meter_allows(meter, 100000, 0), 100000);
+	assert_int_equal(meter_take(meter, 100000), 100000 - 65536);
+	assert_int_equal(meter_allows(meter, 100000, 0), 100000);
+	assert_int_equal(meter_take(meter, 100000), 100000);
+	metrics[policy_metrics(bench.policy, metrics, sizeof(metrics) - 1)] = '\0';
+	assert_non_null(strstr(metrics, "ratelimit.egress.over_bytes 134464\n"));
+	/* A reload that takes it away: streams that are there obey at once. */
+	bench_use(&bench, limits);
+	assert_int_equal(meter_allows(meter, 100000, 0), 0);
+	bench_ask(&bench, "connect 8.8.8.8:1");
+	assert_int_equal(bench.decision.delay_ns, 2 * NS_PER_S);
+	meter_unref(meter);
+	bench_close(&bench);
+}
+
 static void test_errors(void **state)
 {
 	struct bench bench;
@@ -261,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_concurrent_denied_later),
 		cmocka_unit_test(test_reload_keeps),
 		cmocka_unit_test(test_bandwidth),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_errors),
 	};
 
