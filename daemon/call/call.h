@@ -62,6 +62,7 @@ struct decision {
 	uint32_t verdict; /* enum decision_verdict */
 	int error;        /* 0, or the negative errno the guest gets */
 	bool rewritten;
+	bool only_connects;                /* bind: to port 0 without a rule that allows it */
 	struct pvcalls_endpoint effective; /* what will really be used */
 	uint64_t delay_ns;                 /* wait so long before execution */
 	uint32_t meter_in;                 /* meters for the stream, 0: none */

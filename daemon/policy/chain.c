@@ -106,12 +106,29 @@ static void chain_explain_default(const struct policy *policy, const struct tria
 			 policy->name);
 }
 
+/*
+ * A bind to port 0, as programs make it before a connect, opens nothing: a listen on that socket is
+ * denied, and until it connects it has no port.
+ */
+static bool chain_needs_no_rule(const struct policy *policy, const struct trial *trial)
+{
+	return trial->view->op == PVCALLS_OP_BIND && trial->view->effective.port == 0 &&
+	       !policy->denies_all;
+}
+
+static bool chain_is_of_free_bind(const struct trial *trial)
+{
+	return trial->view->op == PVCALLS_OP_LISTEN &&
+	       (trial->view->flags & PVCALLS_CALL_BOUND_WITHOUT_RULE);
+}
+
 /* What holds where nobody allowed. */
 static void chain_take_default(const struct policy *policy, struct trial *trial)
 {
-	char reason[PVCALLS_REASON_MAX];
+	char reason[PVCALLS_REASON_MAX] =
+		"bound to port 0 without a rule for that: only to connect";
 
-	if (trial->allowed || trial->weight >= TRIAL_DENY)
+	if ((trial->allowed && !chain_is_of_free_bind(trial)) || trial->weight >= TRIAL_DENY)
 		return;
 	if (call_operations[trial->view->op].default_allows && !policy->denies_all) {
 		trial_say(trial, TRIAL_ALLOW, 0, "default", "", "this operation needs no rule");
@@ -123,7 +140,13 @@ static void chain_take_default(const struct policy *policy, struct trial *trial)
 	}
 	if (policy->audit && trial->weight >= TRIAL_WOULD_DENY)
 		return;
-	chain_explain_default(policy, trial, reason);
+	if (chain_needs_no_rule(policy, trial)) {
+		trial->decision->only_connects = true;
+		trial_say(trial, TRIAL_ALLOW, 0, "default", "", "port 0 needs no rule");
+		return;
+	}
+	if (!chain_is_of_free_bind(trial))
+		chain_explain_default(policy, trial, reason);
 	trial_say(trial, policy->audit ? TRIAL_WOULD_DENY : TRIAL_DENY, -EACCES, "default",
 		  "default", reason);
 }
@@ -131,25 +154,37 @@ static void chain_take_default(const struct policy *policy, struct trial *trial)
 static void chain_say_host_denial(struct trial *trial, struct host_denial denial)
 {
 	ASSERT(denial.rule);
-	trial_say(trial, TRIAL_DENY, -EACCES, "floor", denial.rule, denial.reason);
+	trial_say(trial, TRIAL_DENY, denial.error ? denial.error : -EACCES, "floor", denial.rule,
+		  denial.reason);
 }
 
-/* Host rules and checks on the address that will really be used, if it is not the one asked for. */
-static void chain_judge_rewritten(struct policy *policy, struct trial *trial)
+/* The host rules' word stands, whatever plugins have said. */
+static void chain_overrule(struct trial *trial, struct host_denial denial)
 {
+	trial->weight = TRIAL_NOTHING;
+	chain_say_host_denial(trial, denial);
+}
+
+/*
+ * Host rules and checks on the address that will really be used, if it is not the one asked for.
+ * Returns a denial that is only for who may otherwise go there.
+ */
+static struct host_denial chain_judge_rewritten(struct policy *policy, struct trial *trial)
+{
+	struct host_denial denial = {NULL, NULL, 0};
 	struct decision *decision = trial->decision;
-	struct host_denial denial;
 
 	decision->rewritten =
 		!chain_is_same_endpoint(&trial->view->requested, &trial->view->effective);
 	if (!decision->rewritten)
 		decision->rewriter[0] = decision->rewrite_rule[0] = '\0';
 	if (!decision->rewritten || trial->weight >= TRIAL_DENY)
-		return;
+		return denial;
 	denial = host_rules_judge(&policy->rules, trial->view);
-	if (denial.rule)
+	if (denial.rule && !denial.error)
 		chain_say_host_denial(trial, denial);
 	chain_check(policy, trial);
+	return denial;
 }
 
 void policy_decide(struct policy *policy, struct pvcalls_call *view, struct decision *decision)
@@ -159,6 +194,7 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
 			      .watch = &policy->watch,
 			      .audit = policy->audit};
 	struct host_denial requested;
+	struct host_denial last = {NULL, NULL, 0};
 	bool unknown; /* then no rewrite helps */
 
 	ASSERT(view->op < PVCALLS_OP_COUNT && !policy->shared.compiling);
@@ -168,12 +204,16 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
 	hook_watch_begin(&policy->watch);
 	chain_run(policy, &trial);
 	if (call_operations[view->op].names_endpoint)
-		chain_judge_rewritten(policy, &trial);
+		last = chain_judge_rewritten(policy, &trial);
 	if (requested.rule && (unknown || !decision->rewritten)) {
-		trial.weight = TRIAL_NOTHING;
-		chain_say_host_denial(&trial, requested);
+		if (requested.error)
+			last = requested;
+		else
+			chain_overrule(&trial, requested);
 	}
 	chain_take_default(policy, &trial);
+	if (last.rule && trial.weight < TRIAL_DENY)
+		chain_overrule(&trial, last);
 	trial_settle(&trial);
 	decision->effective = view->effective;
 }
@@ -195,6 +235,11 @@ bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
 	chain_say_host_denial(&trial, denial);
 	trial_settle(&trial);
 	return true;
+}
+
+bool policy_may_be_host(const struct policy *policy, const struct pvcalls_endpoint *endpoint)
+{
+	return !policy->rules.host || host_view_has_address(policy->rules.host, endpoint->addr);
 }
 
 void policy_observe(struct policy *policy, const struct pvcalls_call *view,

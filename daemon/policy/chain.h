@@ -36,6 +36,9 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
 bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
 			 struct decision *decision);
 
+/* Whether an address is the host's own, or may be: then the other end may be on loopback, too. */
+bool policy_may_be_host(const struct policy *policy, const struct pvcalls_endpoint *endpoint);
+
 /* Tells every plugin what came of a call that policy_decide() saw: 0 or a negative errno. */
 void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 		    const struct decision *decision, int32_t result);

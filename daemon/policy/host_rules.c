@@ -17,18 +17,18 @@ struct address_kind {
 };
 
 static const struct address_kind address_kinds[] = {
-	{0x00000000, 0x00ffffff, {"unspecified", "0.0.0.0/8 means the host itself"}},
-	{0x7f000000, 0x7fffffff, {"loopback", "127.0.0.0/8 is the host itself"}},
-	{0xa9fe0000, 0xa9feffff, {"link-local", "169.254.0.0/16: link-local and metadata"}},
-	{0xe0000000, 0xefffffff, {"multicast", "224.0.0.0/4: multicast"}},
-	{0xf0000000, 0xffffffff, {"reserved", "240.0.0.0/4: reserved and broadcast"}},
+	{0x00000000, 0x00ffffff, {"unspecified", "0.0.0.0/8 means the host itself", 0}},
+	{0x7f000000, 0x7fffffff, {"loopback", "127.0.0.0/8 is the host itself", 0}},
+	{0xa9fe0000, 0xa9feffff, {"link-local", "169.254.0.0/16: link-local and metadata", 0}},
+	{0xe0000000, 0xefffffff, {"multicast", "224.0.0.0/4: multicast", 0}},
+	{0xf0000000, 0xffffffff, {"reserved", "240.0.0.0/4: reserved and broadcast", 0}},
 };
 
 static const struct host_denial host_denial_none; /* permitted */
 
 static struct host_denial host_denial_of(const char *rule, const char *reason)
 {
-	struct host_denial denial = {rule, reason};
+	struct host_denial denial = {.rule = rule, .reason = reason};
 
 	return denial;
 }
@@ -68,10 +68,67 @@ static struct host_denial host_rules_judge_connect(const struct host_rules *rule
 	return host_denial_none;
 }
 
+/* Whether a bind to it would have been opened by name: by itself, as port 0, or as 0.0.0.0. */
+static bool host_rules_have_opened_listener(const struct host_rules *rules,
+					    const struct pvcalls_endpoint *local)
+{
+	struct pvcalls_endpoint bound = *local;
+	uint32_t address = address_of_endpoint(local);
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		address_write(i & 1 ? 0 : address, bound.addr);
+		bound.port = i & 2 ? 0 : local->port;
+		if (host_rules_have_opened(rules, PVCALLS_OP_BIND, &bound))
+			return true;
+	}
+	return false;
+}
+
+static struct host_denial host_rules_judge_accept(const struct host_rules *rules,
+						  const struct pvcalls_endpoint *local)
+{
+	if (!address_is_ipv4(local) || !address_is_loopback(local) ||
+	    host_rules_have_opened_listener(rules, local))
+		return host_denial_none;
+	return host_denial_of("loopback",
+			      "0.0.0.0 means the host's addresses that are not loopback");
+}
+
+/* Whether the kernel would let us, had the policy opened the port or not. */
+static struct host_denial host_rules_judge_right(const struct host_rules *rules, uint16_t port)
+{
+	if (!port || port >= host_view_first_port(rules->host))
+		return host_denial_none;
+	return host_denial_of("low-port", "this port needs CAP_NET_BIND_SERVICE: set "
+					  "engine: {low_ports: true} in pvcallsd.yaml");
+}
+
+/* What a policy can open by name. 0.0.0.0 is no address that is kept from guests. */
+static struct host_denial host_rules_judge_bind_kind(const struct host_rules *rules,
+						     const struct pvcalls_endpoint *at)
+{
+	uint32_t address = address_of_endpoint(at);
+	struct host_denial denial = host_denial_none;
+
+	if (address)
+		denial = host_rules_judge_kind(address);
+	if (denial.rule)
+		return denial;
+	if (host_view_is_broadcast(rules->host, at->addr))
+		return host_denial_of("broadcast", "a broadcast address of the host");
+	if (at->port && at->port < HOST_RULES_PORT_FIRST)
+		return host_denial_of("low-port", "ports below 1024 are the host's; the policy can "
+						  "open one under floor");
+	return host_denial_none;
+}
+
 static struct host_denial host_rules_judge_bind(const struct host_rules *rules,
 						const struct pvcalls_endpoint *at)
 {
-	struct host_denial denial;
+	static const struct host_denial in_use = {
+		"host-port", "the host itself listens on this port", -EADDRINUSE};
+	struct host_denial denial = host_denial_none;
 	int listens = 0;
 
 	if (!rules->host)
@@ -81,21 +138,19 @@ static struct host_denial host_rules_judge_bind(const struct host_rules *rules,
 	if (listens < 0)
 		return host_denial_of("host-unknown", "the host's own ports can not be read");
 	if (listens)
-		return host_denial_of("host-port", "the host itself listens on this port");
-	if (host_rules_have_opened(rules, PVCALLS_OP_BIND, at))
-		return host_denial_none;
-	denial = host_rules_judge_kind(address_of_endpoint(at));
-	if (denial.rule)
-		return denial;
-	if (host_view_is_broadcast(rules->host, at->addr))
-		return host_denial_of("broadcast", "a broadcast address of the host");
-	if (at->port && at->port < HOST_RULES_PORT_FIRST)
-		return host_denial_of("low-port", "ports below 1024 are the host's");
-	return host_denial_none;
+		return in_use;
+	if (!host_rules_have_opened(rules, PVCALLS_OP_BIND, at))
+		denial = host_rules_judge_bind_kind(rules, at);
+	return denial.rule ? denial : host_rules_judge_right(rules, at->port);
 }
 
-static struct host_denial host_rules_judge_listen(const struct pvcalls_endpoint *local)
+static struct host_denial host_rules_judge_listen(const struct pvcalls_call *call)
 {
+	const struct pvcalls_endpoint *local = &call->local;
+
+	/* It is bound, and has no port yet: the chain denies it. */
+	if (call->flags & PVCALLS_CALL_BOUND_WITHOUT_RULE)
+		return host_denial_none;
 	if (local->family == 0 || (address_of_endpoint(local) == 0 && local->port == 0))
 		return host_denial_of("unbound",
 				      "listen without bind would listen on every address");
@@ -105,7 +160,9 @@ static struct host_denial host_rules_judge_listen(const struct pvcalls_endpoint 
 struct host_denial host_rules_judge(const struct host_rules *rules, const struct pvcalls_call *call)
 {
 	if (call->op == PVCALLS_OP_LISTEN)
-		return host_rules_judge_listen(&call->local);
+		return host_rules_judge_listen(call);
+	if (call->op == PVCALLS_OP_ACCEPT)
+		return host_rules_judge_accept(rules, &call->local);
 	if (call->op != PVCALLS_OP_CONNECT && call->op != PVCALLS_OP_BIND)
 		return host_denial_none;
 	if (!address_is_ipv4(&call->effective))
@@ -118,10 +175,12 @@ struct host_denial host_rules_judge(const struct host_rules *rules, const struct
 struct host_denial host_rules_judge_now(const struct host_rules *rules,
 					const struct pvcalls_call *call, bool *unknown)
 {
-	static const struct host_denial host_unknown = {"host-unknown",
-							"the host's own addresses can not be read"};
+	static const struct host_denial host_unknown = {
+		.rule = "host-unknown", .reason = "the host's own addresses can not be read"};
 
 	*unknown = false;
+	if (call->op == PVCALLS_OP_ACCEPT) /* no address of the host comes into it */
+		return host_rules_judge(rules, call);
 	if (call->op != PVCALLS_OP_CONNECT && call->op != PVCALLS_OP_BIND &&
 	    call->op != PVCALLS_OP_LISTEN)
 		return host_denial_none;

@@ -6,10 +6,12 @@
  *
  * connect: not to loopback, the unspecified network, the host's own and broadcast addresses,
  * link-local (metadata services), multicast, reserved addresses, port 0. bind: not to addresses of
- * these kinds, but the host's own unicast ones are what there is to bind to; not to ports below
- * 1024, nor to any the host listens on. listen: not without a bind before it, which would listen on
- * every address. What is named in `floor: {allow: ...}` is let through; ports of the host never
- * are.
+ * these kinds, but the host's own unicast ones are what there is to bind to, and 0.0.0.0 means all
+ * of them; not to ports below 1024, nor to any the host listens on. listen: not without a bind
+ * before it, which would listen on every address. accept: not at a loopback address, where a
+ * listener at 0.0.0.0 would otherwise be reached by what runs on the host. What is named in `floor:
+ * {allow:
+ * ...}` is let through; ports of the host never are.
  */
 #ifndef POLICY_HOST_RULES_H
 #define POLICY_HOST_RULES_H
@@ -34,6 +36,7 @@ struct host_rules {
 struct host_denial {
 	const char *rule;   /* a constant, such as "loopback"; NULL: permitted */
 	const char *reason; /* a constant */
+	int error;          /* what the guest gets; 0: -EACCES */
 };
 
 /*
@@ -46,8 +49,8 @@ void host_rules_free(struct host_rules *rules);
 
 /*
  * Brings what is known of the host up to date and judges the effective address of connect and bind,
- * or the local one of listen; other operations are permitted. *unknown tells that the host can't be
- * read: then they deny whatever the address is.
+ * or the local one of listen and accept; other operations are permitted. *unknown tells that the
+ * host can't be read: then they deny whatever the address is.
  */
 struct host_denial host_rules_judge_now(const struct host_rules *rules,
 					const struct pvcalls_call *call, bool *unknown);

@@ -48,13 +48,20 @@ static int socket_open_descriptor(struct guest_socket *guest_socket)
 	return guest_socket->fd < 0 ? -errno : 0;
 }
 
-void socket_read_local(struct guest_socket *guest_socket)
+int socket_local_of(int fd, struct pvcalls_endpoint *local)
 {
 	struct sockaddr_in address = {0};
 	socklen_t size = sizeof(address);
 
-	if (getsockname(guest_socket->fd, (struct sockaddr *)&address, &size) == 0)
-		socket_from_kernel(&guest_socket->local, &address);
+	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+		return -errno;
+	socket_from_kernel(local, &address);
+	return 0;
+}
+
+void socket_read_local(struct guest_socket *guest_socket)
+{
+	(void)socket_local_of(guest_socket->fd, &guest_socket->local);
 }
 
 void socket_refuse_bind(struct guest_socket *guest_socket, int error)
@@ -66,7 +73,8 @@ void socket_refuse_bind(struct guest_socket *guest_socket, int error)
 	guest_socket->bind_error = error;
 }
 
-int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address)
+int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address,
+		bool only_connects)
 {
 	struct sockaddr_in kernel = socket_to_kernel(address);
 	int error = socket_open_descriptor(guest_socket);
@@ -76,6 +84,8 @@ int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint
 		/* Lets a server come back while its old connections are in TIME_WAIT; the kernel
 		 * still refuses an address that another socket listens on. */
 		socket_set_option(guest_socket->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (only_connects)
+			socket_set_option(guest_socket->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 		if (bind(guest_socket->fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 			error = -errno;
 	}
@@ -84,6 +94,7 @@ int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint
 		return error;
 	}
 	guest_socket->state = SOCKET_BOUND;
+	guest_socket->only_connects = only_connects;
 	socket_read_local(guest_socket);
 	return 0;
 }
@@ -129,6 +140,7 @@ void socket_disconnect(struct guest_socket *guest_socket)
 	/* It has no address any more, and never had this peer. */
 	memset(&guest_socket->local, 0, sizeof(guest_socket->local));
 	memset(&guest_socket->peer, 0, sizeof(guest_socket->peer));
+	guest_socket->only_connects = false;
 	guest_socket->state = SOCKET_NEW;
 }
 

@@ -52,6 +52,7 @@ struct guest_socket {
 	enum socket_state state;
 	int fd; /* -1 while there is none */
 	int bind_error;
+	bool only_connects;            /* bound without a port, and not to listen */
 	struct pvcalls_endpoint local; /* as the kernel says; family 0: it was not asked */
 	struct pvcalls_endpoint peer;  /* as asked (connect), or as the kernel says (accept) */
 	uint64_t created_ns;           /* monotonic */
@@ -63,8 +64,12 @@ struct guest_socket {
 		*connection; /* its mapped pages, while it has some; not looked into here */
 };
 
-/* Binds to an address; creates the descriptor. Returns 0 or -errno (then SOCKET_REFUSED). */
-int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address);
+/*
+ * Binds to an address; creates the descriptor. With only_connects its port, 0, is left open until
+ * it connects: so none is taken from the host. Returns 0 or -errno (then SOCKET_REFUSED).
+ */
+int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint *address,
+		bool only_connects);
 /* Remembers that BIND was answered with this negative errno. */
 void socket_refuse_bind(struct guest_socket *guest_socket, int error);
 /*
@@ -103,6 +108,8 @@ void socket_reset(int fd);
  */
 void socket_tune(struct guest_socket *guest_socket);
 
+/* Reads the own address of a descriptor from the kernel. Returns 0 or -errno. */
+int socket_local_of(int fd, struct pvcalls_endpoint *local);
 /* Reads the socket's own address from the kernel into local. */
 void socket_read_local(struct guest_socket *guest_socket);
 

@@ -90,11 +90,14 @@ struct pvcalls_call {
 	struct pvcalls_endpoint local;     /* listen, accept: the listener's address; release: its
 					      own, family 0 if it is not known */
 	uint32_t backlog;                  /* listen, after the host's clamp */
-	uint32_t reserved;
-	uint64_t bytes_in;  /* release: bytes delivered to the guest */
-	uint64_t bytes_out; /* release: bytes taken from the guest */
-	uint64_t age_ns;    /* release: time since the socket was created */
+	uint32_t flags;                    /* PVCALLS_CALL_... */
+	uint64_t bytes_in;                 /* release: bytes delivered to the guest */
+	uint64_t bytes_out;                /* release: bytes taken from the guest */
+	uint64_t age_ns;                   /* release: time since the socket was created */
 };
+
+/* listen: its bind was to port 0 and let through without a rule, for a connect. */
+#define PVCALLS_CALL_BOUND_WITHOUT_RULE 1u
 
 /* A plugin's answer; zeroed by the host before the hook. */
 struct pvcalls_verdict {

@@ -415,22 +415,23 @@ print(attempt(six, '::ffff:127.0.0.1'), attempt(six, '::1'))
 
 
 def test_floor_bind(make_daemon, network):
-    """N2: ports below 1024, ports the host listens on, the wildcard, takeover: all denied."""
+    """N2: ports below 1024, ports the host listens on, addresses that are not for guests, takeover: all denied."""
     daemon = make_daemon({"test.yaml": make_policy(floor=None)}, netns=network.host)
     with running(network.inside(network.host, peers("greet", 23456, network.HOST))), \
             running(network.inside(network.host, peers("greet", 23457, "127.0.0.1"))):
         for port in (23456, 23457):
             network.wait_port(network.host, port)
-        refused = [[network.HOST, 22], [network.HOST, 80], [network.HOST, 1023], [network.HOST, 23456], [network.HOST, 23457],
-                   ["0.0.0.0", 8080], ["127.0.0.1", 8080], ["0.0.0.0", 23456], ["127.0.0.1", 23456], ["10.83.0.255", 8080],
-                   ["224.0.0.1", 8080], ["169.254.1.1", 8080]]
-        found = binds(daemon, "shop", [*refused, [network.HOST, 1024], [network.HOST, 8080]])
-        assert found == ["EACCES"] * len(refused) + ["ok", "ok"]
+        low = [[network.HOST, 22], [network.HOST, 80], [network.HOST, 1023], ["0.0.0.0", 80]]
+        taken = [[network.HOST, 23456], [network.HOST, 23457], ["0.0.0.0", 23456], ["127.0.0.1", 23456]]
+        others = [["127.0.0.1", 8080], ["0.1.2.3", 8080], ["10.83.0.255", 8080], ["224.0.0.1", 8080], ["169.254.1.1", 8080]]
+        refused = [*low, *taken, *others]
+        found = binds(daemon, "shop", [*refused, [network.HOST, 1024], [network.HOST, 8080], ["0.0.0.0", 8081]])
+        assert found == ["EACCES"] * 4 + ["EADDRINUSE"] * 4 + ["EACCES"] * 5 + ["ok"] * 3
         answer = check(run(network.inside(network.far, peers("fetch", network.HOST, 23456))))
         assert int(answer.stdout.split()[0]) > 0, "the host's own listener is unaffected"
     daemon.settle()
     rows = daemon.calls("shop", "bind")
-    assert [row["rule"] for row in rows[:5]] == ["low-port"] * 3 + ["host-port"] * 2
+    assert [row["rule"] for row in rows[:8]] == ["low-port"] * 4 + ["host-port"] * 4
     assert {row["decider"] for row in rows[:len(refused)]} == {"floor"}
 
 
@@ -441,7 +442,8 @@ def test_low_ports_where_configured(make_daemon, network):
     assert binds(plain, "shop", [[network.HOST, 80]]) == ["EACCES"]
     plain.settle()
     row, = plain.calls("shop", "bind")
-    assert (row["verdict"], row["errno_name"]) == ("allow", "EACCES"), "the kernel refused what the policy allowed"
+    assert (row["verdict"], row["decider"], row["rule"], row["errno_name"]) == ("deny", "floor", "low-port", "EACCES")
+    assert "engine: {low_ports: true} in pvcallsd.yaml" in row["reason"], "the setting is named"
     plain.stop()
     able = make_daemon(opened, config="engine: {low_ports: true}\n", netns=network.host)
     assert binds(able, "shop", [[network.HOST, 80], [network.HOST, 81]]) == ["ok", "EACCES"]
@@ -462,13 +464,16 @@ def test_denied_bind_is_remembered(make_daemon):
     guest.close()
 
 
-def test_listen_without_bind(daemon):
-    """listen() without bind() would listen on every address: it is refused, and nothing listens."""
+def test_listen_without_bind(make_daemon):
+    """listen() without bind() would listen on every address: it takes a rule for that, not for listen alone."""
+    daemon = make_daemon({"test.yaml": make_policy(default="deny", chain=filter_rules(
+        {"id": "listen", "on": "listen", "verdict": "allow"},
+        {"id": "serve", "on": "bind", "at": {"ports": [8080]}, "verdict": "allow"}))})
     done = check(daemon.python("shop", """
 s = socket.socket()
 print(attempt(s.listen, 5))
 """))
-    assert done.stdout.strip() != "ok"
+    assert done.stdout.strip() == "EACCES"
 
 
 def test_second_guest_takes_no_port(daemon):

@@ -17,6 +17,8 @@
 #include "engine/calls/call_steps.h"
 #include "engine/calls/calls.h"
 #include "engine/connections/connection.h"
+#include "policy/chain.h"
+#include "policy/match/address.h"
 
 /* No descriptor or memory for another connection: it stays in the kernel's backlog so long. */
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
@@ -119,6 +121,21 @@ static bool call_accept_is_sated(struct pending_call *pending)
 }
 
 /*
+ * A listener at 0.0.0.0 does not stand for loopback: who comes there is told to the host rules. The
+ * kernel is asked only of peers that may be on this host, since others can't come there.
+ */
+static void call_accept_note_loopback(struct pending_call *pending)
+{
+	struct pvcalls_endpoint local;
+
+	if (!socket_is_bound_to_all(pending->socket) ||
+	    !policy_may_be_host(pending->calls->policy, &pending->peer))
+		return;
+	if (socket_local_of(pending->peer_fd, &local) == 0 && address_is_loopback(&local))
+		pending->view.local = local;
+}
+
+/*
  * The oldest goes first. A peer is taken only if the trail has room for a record of its own, beside
  * the one that this call will have in the end whatever comes.
  */
@@ -144,6 +161,7 @@ static int call_accept_await(struct pending_call *pending)
 	}
 	pending->call.requested = pending->peer;
 	pending->view.socket = pending->reserved->number;
+	call_accept_note_loopback(pending);
 	call_record_stamp(pending);
 	pending->reserved->created_ns = pending->call.taken_ns;
 	return 0;

@@ -36,7 +36,8 @@ static int call_bind_prepare(struct pending_call *pending)
 
 static int call_bind_execute(struct pending_call *pending)
 {
-	int error = socket_bind(pending->socket, &pending->decision.effective);
+	int error = socket_bind(pending->socket, &pending->decision.effective,
+				pending->decision.only_connects);
 
 	if (!error)
 		call_bind_tell_port(pending);
@@ -57,7 +58,11 @@ const struct call_steps call_bind_steps = {
 
 static int call_listen_prepare(struct pending_call *pending)
 {
-	return call_bind_hold_in(pending, SOCKET_BOUND);
+	int error = call_bind_hold_in(pending, SOCKET_BOUND);
+
+	if (!error && pending->socket->only_connects)
+		pending->view.flags = PVCALLS_CALL_BOUND_WITHOUT_RULE;
+	return error;
 }
 
 /*

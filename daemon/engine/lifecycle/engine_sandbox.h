@@ -14,6 +14,8 @@
 
 /* Becomes uid (UINT32_MAX: stays who it is) and drops capabilities. Returns 0 or -errno. */
 int engine_sandbox_drop_privileges(uint32_t uid, bool low_ports, struct fault *fault);
+/* The first port that this process may bind to, by its capabilities and the kernel's setting. */
+uint32_t engine_sandbox_first_port(void);
 /* Raises the limit of descriptors to what `sockets` guest sockets need. Returns 0 or -errno. */
 int engine_sandbox_raise_limits(uint32_t sockets, struct fault *fault);
 /*

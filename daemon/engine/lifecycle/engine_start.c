@@ -235,6 +235,7 @@ static int engine_start_give_up(struct engine *engine, struct fault *fault)
 	engine_start_priority(engine);
 	if (!error)
 		error = engine_sandbox_drop_privileges(start->uid, start->low_ports, fault);
+	host_view_set_first_port(engine->host, engine_sandbox_first_port());
 	if (!error)
 		error = engine_start_handle_orphaned(fault);
 	if (!error)

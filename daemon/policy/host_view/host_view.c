@@ -38,6 +38,7 @@ struct host_view {
 	struct ranges ports;      /* what it listens on, if sockets are not dumped */
 	uint32_t guest_uid_first;
 	uint32_t guest_uid_count;
+	uint32_t first_port; /* that may be bound to */
 };
 
 /* The attributes of a route that matter here. */
@@ -196,6 +197,16 @@ bool host_view_is_broadcast(const struct host_view *view, const uint8_t addr[4])
 {
 	return ranges_have(&view->broadcasts, (uint32_t)addr[0] << 24 | (uint32_t)addr[1] << 16 |
 						      (uint32_t)addr[2] << 8 | addr[3]);
+}
+
+void host_view_set_first_port(struct host_view *view, uint32_t port)
+{
+	view->first_port = port;
+}
+
+uint32_t host_view_first_port(const struct host_view *view)
+{
+	return view->first_port;
 }
 
 /* A search for a listening socket that is the host's own. */

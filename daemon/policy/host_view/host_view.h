@@ -66,6 +66,9 @@ int host_view_refresh(struct host_view *view);
 bool host_view_has_address(const struct host_view *view, const uint8_t addr[4]);
 /* Whether it is a broadcast address of the host. */
 bool host_view_is_broadcast(const struct host_view *view, const uint8_t addr[4]);
+/* Ports below this one can't be bound to, whatever a policy says: 0 unless it was set. */
+void host_view_set_first_port(struct host_view *view, uint32_t port);
+uint32_t host_view_first_port(const struct host_view *view);
 /* 1 if the host listens on this TCP port (any address, IPv4 or IPv6), 0 if not, -errno. */
 int host_view_listens(struct host_view *view, uint16_t port);
 

@@ -19,6 +19,12 @@ void address_write(uint32_t address, uint8_t bytes[16]);
 /* Whether the endpoint is of the family that the protocol carries, its unused bytes 0. */
 bool address_is_ipv4(const struct pvcalls_endpoint *endpoint);
 
+/* Whether it lies in 127.0.0.0/8. */
+static inline bool address_is_loopback(const struct pvcalls_endpoint *endpoint)
+{
+	return endpoint->addr[0] == 127;
+}
+
 /* Strictly "a.b.c.d" in decimal without leading zeros. Returns 0, or -EINVAL. */
 int address_read(const char *text, uint32_t *address);
 /* An address or "a.b.c.d/bits". 0, or -EINVAL with *problem in words (a constant). */

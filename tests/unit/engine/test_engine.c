@@ -305,7 +305,7 @@ static void test_refused_bind_is_answered_at_listen(void **state)
 	struct engine_guest *guest = *state;
 
 	assert_int_equal(ask_socket(guest, 1), 0);
-	assert_int_equal(ask_bind(guest, 1, INADDR_ANY, 0), -EACCES);
+	assert_int_equal(ask_bind(guest, 1, INADDR_ANY, 80), -EACCES);
 	assert_int_equal(ask_listen(guest, 1), -EACCES);
 	assert_int_equal(ask_accept(guest, 1, 2, RING_REF), -EINVAL);
 	assert_string_equal(last_record(guest, PVCALLS_OP_BIND)->decider, "floor");

@@ -332,13 +332,13 @@ static void test_the_host_is_looked_at_again(void **state)
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(answer_to(guest, WIRE_BIND), -EACCES);
+	assert_int_equal(answer_to(guest, WIRE_BIND), -EADDRINUSE);
 	record = last_record(guest, PVCALLS_OP_BIND);
 	assert_int_equal(record->verdict, VERDICT_DENY);
 	assert_string_equal(record->decider, "floor");
 	assert_string_equal(record->rule, "host-port");
 	assert_int_equal(records_of(guest, PVCALLS_OP_BIND), 1);
-	assert_int_equal(ask_listen(guest, 1), -EACCES);
+	assert_int_equal(ask_listen(guest, 1), -EADDRINUSE);
 	close(listener);
 }
 

@@ -37,7 +37,7 @@ static void test_rewrite(void **state)
 	/* The floor denies port 80 and 0.0.0.0, but the rewrite moves the call elsewhere. */
 	bench_expect(&bench, "bind 0.0.0.0:80", VERDICT_ALLOW, "filter", "serve");
 	assert_int_equal(bench.decision.effective.port, 8080);
-	bench_expect(&bench, "bind 0.0.0.0:81", VERDICT_DENY, "floor", "unspecified");
+	bench_expect(&bench, "bind 0.0.0.0:81", VERDICT_DENY, "floor", "low-port");
 	bench_close(&bench);
 }
 
