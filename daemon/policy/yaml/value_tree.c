@@ -304,6 +304,7 @@ static int reader_read_stream(struct reader *reader, struct pvcalls_value **root
 struct pvcalls_value *tree_read(struct arena *arena, const char *text, size_t size,
 				struct errors *errors)
 {
+	static const unsigned char mark[] = {0xef, 0xbb, 0xbf}; /* the byte-order mark */
 	struct reader reader = {.arena = arena, .errors = errors};
 	struct position top = {1, 1};
 	struct pvcalls_value *root = NULL;
@@ -317,6 +318,11 @@ struct pvcalls_value *tree_read(struct arena *arena, const char *text, size_t si
 	if (!yaml_parser_initialize(&reader.parser)) {
 		reader_out_of_memory(&reader);
 		return NULL;
+	}
+	/* Some editors begin with it. The parser would count it as a column of the first line. */
+	if (size >= sizeof(mark) && memcmp(text, mark, sizeof(mark)) == 0) {
+		text += sizeof(mark);
+		size -= sizeof(mark);
 	}
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, size);

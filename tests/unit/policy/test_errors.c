@@ -249,6 +249,23 @@ static void test_whole_files(void **state)
 	bench_close(&bench);
 }
 
+/* A byte-order mark, as some editors put it, is no part of the policy, and only at the start. */
+static void test_byte_order_mark(void **state)
+{
+	static const char good[] = "\xef\xbb\xbfversion: 1\nname: a\nmatch: {name: a}\n";
+	static const char wrong[] = "\xef\xbb\xbfversion: 2\nname: a\nmatch: {name: a}\n";
+	static const char inside[] = "version: 1\n\xef\xbb\xbfname: a\nmatch: {name: a}\n";
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	assert_int_equal(compile_whole(&bench, good, strlen(good)), 0);
+	assert_int_equal(compile_whole(&bench, wrong, strlen(wrong)), -EINVAL);
+	assert_non_null(strstr(bench.fault.text, "p.yaml:1:10: "));
+	assert_int_equal(compile_whole(&bench, inside, strlen(inside)), -EINVAL);
+	bench_close(&bench);
+}
+
 /* Files that try to cost time or memory out of all proportion. */
 static void test_costly_files(void **state)
 {
@@ -294,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_all_errors_are_told),
 		cmocka_unit_test(test_more_errors_than_room),
 		cmocka_unit_test(test_whole_files),
+		cmocka_unit_test(test_byte_order_mark),
 		cmocka_unit_test(test_costly_files),
 	};
 
