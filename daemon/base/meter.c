@@ -97,6 +97,28 @@ size_t meter_take(struct meter *meter, size_t bytes)
 	return over;
 }
 
+uint64_t meter_full_ns(const struct meter *meter)
+{
+	__uint128_t wait = (__uint128_t)(meter->burst - meter->tokens) * NS_PER_S;
+
+	wait = (wait + meter->bytes_per_s - 1) / meter->bytes_per_s + meter->filled_ns;
+	return wait < UINT64_MAX ? (uint64_t)wait : UINT64_MAX;
+}
+
+void meter_drain(struct meter *meter, uint64_t until_ns, uint64_t now_ns)
+{
+	__uint128_t missing;
+
+	if (until_ns <= now_ns)
+		return;
+	meter_refill(meter, now_ns);
+	missing = (__uint128_t)(until_ns - now_ns) * meter->bytes_per_s / NS_PER_S;
+	if (missing >= meter->burst)
+		meter->tokens = 0;
+	else if (meter->tokens > meter->burst - (uint64_t)missing)
+		meter->tokens = meter->burst - (uint64_t)missing;
+}
+
 uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns)
 {
 	uint64_t useful = meter_useful(meter);

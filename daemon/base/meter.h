@@ -38,6 +38,10 @@ size_t meter_allows(struct meter *meter, size_t want, uint64_t now_ns);
  * would have had to wait.
  */
 size_t meter_take(struct meter *meter, size_t bytes);
+/* When it will be full if nothing more is taken. */
+uint64_t meter_full_ns(const struct meter *meter);
+/* Takes so much, if it is there, that it will not be full before until_ns. */
+void meter_drain(struct meter *meter, uint64_t until_ns, uint64_t now_ns);
 /* When a useful number of bytes (a 16th of the burst) will be there. */
 uint64_t meter_ready_ns(const struct meter *meter, uint64_t now_ns);
 

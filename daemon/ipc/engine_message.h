@@ -23,8 +23,9 @@
 
 enum engine_message_kind {
 	/* supervisor to engine */
-	/* start; descriptors: memfd of the queue, auditd's eventfd, engine's eventfd, and, if its
-	 * guest's rings outlive it, its recovery log */
+	/* start; descriptors: memfd of the queue, auditd's eventfd, engine's eventfd, memfd of what
+	 * the guest has used of its limits, and, if its rings outlive the engine, its recovery log
+	 */
 	ENGINE_MESSAGE_START = 1,
 	ENGINE_MESSAGE_TRANSPORT, /* value: number of descriptors, for transport_..._open() */
 	ENGINE_MESSAGE_POLICY,    /* text: the file's path; descriptor: its text. None: deny all */

@@ -22,6 +22,17 @@ struct meter *policy_meter(struct policy *policy, uint32_t handle)
 	return meter ? meter_ref(meter) : NULL;
 }
 
+void policy_keep_allowances(struct policy *policy, struct allowances *allowances)
+{
+	policy->shared.allowances = allowances;
+	meter_table_keep(&policy->shared.meters, allowances);
+}
+
+void policy_note_allowances(struct policy *policy)
+{
+	meter_table_note(&policy->shared.meters);
+}
+
 size_t policy_metrics(struct policy *policy, char *text, size_t size)
 {
 	size_t used = counters_write(&policy->shared.counters, text, size);

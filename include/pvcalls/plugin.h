@@ -245,6 +245,16 @@ struct pvcalls_host {
 	 */
 	int32_t (*read_errno_for)(const struct pvcalls_host *host,
 				  const struct pvcalls_value *value, uint32_t ops, uint32_t *error);
+	/*
+	 * What is left of an allowance, kept under the guest's name beyond reloads, the guest's end
+	 * and its engine's: that number `number` of rule `id` is full again at until_ns
+	 * (CLOCK_MONOTONIC), and when that is, or 0 if nothing is known. For decide and observe. Go
+	 * by memory of your own, recall what you do not know yet, and bound it by what the rule can
+	 * come to: what is recalled is to be trusted no more than the guest.
+	 */
+	uint64_t (*recall)(const struct pvcalls_host *host, const char *id, uint64_t number);
+	void (*remember)(const struct pvcalls_host *host, const char *id, uint64_t number,
+			 uint64_t until_ns);
 	/* The same as set_near_miss, and how far off it was: a mask, smaller is nearer; 0: none. */
 #define PVCALLS_MISS_PORT      1u
 #define PVCALLS_MISS_ADDRESS   2u

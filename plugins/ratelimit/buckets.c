@@ -29,7 +29,7 @@ static uint64_t bucket_key_mix(uint64_t number)
 	return number;
 }
 
-struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_ns)
+struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_ns, bool *made)
 {
 	uint64_t mixed = bucket_key_mix(key ^ buckets->seed);
 	struct bucket *set = &buckets->list[(mixed >> (64 - SET_BITS)) * BUCKET_WAYS];
@@ -45,6 +45,7 @@ struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_n
 		if (!spare || set[i].until_ns < spare->until_ns)
 			spare = &set[i];
 	}
+	*made = i == BUCKET_WAYS && spare;
 	if (i < BUCKET_WAYS)
 		spare = &set[i];
 	else if (spare)

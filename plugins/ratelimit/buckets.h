@@ -3,6 +3,8 @@
 #ifndef RATELIMIT_BUCKETS_H
 #define RATELIMIT_BUCKETS_H
 
+#include <stdbool.h>
+
 #include <pvcalls/plugin.h>
 
 #define BUCKET_SETS 512u /* a power of two */
@@ -26,7 +28,10 @@ struct buckets {
 
 /* Returns 0, or -1 when there is no memory. */
 int32_t buckets_open(struct buckets *buckets, const struct pvcalls_host *host);
-/* The bucket of key; when it is new, one that is full and not held makes room. NULL: none is. */
-struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_ns);
+/*
+ * The bucket of key; when it is new (*made), one that is full and not held makes room. NULL: none
+ * is.
+ */
+struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_ns, bool *made);
 
 #endif

@@ -65,6 +65,7 @@ void ratelimit_inherit(void *instance, void *before)
 	uint64_t now_ns = ratelimit->host->monotonic_ns(ratelimit->host);
 	const struct bucket *bucket;
 	uint64_t key;
+	bool made;
 	uint32_t at;
 	uint32_t i;
 
@@ -83,7 +84,8 @@ void ratelimit_inherit(void *instance, void *before)
 			continue;
 		key = (bucket->key & 0xffffffffffffull) | (uint64_t)(at + 1) << 48;
 		inherit_bucket(&ratelimit->limits[at],
-			       buckets_get(&ratelimit->buckets, key, now_ns), bucket, now_ns);
+			       buckets_get(&ratelimit->buckets, key, now_ns, &made), bucket,
+			       now_ns);
 	}
 	for (i = 0; previous->holds.list && i < HOLDS_MAX; i++)
 		if (previous->holds.list[i].socket)

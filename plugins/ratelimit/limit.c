@@ -142,18 +142,70 @@ static uint64_t limit_address_key(const struct pvcalls_endpoint *endpoint)
 	       (uint64_t)endpoint->addr[2] << 24 | (uint64_t)endpoint->addr[3] << 16;
 }
 
+/* What of a limit concerns a call, in 48 bits. */
+static uint64_t limit_key(const struct limit *limit, const struct pvcalls_endpoint *remote,
+			  const struct pvcalls_endpoint *local)
+{
+	switch (limit->per) {
+	case PER_LISTENER:
+		return limit_address_key(local) | local->port;
+	case PER_DESTINATION:
+	case PER_PEER:
+		return limit_address_key(remote);
+	case PER_GUEST:
+		break;
+	}
+	return 0;
+}
+
+/* Under which number the host keeps it: one rule may have counted by something else before. */
+static uint64_t limit_number(const struct limit *limit, uint64_t key)
+{
+	return (uint64_t)limit->per << 48 | key;
+}
+
+/* A rate that is met for the first time may be one that the guest has used before it restarted. */
+static void limit_recall(const struct ratelimit *ratelimit, const struct limit *limit,
+			 struct bucket *bucket, uint64_t key, uint64_t now_ns)
+{
+	const struct pvcalls_host *host = ratelimit->host;
+	uint64_t latest = now_ns + limit->burst * limit->interval_ns;
+	uint64_t until_ns;
+
+	if (limit->kind != KIND_RATE)
+		return;
+	until_ns = host->recall(host, limit->id, limit_number(limit, key));
+	if (until_ns > latest)
+		until_ns = latest;
+	if (until_ns > bucket->until_ns)
+		bucket->until_ns = until_ns;
+}
+
+void limit_remember(const struct ratelimit *ratelimit, const struct limit *limit,
+		    const struct bucket *bucket, const struct pvcalls_call *call)
+{
+	uint64_t key = limit_key(limit, &call->effective, &call->local);
+
+	if (limit->kind == KIND_RATE)
+		ratelimit->host->remember(ratelimit->host, limit->id, limit_number(limit, key),
+					  bucket->until_ns);
+}
+
 struct bucket *limit_bucket(struct ratelimit *ratelimit, uint32_t index,
 			    const struct pvcalls_endpoint *remote,
 			    const struct pvcalls_endpoint *local, uint64_t now_ns)
 {
 	struct limit *limit = &ratelimit->limits[index];
-	uint64_t key = (uint64_t)(index + 1) << 48;
+	uint64_t key = limit_key(limit, remote, local);
+	struct bucket *bucket = &limit->bucket;
+	bool made = !limit->recalled;
 
 	if (limit->per == PER_GUEST)
-		return &limit->bucket;
-	if (limit->per == PER_LISTENER)
-		key |= limit_address_key(local) | local->port;
+		limit->recalled = true;
 	else
-		key |= limit_address_key(remote);
-	return buckets_get(&ratelimit->buckets, key, now_ns);
+		bucket = buckets_get(&ratelimit->buckets, key | (uint64_t)(index + 1) << 48, now_ns,
+				     &made);
+	if (bucket && made)
+		limit_recall(ratelimit, limit, bucket, key, now_ns);
+	return bucket;
 }

@@ -38,6 +38,7 @@ struct limit {
 	bool out;
 	uint32_t meter;       /* bandwidth per guest */
 	struct bucket bucket; /* per guest */
+	bool recalled;        /* and it has been asked what the guest had left of it */
 };
 
 struct ratelimit; /* ratelimit.h */
@@ -45,6 +46,9 @@ struct ratelimit; /* ratelimit.h */
 /* Reads one entry of `limits`. Returns 0, or -1 after the error was told. */
 int32_t limit_read(const struct pvcalls_host *host, const struct pvcalls_value *section,
 		   struct limit *limit);
+/* Has the host keep what a rate stands at, beyond the end of the guest. */
+void limit_remember(const struct ratelimit *ratelimit, const struct limit *limit,
+		    const struct bucket *bucket, const struct pvcalls_call *call);
 /* The bucket of a limit that concerns a call, made if need be; NULL: no place is left. */
 struct bucket *limit_bucket(struct ratelimit *ratelimit, uint32_t index,
 			    const struct pvcalls_endpoint *remote,

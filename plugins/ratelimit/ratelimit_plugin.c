@@ -212,8 +212,10 @@ static void ratelimit_decide(void *instance, const struct pvcalls_call *call,
 		return;
 	}
 	for (i = 0; i < ratelimit->count; i++)
-		if (buckets[i])
+		if (buckets[i]) {
 			limit_take(&ratelimit->limits[i], buckets[i], call->monotonic_ns);
+			limit_remember(ratelimit, &ratelimit->limits[i], buckets[i], call);
+		}
 	if (verdict->delay_ns)
 		verdict->kind = PVCALLS_DELAY;
 }

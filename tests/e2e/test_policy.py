@@ -248,6 +248,46 @@ for line in sys.stdin:
         assert len({row["policy_digest"] for row in daemon.calls("shop", "connect")}) == 2
 
 
+@pytest.mark.parametrize("how", ["ends", "killed", "engine", "reload"])
+def test_limits_outlive_the_guest(make_daemon, how):
+    """A guest that starts again has what it had left, however it ended; another guest has its own."""
+    policy = make_policy(chain=[{"plugin": "ratelimit", "limits": [
+        {"id": "connects", "on": "connect", "rate": "1/h", "burst": 5}]}])
+    code = f"""
+import json
+port = int(sys.argv[1])
+print(json.dumps([attempt(socket.socket().connect, ('127.0.0.1', port)) for _ in range(int(sys.argv[2]))]), flush=True)
+sys.stdin.read()
+"""
+    with servers(1) as (port,):
+        daemon = make_daemon({"test.yaml": policy})
+
+        def tries(name, count):
+            guest = daemon.popen(name, [PYTHON, "-S", "-c", GUEST_PRELUDE + code, str(port), str(count)], stdin=-1, text=True)
+            return guest, json.loads(guest.stdout.readline())
+
+        guest, found = tries("shop", 3)
+        assert found == ["ok"] * 3
+        if how == "killed":
+            daemon.end_guest(guest, signal.SIGKILL)
+        elif how == "engine":
+            os.kill(daemon.engine_pid("shop"), signal.SIGKILL)
+        elif how == "reload":
+            daemon.write_policy("test.yaml", policy + "\n")
+            daemon.reload()
+        guest.stdin.close()
+        guest.wait(20)
+        wait_for(lambda: daemon.guest("shop") is None, "the guest is gone")
+        guest, found = tries("shop", 4)
+        assert found == ["ok"] * 2 + ["ECONNREFUSED"] * 2
+        guest.stdin.close()
+        guest.wait(20)
+        guest, found = tries("other", 4)
+        assert found == ["ok"] * 4
+        guest.stdin.close()
+        guest.wait(20)
+
+
 def test_ratelimit_concurrent(make_daemon):
     """Only so many sockets at once; one that is closed makes room. A reload does not forget them."""
     policy = make_policy(chain=[{"plugin": "ratelimit", "limits": [

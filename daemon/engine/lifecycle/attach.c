@@ -8,6 +8,7 @@
 #include "engine/calls/close_socket.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/take_over.h"
+#include "policy/policy.h"
 
 int engine_attach(struct engine *engine, const struct engine_attach_args *args, struct fault *fault)
 {
@@ -60,6 +61,7 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	/* From here on nothing is written into the guest's command ring. */
 	calls->attached = false;
 	close_all_sockets(calls, reason);
+	policy_note_allowances(calls->policy);
 	connections_uncache(&engine->connections);
 	/* Those that are done and wait for their commit: their guest is not there to be answered.
 	 */

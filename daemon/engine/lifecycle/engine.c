@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "engine/calls/serve.h"
 #include "policy/host_view/host_view.h"
+#include "policy/plugin_host/allowances.h"
 #include "policy/plugin_host/plugin_registry.h"
 #include "policy/policy.h"
 
@@ -43,6 +44,7 @@ void engine_destroy(struct engine *engine)
 	connections_free(&engine->connections);
 	if (calls->policy)
 		policy_free(calls->policy);
+	allowances_unmap(engine->allowances);
 	if (engine->transport)
 		engine->transport->ops->close(engine->transport);
 	if (calls->queue)

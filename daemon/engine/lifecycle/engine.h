@@ -20,6 +20,7 @@
 #include "ipc/recovery_log.h"
 #include "transport/transport.h"
 
+struct allowances;
 struct host_view;
 struct plugin_registry;
 
@@ -35,6 +36,7 @@ struct engine {
 	bool stop;       /* leave the main loop */
 
 	struct plugin_registry *plugins;
+	struct allowances *allowances; /* what the guest has used of its limits */
 	struct host_view *host;
 	struct loop_source host_source;
 

@@ -12,6 +12,7 @@
 #include "engine/lifecycle/engine_policy.h"
 #include "engine/lifecycle/status_report.h"
 #include "engine/lifecycle/supervisor_link.h"
+#include "policy/policy.h"
 
 static void engine_commands_attach(struct engine *engine, const struct engine_message *message)
 {
@@ -70,6 +71,7 @@ static void engine_commands_take(struct engine *engine, const struct engine_mess
 		supervisor_link_send(engine, ENGINE_MESSAGE_PONG, message->value, message->number,
 				     NULL);
 		connections_sweep(&engine->connections);
+		policy_note_allowances(engine->calls.policy);
 		break;
 	case ENGINE_MESSAGE_STATUS:
 		status_report_send(engine, message->value, message->number);

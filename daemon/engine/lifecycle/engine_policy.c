@@ -62,6 +62,7 @@ int engine_policy_replace(struct engine *engine, const char *path, int fd, struc
 		error = policy_deny_all(&policy, engine->host, &engine->guest, &engine->log);
 	if (error)
 		return error;
+	policy_keep_allowances(policy, engine->allowances);
 	if (engine->calls.policy)
 		policy_free(engine->calls.policy);
 	engine->calls.policy = policy;

@@ -19,6 +19,7 @@
 #include "engine/lifecycle/host_watch.h"
 #include "engine/lifecycle/supervisor_link.h"
 #include "policy/host_view/host_view.h"
+#include "policy/plugin_host/allowances.h"
 #include "policy/plugin_host/plugin_registry.h"
 #include "transport/local_backend.h"
 #include "transport/xen_backend.h"
@@ -61,8 +62,8 @@ static int engine_start_queue(struct engine *engine, const int *fds, size_t coun
 {
 	int error;
 
-	if (count != 3 && count != 4)
-		return fault_set(fault, EPROTO, "START brought %zu descriptors, not 3 or 4", count);
+	if (count != 4 && count != 5)
+		return fault_set(fault, EPROTO, "START brought %zu descriptors, not 4 or 5", count);
 	engine->queue_event = fds[2];
 	engine->calls.queue_event = fds[2];
 	error = audit_queue_open(&engine->calls.queue, fds[0], fds[1], fds[2]);
@@ -71,6 +72,17 @@ static int engine_start_queue(struct engine *engine, const int *fds, size_t coun
 				 engine_start_queue_event, engine);
 	if (error)
 		return fault_set(fault, -error, "the trail's queue can't be opened: %s",
+				 strerror(-error));
+	return 0;
+}
+
+static int engine_start_allowances(struct engine *engine, int fd, struct fault *fault)
+{
+	int error = allowances_map(&engine->allowances, fd);
+
+	close(fd);
+	if (error)
+		return fault_set(fault, -error, "the memory for limits can't be mapped: %s",
 				 strerror(-error));
 	return 0;
 }
@@ -108,8 +120,10 @@ static int engine_start_take_start(struct engine *engine, struct engine_message 
 		return fault_set(fault, ENOMEM, "no memory for a table of %u sockets",
 				 engine->start.sockets);
 	error = engine_start_queue(engine, fds, count, fault);
-	if (!error && count == 4)
-		error = engine_start_recovery_log(engine, fds[3], fault);
+	if (!error)
+		error = engine_start_allowances(engine, fds[3], fault);
+	if (!error && count == 5)
+		error = engine_start_recovery_log(engine, fds[4], fault);
 	return error;
 }
 

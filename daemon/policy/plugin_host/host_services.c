@@ -8,6 +8,7 @@
 #include "policy/match/conditions.h"
 #include "policy/match/near_miss.h"
 #include "policy/match/set_compile.h"
+#include "policy/plugin_host/allowances.h"
 #include "policy/plugin_host/instance.h"
 #include "policy/plugin_host/plugin_options.h"
 #include "policy/yaml/value_tree.h"
@@ -149,6 +150,29 @@ static void host_count(const struct pvcalls_host *host, const char *name, uint64
 	counters_add(&instance->context->counters, instance->plugin->name, name, add);
 }
 
+static uint64_t host_recall(const struct pvcalls_host *host, const char *id, uint64_t number)
+{
+	struct instance *instance = host_instance(host);
+	const struct allowances *allowances = instance->context->allowances;
+
+	if (!allowances)
+		return 0;
+	return allowances_get(allowances,
+			      allowances_key(allowances, instance->plugin->name, id, number));
+}
+
+static void host_remember(const struct pvcalls_host *host, const char *id, uint64_t number,
+			  uint64_t until_ns)
+{
+	struct instance *instance = host_instance(host);
+	struct allowances *allowances = instance->context->allowances;
+
+	if (allowances)
+		allowances_put(allowances,
+			       allowances_key(allowances, instance->plugin->name, id, number),
+			       until_ns, clock_monotonic_ns());
+}
+
 void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 {
 	*host = (struct pvcalls_host){
@@ -172,6 +196,8 @@ void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 		.set_nearest = set_nearest,
 		.meter = host_meter,
 		.count = host_count,
+		.recall = host_recall,
+		.remember = host_remember,
 	};
 	plugin_options_fill(host);
 }

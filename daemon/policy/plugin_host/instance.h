@@ -15,6 +15,8 @@
 #include "policy/yaml/arena.h"
 #include "policy/yaml/errors.h"
 
+struct allowances; /* policy/plugin_host/allowances.h */
+
 /* What is only there while a policy is compiled. */
 struct compiling {
 	struct errors errors;
@@ -25,8 +27,9 @@ struct compiling {
 /* What all instances of a policy share. */
 struct instance_context {
 	struct pvcalls_guest guest;
-	const struct log *log;       /* may be NULL */
-	struct compiling *compiling; /* NULL once the policy serves */
+	const struct log *log;         /* may be NULL */
+	struct compiling *compiling;   /* NULL once the policy serves */
+	struct allowances *allowances; /* borrowed; NULL: nothing outlives the policy */
 	struct meter_table meters;
 	struct counters counters;
 };

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "policy/plugin_host/allowances.h"
 
 #define METER_CHAINS     METERS_MAX /* a power of two */
 #define METER_HAND_STEPS 64u        /* meters looked at for one that can be replaced */
@@ -94,6 +95,47 @@ static uint32_t meter_table_free_place(struct meter_table *table, uint64_t now_n
 	return 0;
 }
 
+static uint64_t meter_entry_key(const struct meter_table *table, const struct meter_entry *entry)
+{
+	return allowances_key(table->allowances, "meter", entry->name, 0);
+}
+
+/* A meter that the guest had before may not be full. */
+static void meter_table_recall(const struct meter_table *table, const struct meter_entry *entry)
+{
+	uint64_t key;
+
+	if (!table->allowances)
+		return;
+	key = meter_entry_key(table, entry);
+	meter_drain(entry->meter, allowances_get(table->allowances, key), clock_monotonic_ns());
+}
+
+void meter_table_keep(struct meter_table *table, struct allowances *allowances)
+{
+	uint32_t i;
+
+	table->allowances = allowances;
+	for (i = 0; i < table->count; i++)
+		meter_table_recall(table, &table->list[i]);
+}
+
+void meter_table_note(const struct meter_table *table)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	const struct meter_entry *entry;
+	uint64_t full_ns;
+	uint32_t i;
+
+	for (i = 0; table->allowances && i < table->count; i++) {
+		entry = &table->list[i];
+		full_ns = meter_full_ns(entry->meter);
+		if (full_ns > now_ns)
+			allowances_put(table->allowances, meter_entry_key(table, entry), full_ns,
+				       now_ns);
+	}
+}
+
 /* Puts a reference of the caller's into the table. */
 static uint32_t meter_table_insert(struct meter_table *table, struct meter *meter, const char *name)
 {
@@ -113,6 +155,7 @@ static uint32_t meter_table_insert(struct meter_table *table, struct meter *mete
 	entry->burst = meter->burst;
 	entry->next = *chain;
 	*chain = number;
+	meter_table_recall(table, entry);
 	return number;
 }
 

@@ -9,6 +9,8 @@
 
 #include "base/meter.h"
 
+struct allowances; /* policy/plugin_host/allowances.h */
+
 #define METERS_MAX    4096u
 #define METER_KEY_MAX 96u /* bytes of plugin name, dot and key, with the NUL */
 
@@ -21,8 +23,9 @@ struct meter_entry {
 	bool pinned;   /* made in create(): its number stays good */
 };
 
-/* Zeroed means: empty. */
+/* Zeroed means: empty, and kept nowhere. */
 struct meter_table {
+	struct allowances *allowances; /* borrowed; see allowances.h */
 	struct meter_entry *list;
 	uint32_t *chains; /* 1 + index of the first entry, by hash */
 	uint32_t count;
@@ -43,6 +46,10 @@ struct meter *meter_table_at(const struct meter_table *table, uint32_t number);
 /* Sets each pinned meter to its rate and all to what the policy's mode makes of them, and takes
  * over what previous has beside (may be NULL). */
 void meter_table_commit(struct meter_table *table, const struct meter_table *previous);
+/* From here on meters are kept there, and begin with what stands there (may be NULL). */
+void meter_table_keep(struct meter_table *table, struct allowances *allowances);
+/* Notes what they stand at. */
+void meter_table_note(const struct meter_table *table);
 /*
  * Writes "NAME.over_bytes N\n" for each meter that bytes have passed over, while they are only
  * counted. Returns bytes written, less than size.

@@ -15,7 +15,7 @@ static int engine_order_send_start(struct engine_process *engine,
 				   const struct engine_order_start *start)
 {
 	const int fds[] = {start->queue_fd, start->auditd_eventfd, start->engine_eventfd,
-			   start->recovery_log_fd};
+			   start->keeps.allowances, start->keeps.recovery_log};
 	struct {
 		uint32_t kind;
 		uint32_t value;
@@ -26,7 +26,7 @@ static int engine_order_send_start(struct engine_process *engine,
 	_Static_assert(offsetof(struct engine_message, body) == offsetof(__typeof__(message), args),
 		       "the same layout, without the room for texts");
 	return fd_send(engine->socket, &message, sizeof(message), fds,
-		       start->recovery_log_fd < 0 ? 3 : 4);
+		       start->keeps.recovery_log < 0 ? 4 : 5);
 }
 
 static int engine_order_send_transport(struct engine_process *engine, struct device *device)

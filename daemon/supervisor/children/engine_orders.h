@@ -14,7 +14,7 @@ struct engine_order_start {
 	int queue_fd;
 	int auditd_eventfd;
 	int engine_eventfd;
-	int recovery_log_fd; /* -1: none */
+	struct engine_keeps keeps;
 };
 
 /*

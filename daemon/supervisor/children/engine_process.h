@@ -52,6 +52,12 @@ struct engine_process_calls {
 	void (*ended)(void *owner, const char *text);
 };
 
+/* Memories that outlive an engine. Descriptors, borrowed. */
+struct engine_keeps {
+	int recovery_log; /* ipc/recovery_log.h; -1: none */
+	int allowances;   /* policy/plugin_host/allowances.h */
+};
+
 /* A question to an engine (STATUS or KILL) and who waits for its answer. */
 struct engine_question {
 	/* error: 0, -ETIMEDOUT or -EPIPE (the engine ended), or the engine's; text: all reports. */

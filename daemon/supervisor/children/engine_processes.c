@@ -172,7 +172,8 @@ static void engine_processes_fill_start(const struct engine_process *engine,
 
 /* Makes the queue, tells auditd of it, and sends everything that an engine needs to begin. */
 static int engine_processes_equip(struct engine_process *engine, struct device *device,
-				  const struct policy_source *policy, int recovery_log)
+				  const struct policy_source *policy,
+				  const struct engine_keeps *keeps)
 {
 	struct auditd_process *auditd = engine->engines->auditd;
 	struct audit_identity identity = {.domid = engine->guest.domid};
@@ -194,7 +195,7 @@ static int engine_processes_equip(struct engine_process *engine, struct device *
 					   .queue_fd = queue,
 					   .auditd_eventfd = auditd_process_eventfd(auditd),
 					   .engine_eventfd = wakes_engine,
-					   .recovery_log_fd = recovery_log,
+					   .keeps = *keeps,
 				   },
 				   device, policy);
 	return error ? error : auditd_process_add(auditd, engine->queue_id, queue, wakes_engine);
@@ -217,7 +218,8 @@ static int engine_processes_spawn(struct engine_process *engine, int socket)
 }
 
 static int engine_processes_launch(struct engine_process *engine, struct device *device,
-				   const struct policy_source *policy, int recovery_log)
+				   const struct policy_source *policy,
+				   const struct engine_keeps *keeps)
 {
 	autoclose int other = -1;
 	int error = engine_processes_open_socket(engine, &other);
@@ -228,7 +230,7 @@ static int engine_processes_launch(struct engine_process *engine, struct device 
 	    (ssize_t)sizeof(engine->queue_id))
 		return -EIO;
 	/* Everything lies in the socket before the process is there to read it. */
-	error = engine_processes_equip(engine, device, policy, recovery_log);
+	error = engine_processes_equip(engine, device, policy, keeps);
 	if (error)
 		return error;
 	error = engine_processes_spawn(engine, other);
@@ -239,7 +241,8 @@ static int engine_processes_launch(struct engine_process *engine, struct device 
 
 int engine_processes_start(struct engine_processes *engines, struct engine_process **made,
 			   struct device *device, const struct policy_source *policy,
-			   int recovery_log, const struct engine_process_calls *calls, void *owner,
+			   const struct engine_keeps *keeps,
+			   const struct engine_process_calls *calls, void *owner,
 			   struct fault *fault)
 {
 	struct engine_process *engine = calloc(1, sizeof(*engine));
@@ -268,7 +271,7 @@ int engine_processes_start(struct engine_processes *engines, struct engine_proce
 	engine->next = engines->list;
 	engines->list = engine;
 	engines->count++;
-	error = engine_processes_launch(engine, device, policy, recovery_log);
+	error = engine_processes_launch(engine, device, policy, keeps);
 	if (error) {
 		engine_processes_free(engine);
 		return fault_set(fault, -error, "cannot start an engine: %s", strerror(-error));

@@ -55,7 +55,8 @@ void engine_processes_close(struct engine_processes *engines);
  */
 int engine_processes_start(struct engine_processes *engines, struct engine_process **made,
 			   struct device *device, const struct policy_source *policy,
-			   int recovery_log, const struct engine_process_calls *calls, void *owner,
+			   const struct engine_keeps *keeps,
+			   const struct engine_process_calls *calls, void *owner,
 			   struct fault *fault);
 /* Kills the engine that writes this queue; what says why, see engine_process_kill(). */
 void engine_processes_kill_queue(struct engine_processes *engines, const uint8_t queue_id[16],

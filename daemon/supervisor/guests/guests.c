@@ -24,6 +24,7 @@ static void guests_device_added(void *context, struct device *device)
 		.next = guests->list,
 		.guests = guests,
 		.device = device,
+		.allowances = -1,
 		.since_wall_ns = clock_wall_ns(),
 	};
 	device->owner = guest;
@@ -52,6 +53,7 @@ static void guests_free_guest(struct guests *guests, struct guest *guest)
 	if (guests->gone)
 		guests->gone(guests->owner, guest);
 	loop_disarm(guests->loop, &guest->pause);
+	guest_return_allowances(guest);
 	free(guest);
 }
 
@@ -133,4 +135,5 @@ void guests_free(struct guests *guests)
 		guests_free_guest(guests, guest);
 	}
 	ASSERT(guests->count == 0);
+	kept_allowances_free(&guests->kept);
 }

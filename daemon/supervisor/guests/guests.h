@@ -12,6 +12,7 @@
 #include "supervisor/children/auditd_process.h"
 #include "supervisor/children/engine_processes.h"
 #include "supervisor/guests/guest.h"
+#include "supervisor/guests/kept_allowances.h"
 #include "supervisor/settings/config.h"
 #include "transport/device.h"
 
@@ -31,6 +32,7 @@ struct guests {
 	/* its own */
 	struct guest *list;
 	uint32_t count;
+	struct kept_allowances kept;
 	uint64_t refused;     /* attempts to attach */
 	uint64_t ignored;     /* combinations of states that don't exist */
 	uint64_t refusals_ns; /* see admission.c */

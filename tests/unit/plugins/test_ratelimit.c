@@ -2,7 +2,10 @@
 /* ratelimit: rates, sockets at a time, bandwidth, and what a reload keeps. */
 #include "bench_policy.h"
 
+#include <stdlib.h>
+
 #include "base/meter.h"
+#include "policy/plugin_host/allowances.h"
 
 #define ALLOW_ALL                      \
 	"- plugin: filter\n  rules:\n" \
@@ -216,6 +219,99 @@ static void test_bandwidth(void **state)
 	meter_unref(meter);
 }
 
+/* The policy of the guest's next engine, which has nothing but what was kept. */
+static void restart(struct bench *bench, const char *text, struct allowances *kept)
+{
+	if (bench->policy)
+		policy_note_allowances(bench->policy);
+	policy_free(bench->policy);
+	bench->policy = NULL;
+	bench_use(bench, text);
+	policy_keep_allowances(bench->policy, kept);
+}
+
+/* What a guest has used is used, also after it has started again. */
+static void test_restart(void **state)
+{
+	static const char limits[] =
+		"chain:\n- plugin: ratelimit\n  limits:\n"
+		"  - {id: all, on: connect, rate: 1/h, burst: 5}\n"
+		"  - {id: each, on: connect, per: destination, rate: 1/h, burst: 2}\n"
+		"  - {id: peer, on: accept, per: peer, rate: 1/h, burst: 2}\n"
+		"  - {id: egress, direction: out, bandwidth: 1kB/s}\n" ALLOW_ALL;
+	static const char others[] =
+		"chain:\n- plugin: ratelimit\n  limits:\n"
+		"  - {id: new, on: connect, rate: 1/h, burst: 5}\n"
+		"  - {id: each, on: connect, per: guest, rate: 1/h, burst: 2}\n" ALLOW_ALL;
+	struct allowances *kept = calloc(1, sizeof(*kept));
+	struct meter *meter;
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	restart(&bench, limits, kept);
+	assert_int_equal(count_allowed(&bench, "connect 8.8.8.8:1", 2), 2);
+	assert_int_equal(count_allowed(&bench, "accept 8.8.8.8:1 at 192.0.2.10:80", 3), 2);
+	bench_ask(&bench, "connect 8.8.4.4:1");
+	meter = policy_meter(bench.policy, bench.decision.meter_out);
+	meter_take(meter, meter_allows(meter, 60000, clock_monotonic_ns()));
+	meter_unref(meter);
+	restart(&bench, limits, kept);
+	bench_expect(&bench, "connect 8.8.8.8:1", VERDICT_DENY, "ratelimit", "each");
+	assert_int_equal(count_allowed(&bench, "connect 8.8.4.4:1", 1), 1);
+	meter = policy_meter(bench.policy, bench.decision.meter_out);
+	assert_in_range(meter_allows(meter, 60000, clock_monotonic_ns()), 0, 50000);
+	meter_unref(meter);
+	assert_int_equal(count_allowed(&bench, "connect 9.9.9.9:1", 2), 1);
+	bench_expect(&bench, "connect 9.9.9.8:1", VERDICT_DENY, "ratelimit", "all");
+	assert_int_equal(count_allowed(&bench, "accept 8.8.8.8:1 at 192.0.2.10:80", 3), 0);
+	assert_int_equal(count_allowed(&bench, "accept 8.8.8.9:1 at 192.0.2.10:80", 3), 2);
+	/* Limits of other names, and of one name that counts otherwise, are others. */
+	restart(&bench, others, kept);
+	assert_int_equal(count_allowed(&bench, "connect 8.8.8.8:1", 3), 2);
+	bench_close(&bench);
+	free(kept);
+}
+
+/* What is kept is believed no more than the limit allows: it comes from an engine. */
+static void test_restart_with_nonsense(void **state)
+{
+	static const char limits[] =
+		"chain:\n- plugin: ratelimit\n  limits:\n"
+		"  - {id: r, on: connect, rate: 1000/s, burst: 5}\n"
+		"  - {id: egress, direction: out, bandwidth: 1kB/s}\n" ALLOW_ALL;
+	struct allowances *kept = calloc(1, sizeof(*kept));
+	struct meter *meter;
+	struct bench bench;
+	size_t i;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	restart(&bench, limits, kept);
+	bench.now_ns = clock_monotonic_ns();
+	bench_ask(&bench, "connect 8.8.8.8:1");
+	meter = policy_meter(bench.policy, bench.decision.meter_out);
+	meter_take(meter, meter_allows(meter, 60000, bench.now_ns));
+	meter_unref(meter);
+	policy_note_allowances(bench.policy);
+	for (i = 0; i < ALLOWANCES_MAX; i++)
+		kept->list[i].until_ns = UINT64_MAX;
+	policy_free(bench.policy);
+	bench.policy = NULL;
+	bench_use(&bench, limits);
+	policy_keep_allowances(bench.policy, kept);
+	bench_expect(&bench, "connect 8.8.8.8:1", VERDICT_DENY, "ratelimit", "r");
+	bench.now_ns += 5 * NS_PER_MS; /* as if the burst had been used up just then */
+	assert_int_equal(bench_ask(&bench, "connect 8.8.8.8:1"), VERDICT_ALLOW);
+	meter = policy_meter(bench.policy, bench.decision.meter_out);
+	assert_int_equal(meter->bytes_per_s, 1000);
+	assert_in_range(meter->tokens, 0, 65536);
+	meter_unref(meter);
+	assert_int_equal(count_allowed(&bench, "connect 8.8.8.8:1", 10), 4);
+	bench_close(&bench);
+	free(kept);
+}
+
 /* With mode: audit limits only count: nothing is denied, delayed or held back. */
 static void test_audit(void **state)
 {
@@ -298,6 +394,8 @@ int main(void)
 		cmocka_unit_test(test_concurrent_denied_later),
 		cmocka_unit_test(test_reload_keeps),
 		cmocka_unit_test(test_bandwidth),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_with_nonsense),
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_errors),
 	};
