@@ -3,10 +3,13 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CELL_MAX   64
 #define COLUMN_MAX 12
+
+#define TABLE_LINE_MAX 4352 /* a path and a name */
 
 struct column {
 	const char *heading;
@@ -107,6 +110,18 @@ static void table_print_line(const char *name, const char *text)
 	putchar('\n');
 }
 
+/* Each line of a text as one. */
+static void table_print_lines(const char *name, const char *text)
+{
+	char *copy = strdup(text);
+	char *rest = NULL;
+
+	for (char *line = copy ? strtok_r(copy, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest))
+		table_print_line(name, line);
+	free(copy);
+}
+
 static long long table_number(const json_t *object, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(object, key));
@@ -122,17 +137,46 @@ static const char *table_string(const json_t *object, const char *key)
 static void table_print_policies(const json_t *policies)
 {
 	const json_t *files = json_object_get(policies, "files");
+	const json_t *names = json_object_get(policies, "names");
+	char line[TABLE_LINE_MAX];
 	json_t *file;
 	size_t index;
 
 	if (json_is_true(json_object_get(policies, "stale"))) {
 		puts("policies    STALE: the last reload was refused, older ones are in force");
-		table_print_line("", table_string(policies, "stale_reason"));
+		table_print_lines("", table_string(policies, "stale_reason"));
 	}
 	if (json_array_size(files) == 0)
 		puts("policies    none: every call is denied");
 	json_array_foreach(files, index, file)
-		table_print_line(index ? "" : "policies", json_string_value(file));
+	{
+		const char *name = json_string_value(json_array_get(names, index));
+
+		snprintf(line, sizeof(line), "%s (%s)", name ? name : "?", json_string_value(file));
+		table_print_line(index ? "" : "policies", line);
+	}
+}
+
+/* What plugins have counted, but for what is 0. */
+static void table_print_metrics(const json_t *status)
+{
+	json_t *metrics = json_object_get(status, "metrics");
+	const char *heading = "metrics";
+	char line[TABLE_LINE_MAX];
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(metrics, name, value)
+	{
+		if (!json_integer_value(value))
+			continue;
+		snprintf(line, sizeof(line), "%s %lld", name, (long long)json_integer_value(value));
+		table_print_line(heading, line);
+		heading = "";
+	}
+	if (table_number(status, "engines_silent"))
+		printf("%-12s%lld engines did not answer within 1 s and are not in them\n", heading,
+		       table_number(status, "engines_silent"));
 }
 
 void table_print_status(const json_t *status)
@@ -151,6 +195,7 @@ void table_print_status(const json_t *status)
 	       table_number(writer, "pending"));
 	if (table_string(writer, "trouble")[0])
 		table_print_line("trouble", table_string(writer, "trouble"));
+	table_print_metrics(status);
 	table_print_line("durability", table_string(status, "durability"));
 	table_print_line("state", table_string(status, "state_dir"));
 	table_print_line("plugins", table_string(status, "plugin_dir"));

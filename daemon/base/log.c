@@ -53,3 +53,14 @@ void log_write(const struct log *log, enum log_level level, const char *format, 
 	if (write(log->fd, line, used) < 0)
 		return;
 }
+
+void log_lines(const struct log *log, enum log_level level, const char *head, const char *text)
+{
+	size_t length;
+
+	do {
+		length = strcspn(text, "\n");
+		log_write(log, level, "%s: %.*s", head, (int)length, text);
+		text += length + (text[length] == '\n');
+	} while (*text);
+}

@@ -32,6 +32,9 @@ void log_init(struct log *log, const char *program, enum log_level level);
 void log_write(const struct log *log, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Writes each line of a text that may have several as one of its own, behind head and ": ". */
+void log_lines(const struct log *log, enum log_level level, const char *head, const char *text);
+
 #define log_error(log, ...)   log_write(log, LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(log, ...) log_write(log, LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(log, ...)    log_write(log, LOG_LEVEL_INFO, __VA_ARGS__)

@@ -32,7 +32,7 @@ enum engine_message_kind {
 	ENGINE_MESSAGE_ATTACH,    /* attach */
 	ENGINE_MESSAGE_DETACH,    /* value: enum audit_close */
 	ENGINE_MESSAGE_PING,      /* value is echoed by PONG */
-	ENGINE_MESSAGE_STATUS,    /* value: 0 counters, 1 every socket */
+	ENGINE_MESSAGE_STATUS,    /* value: enum engine_status */
 	ENGINE_MESSAGE_KILL,      /* number: the socket to close; value: enum audit_close */
 	/* engine to supervisor */
 	ENGINE_MESSAGE_READY,    /* the sandbox is closed */
@@ -47,6 +47,13 @@ enum engine_message_kind {
 	ENGINE_MESSAGE_KILLED, /* answer to KILL; value: 0 or ENOENT */
 	/* an assertion has failed and it aborts; text: "file:line: in function(): condition" */
 	ENGINE_MESSAGE_ASSERTION,
+};
+
+/* What is asked. */
+enum engine_status {
+	ENGINE_STATUS_COUNTERS,
+	ENGINE_STATUS_SOCKETS, /* every one */
+	ENGINE_STATUS_METRICS, /* of the policy's plugins */
 };
 
 enum engine_transport {

@@ -235,7 +235,8 @@ struct pvcalls_host {
 	uint32_t (*meter)(const struct pvcalls_host *host, const char *key, uint64_t bytes_per_s,
 			  uint64_t burst_bytes);
 
-	/* Counters, shown by pvcallsctl status and kept across reloads by name. */
+	/* Counters, shown by pvcallsctl status as "plugin.name", summed over all guests, and kept
+	 * across reloads by name; for names see metrics. */
 	void (*count)(const struct pvcalls_host *host, const char *name, uint64_t add);
 
 	/*
@@ -307,7 +308,9 @@ struct pvcalls_plugin {
 	/* The first bytes of a stream, copied; reserved: no host calls it before minor 1. */
 	void (*first_bytes)(void *instance, const struct pvcalls_call *call, const uint8_t *bytes,
 			    size_t count, struct pvcalls_verdict *verdict);
-	/* Writes "name value\n" lines; returns the bytes written, at most size. */
+	/* Writes "name value\n" lines, shown by pvcallsctl status as "plugin.name", summed over all
+	 * guests; names are 1 to 63 letters, digits, "_", "." and "-", values are decimal. Returns
+	 * the bytes written, at most size. */
 	size_t (*metrics)(void *instance, char *text, size_t size);
 };
 

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from harness import PYTHON, check, free_port, output_of, peers, program, run, running, wait_for
+from harness import GUEST_PRELUDE, PYTHON, check, free_port, make_policy, output_of, peers, program, run, running, wait_for
+from test_bad_input import plugin_dir
 
 pytestmark = pytest.mark.root
 
@@ -46,6 +47,116 @@ def test_status(busy):
     assert status["policies"]["stale"] is False
     text = check(daemon.ctl("status")).stdout
     assert str(daemon.process.pid) in text and "\033" not in text
+    assert status["policies"]["names"] == ["test"]
+    assert f"policies    test ({daemon.policy_dir}/test.yaml)" in text.splitlines()
+
+
+COUNTING = """
+#include <pvcalls/plugin.h>
+#include <stdio.h>
+static const struct pvcalls_host *of(void *instance) { return *(const struct pvcalls_host **)instance; }
+static void *create(const struct pvcalls_host *host, const struct pvcalls_value *section)
+{
+	const struct pvcalls_host **made = host->alloc(host, sizeof(*made));
+	(void)section;
+	if (made) *made = host;
+	return made;
+}
+static void decide(void *instance, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+{
+	(void)call; (void)verdict;
+	of(instance)->count(of(instance), "asked", 1);
+}
+static size_t metrics(void *instance, char *text, size_t size)
+{
+	(void)instance;
+	return (size_t)snprintf(text, size, "level 7\\n");
+}
+PVCALLS_PLUGIN(.name = "counting", .version = "1", .description = "counts connects", .ops = 1u << PVCALLS_OP_CONNECT,
+	       .create = create, .decide = decide, .metrics = metrics);
+"""
+
+
+@pytest.mark.needs("gcc")
+def test_metrics_of_plugins(make_daemon):
+    """status shows what plugins count, of all guests together, and reloads keep it."""
+    daemon = make_daemon({"test.yaml": make_policy(chain=[{"plugin": "counting"}])}, start=False)
+    daemon.arguments = ["--plugin-dir", plugin_dir(daemon, COUNTING, "counting")]
+    daemon.start()
+    code = f"""
+for line in sys.stdin:
+    attempt(socket.socket().connect, ('127.0.0.1', {free_port()})); print(flush=True)
+"""
+    guests = [daemon.popen(name, [PYTHON, "-S", "-c", GUEST_PRELUDE + code], stdin=-1, text=True) for name in ("one", "two")]
+
+    def ask(guest):
+        guest.stdin.write("\n")
+        guest.stdin.flush()
+        assert guest.stdout.readline() == "\n"
+
+    ask(guests[0])
+    ask(guests[1])
+    daemon.reload()
+    ask(guests[1])
+    status = daemon.ctl_json("status")
+    assert status["metrics"]["counting.asked"] == 3 and status["metrics"]["counting.level"] == 14
+    assert status["metrics"]["counting.faults"] == 0 and status["engines_silent"] == 0
+    lines = check(daemon.ctl("status")).stdout.splitlines()
+    assert "metrics     counting.asked 3" in lines and "            counting.level 14" in lines, lines
+    for guest in guests:
+        guest.stdin.close()
+        assert guest.wait(20) == 0
+
+
+def test_reload_tells_what_it_did(make_daemon):
+    """How many policies there are, which have changed, and how many guests are served otherwise."""
+    policies = {f"{n}.yaml": make_policy(name, name) for n, name in enumerate(("one", "two", "three"))}
+    daemon = make_daemon(policies)
+    guests = [daemon.popen(name, [PYTHON, "-S", "-c", "import socket, sys; socket.socket(); sys.stdin.read()"], stdin=-1) for name in ("one", "two")]
+    for name in ("one", "two"):
+        daemon.engine_pid(name)
+    wait_for(lambda: {g["backend"] for g in daemon.ctl_json("guests")} == {"connected"}, "both are attached")
+    assert check(daemon.ctl("reload")).stdout == "3 policies in force (none changed); 0 of 2 guests moved to another or a changed one\n"
+    daemon.write_policy("1.yaml", make_policy("two", "two", default="deny"))
+    os.unlink(os.path.join(daemon.policy_dir, "2.yaml"))
+    daemon.write_policy("3.yaml", make_policy("four", "four"))
+    text = "3 policies in force (changed: two; new: four; gone: three); 1 of 2 guests moved to another or a changed one"
+    assert check(daemon.ctl("reload")).stdout == text + "\n"
+    daemon.write_policy("0.yaml", make_policy("all", "*"))
+    assert "(changed: all); 2 of 2 guests moved" in check(daemon.ctl("reload")).stdout
+    for guest in guests:
+        guest.stdin.close()
+        assert guest.wait(20) == 0
+    daemon.settle()
+    assert text in [event["text"] for event in daemon.events("reload")]
+    assert f"reload: {text}" in daemon.log()
+
+
+def test_reload_refused(make_daemon):
+    """Each error is a line of its own wherever it is told; a directory that is gone is an error, too."""
+    daemon = make_daemon()
+    daemon.write_policy("1.yaml", make_policy("one", "one", default="perhaps"))
+    daemon.write_policy("2.yaml", make_policy("two", "two", mode="perhaps"))
+    done = daemon.ctl("reload")
+    assert done.returncode == 3 and [line.split(":")[1].rsplit("/")[-1] for line in done.stderr.splitlines()] == ["1.yaml", "2.yaml"]
+    status = check(daemon.ctl("status")).stdout
+    assert "\\x0a" not in status and "STALE" in status
+    assert [line.split(":")[0].rsplit("/")[-1] for line in status.splitlines() if ".yaml:" in line] == ["1.yaml", "2.yaml"]
+    refused = [line for line in daemon.log().splitlines() if "reload refused, the policies in force stay: " in line]
+    assert len(refused) == 2 and "1.yaml:" in refused[0] and "2.yaml:" in refused[1]
+    wait_for(lambda: len(daemon.events("policy_refused")) == 2, "both are recorded")
+    assert all("\n" not in event["text"] for event in daemon.events("policy_refused"))
+    for name in ("1.yaml", "2.yaml"):
+        os.unlink(os.path.join(daemon.policy_dir, name))
+    daemon.reload()
+    assert daemon.ctl_json("status")["policies"]["stale"] is False
+    os.rename(daemon.policy_dir, daemon.policy_dir + ".gone")
+    assert daemon.ctl("reload").returncode == 3
+    policies = daemon.ctl_json("status")["policies"]
+    assert policies["stale"] is True and daemon.policy_dir in policies["stale_reason"] and policies["names"] == ["test"]
+    os.rename(daemon.policy_dir + ".gone", daemon.policy_dir)
+    daemon.reload()
+    assert daemon.ctl_json("status")["policies"]["stale"] is False
 
 
 def test_guests(busy):

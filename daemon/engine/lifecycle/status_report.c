@@ -4,13 +4,16 @@
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/supervisor_link.h"
 #include "policy/policy.h"
 
-#define LINE_MAX_BYTES 256 /* the longest line of a report */
+#define LINE_MAX_BYTES 256   /* the longest line of a report */
+#define METRICS_MAX    65536 /* bytes of all metrics of a policy */
 
 static const char *const state_names[] = {
 	[SOCKET_NEW] = "new",
@@ -132,11 +135,30 @@ static void status_report_sums(struct report *report)
 	status_report_add(report, "linger_bytes %zu\n", lingering_bytes(engine->calls.lingering));
 }
 
+/* What the policy's plugins count. */
+static void status_report_metrics(struct report *report)
+{
+	char *text = malloc(METRICS_MAX);
+	size_t length;
+	char *line;
+
+	if (!text)
+		return;
+	text[policy_metrics(report->engine->calls.policy, text, METRICS_MAX - 1)] = '\0';
+	for (line = text; *line; line += length + (line[length] == '\n')) {
+		length = strcspn(line, "\n");
+		status_report_add(report, "%.*s\n", (int)length, line);
+	}
+	free(text);
+}
+
 void status_report_send(struct engine *engine, uint32_t detail, uint64_t number)
 {
 	struct report report = {.engine = engine, .number = number};
 
-	if (detail)
+	if (detail == ENGINE_STATUS_METRICS)
+		status_report_metrics(&report);
+	else if (detail == ENGINE_STATUS_SOCKETS)
 		socket_table_each(engine->calls.sockets, status_report_socket, &report);
 	else
 		status_report_sums(&report);

@@ -3,11 +3,24 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#include <pvcalls/plugin.h>
+
+bool metric_name_is_valid(const char *name, size_t length)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-";
+
+	return length > 0 && length < PVCALLS_RULE_MAX && strspn(name, letters) >= length;
+}
 
 void counters_add(struct counters *counters, const char *plugin, const char *name, uint64_t add)
 {
 	uint32_t number = name_table_find(&counters->names, plugin, name);
 
+	if (plugin && !metric_name_is_valid(name, strlen(name)))
+		return;
 	if (number == NAME_NONE && counters->names.count < COUNTERS_MAX)
 		number = name_table_add(&counters->names, plugin, name);
 	if (number != NAME_NONE)

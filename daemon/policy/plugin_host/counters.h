@@ -3,6 +3,7 @@
 #ifndef POLICY_PLUGIN_HOST_COUNTERS_H
 #define POLICY_PLUGIN_HOST_COUNTERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,13 +11,16 @@
 
 #define COUNTERS_MAX 256u
 
+/* Whether it may be the name of a metric: 1 to 63 letters, digits, "_", "." and "-". */
+bool metric_name_is_valid(const char *name, size_t length);
+
 /* Numbers with names. Zeroed means: empty. */
 struct counters {
 	struct name_table names;
 	uint64_t values[COUNTERS_MAX];
 };
 
-/* Adds to "plugin.name"; beyond COUNTERS_MAX names the sum goes nowhere. */
+/* Adds to "plugin.name"; with a name that is none, or beyond COUNTERS_MAX, the sum goes nowhere. */
 void counters_add(struct counters *counters, const char *plugin, const char *name, uint64_t add);
 /* Adds all of previous. */
 void counters_inherit(struct counters *counters, const struct counters *previous);

@@ -62,12 +62,13 @@ static void command_add_sockets(json_t *items, json_t *about, int error, const c
 
 static void command_guests(struct commands *commands, struct control_client *client)
 {
-	struct gathering *gathering = gathering_create(client, command_add_counters);
+	struct gathering *gathering = gathering_create(client, json_array(), command_add_counters);
 
 	if (!gathering)
 		return;
 	for (struct guest *guest = commands->guests->list; guest; guest = guest->next)
-		gathering_ask(gathering, guest, command_describe_guest(guest), 0);
+		gathering_ask(gathering, guest, command_describe_guest(guest),
+			      ENGINE_STATUS_COUNTERS);
 	gathering_close(gathering);
 }
 
@@ -90,13 +91,14 @@ static void command_sockets(struct commands *commands, struct control_client *cl
 			return;
 		}
 	}
-	gathering = gathering_create(client, command_add_sockets);
+	gathering = gathering_create(client, json_array(), command_add_sockets);
 	if (!gathering)
 		return;
 	for (struct guest *guest = commands->guests->list; guest; guest = guest->next) {
 		if (!only || guest == only)
 			gathering_ask(gathering, guest,
-				      json_pack("{s:s}", "guest", guest->device->guest.name), 1);
+				      json_pack("{s:s}", "guest", guest->device->guest.name),
+				      ENGINE_STATUS_SOCKETS);
 	}
 	gathering_close(gathering);
 }
@@ -104,10 +106,13 @@ static void command_sockets(struct commands *commands, struct control_client *cl
 static json_t *command_describe_policies(const struct policies *policies)
 {
 	json_t *files = json_array();
+	json_t *names = json_array();
 
-	for (size_t i = 0; i < policies->set.count; i++)
+	for (size_t i = 0; i < policies->set.count; i++) {
 		json_array_append_new(files, json_string(policies->set.sources[i].path));
-	return json_pack("{s:o, s:I, s:b, s:s}", "files", files, "loaded_ns",
+		json_array_append_new(names, json_string(policies_name(policies, i)));
+	}
+	return json_pack("{s:o, s:o, s:I, s:b, s:s}", "names", names, "files", files, "loaded_ns",
 			 (json_int_t)policies->loaded_wall_ns, "stale", policies->stale,
 			 "stale_reason", policies->stale_fault.text);
 }
@@ -122,23 +127,46 @@ static json_t *command_describe_auditd(const struct auditd_process *auditd)
 			 "trouble", status.trouble);
 }
 
-static void command_status(struct commands *commands, struct control_client *client)
+static json_t *command_describe_daemon(const struct commands *commands)
 {
 	const struct guests *guests = commands->guests;
 	uint64_t uptime_s = (clock_monotonic_ns() - commands->started_ns) / NS_PER_S;
 
-	control_reply_result(
-		client,
-		json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}",
-			  "version", commands->version, "pid", (int)getpid(), "uptime_s",
-			  (json_int_t)uptime_s, "transport", commands->transport, "state_dir",
-			  commands->state_dir, "plugin_dir", commands->plugin_dir, "durability",
-			  commands->config->sync ? "sync" : "crash", "guests", (int)guests->count,
-			  "engines", (int)guests->engines->count, "guests_refused",
-			  (json_int_t)guests->refused, "states_ignored",
-			  (json_int_t)guests->ignored, "policies",
-			  command_describe_policies(commands->policies), "writer",
-			  command_describe_auditd(commands->auditd)));
+	return json_pack(
+		"{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:{}, s:i}",
+		"version", commands->version, "pid", (int)getpid(), "uptime_s",
+		(json_int_t)uptime_s, "transport", commands->transport, "state_dir",
+		commands->state_dir, "plugin_dir", commands->plugin_dir, "durability",
+		commands->config->sync ? "sync" : "crash", "guests", (int)guests->count, "engines",
+		(int)guests->engines->count, "guests_refused", (json_int_t)guests->refused,
+		"states_ignored", (json_int_t)guests->ignored, "policies",
+		command_describe_policies(commands->policies), "writer",
+		command_describe_auditd(commands->auditd), "metrics", "engines_silent", 0);
+}
+
+/* Adds what one engine's plugins have counted to the sums of all. */
+static void command_add_metrics(json_t *status, json_t *about, int error, const char *text)
+{
+	json_int_t silent = json_integer_value(json_object_get(status, "engines_silent"));
+
+	(void)about;
+	if (!error)
+		engine_report_sum(json_object_get(status, "metrics"), text);
+	else if (error != -EPIPE) /* it is ending */
+		json_object_set_new(status, "engines_silent", json_integer(silent + 1));
+}
+
+static void command_status(struct commands *commands, struct control_client *client)
+{
+	struct gathering *gathering =
+		gathering_create(client, command_describe_daemon(commands), command_add_metrics);
+
+	if (!gathering)
+		return;
+	for (struct guest *guest = commands->guests->list; guest; guest = guest->next)
+		if (guest->engine && guest->engine->phase == ENGINE_ATTACHED)
+			gathering_ask(gathering, guest, json_null(), ENGINE_STATUS_METRICS);
+	gathering_close(gathering);
 }
 
 static void command_reload_over(void *owner, int error, const char *text)

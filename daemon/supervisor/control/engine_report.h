@@ -5,8 +5,13 @@
 
 #include <jansson.h>
 
+#define REPORT_SUMS_MAX 1024u
+
 /* Adds the "key value" lines of an engine's report to object: numbers as numbers. */
 void engine_report_add(json_t *object, const char *text);
+/* Adds the numbers of an engine's report to the sums in object, of REPORT_SUMS_MAX names at most.
+ */
+void engine_report_sum(json_t *object, const char *text);
 /*
  * The sockets of a report, each a line of "key value" pairs. Returns an array that is the caller's,
  * or NULL if there is no memory.

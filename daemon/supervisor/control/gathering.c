@@ -40,26 +40,29 @@ static void gathering_part_answered(void *owner, int error, const char *text)
 		gathering_send(gathering);
 }
 
-struct gathering *gathering_create(struct control_client *client, gathering_add_fn add)
+struct gathering *gathering_create(struct control_client *client, json_t *items,
+				   gathering_add_fn add)
 {
 	struct gathering *gathering = calloc(1, sizeof(*gathering));
 
 	if (!gathering) {
+		json_decref(items);
 		control_reply_error(client, STATUS_ENVIRONMENT, "no memory");
 		return NULL;
 	}
-	*gathering = (struct gathering){.client = client, .items = json_array(), .add = add};
+	*gathering = (struct gathering){.client = client, .items = items, .add = add};
 	return gathering;
 }
 
-void gathering_ask(struct gathering *gathering, struct guest *guest, json_t *about, uint32_t value)
+void gathering_ask(struct gathering *gathering, struct guest *guest, json_t *about,
+		   enum engine_status what)
 {
 	struct gathering_part *part = calloc(1, sizeof(*part));
 	int error = -EPIPE;
 
 	if (part && guest->engine) {
 		*part = (struct gathering_part){.gathering = gathering, .about = about};
-		error = engine_questions_ask(guest->engine, ENGINE_MESSAGE_STATUS, value, 0,
+		error = engine_questions_ask(guest->engine, ENGINE_MESSAGE_STATUS, what, 0,
 					     GATHERING_ANSWER_NS, gathering_part_answered, part);
 	}
 	if (!error) {

@@ -18,15 +18,20 @@
 struct gathering;
 
 /*
- * Adds one guest's part to items, an array. about is what the supervisor knows of the guest,
+ * Adds one guest's part to items, the answer. about is what the supervisor knows of the guest,
  * borrowed; text is its engine's report, or error (a negative errno) says why there is none.
  */
 typedef void (*gathering_add_fn)(json_t *items, json_t *about, int error, const char *text);
 
-/* Returns a gathering that answers client, or NULL: then client has been told. */
-struct gathering *gathering_create(struct control_client *client, gathering_add_fn add);
-/* Asks a guest's engine for ENGINE_MESSAGE_STATUS with value; about is taken over. */
-void gathering_ask(struct gathering *gathering, struct guest *guest, json_t *about, uint32_t value);
+/*
+ * Returns a gathering that answers client with items, which it takes over and has add() complete;
+ * or NULL: then client has been told.
+ */
+struct gathering *gathering_create(struct control_client *client, json_t *items,
+				   gathering_add_fn add);
+/* Asks a guest's engine for what (enum engine_status); about is taken over. */
+void gathering_ask(struct gathering *gathering, struct guest *guest, json_t *about,
+		   enum engine_status what);
 /* Everybody was asked: sends the answer if none is to come; else the last one sends it. */
 void gathering_close(struct gathering *gathering);
 

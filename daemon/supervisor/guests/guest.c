@@ -109,9 +109,14 @@ static void guest_give_up(struct guest *guest, const char *why)
 /* Finds the policy that fits now and notes which it is. Returns NULL if none does. */
 static const struct policy_source *guest_match_policy(struct guest *guest)
 {
+	static const uint8_t none[POLICY_DIGEST_BYTES];
 	const struct policy_source *source =
 		source_list_match(guest->guests->policies, &guest->device->guest);
+	const uint8_t *digest = source ? source->digest : none;
 
+	guest->policy_moved = memcmp(guest->policy_digest, digest, sizeof(none)) != 0 ||
+			      strcmp(guest->policy, source ? source->path : "") != 0;
+	memcpy(guest->policy_digest, digest, sizeof(none));
 	guest->policy[0] = '\0';
 	guest->policy_name[0] = '\0';
 	if (!source)
@@ -389,13 +394,14 @@ static void guest_engine_policy_taken(void *owner, int error, const char *text)
 {
 	struct guest *guest = owner;
 	struct guests *guests = guest->guests;
+	char head[PVCALLS_NAME_MAX + GUEST_POLICY_PATH + 64];
 
 	guest->policy_stale = error != 0;
 	if (error) {
-		log_error(guests->log, "guest %s: its engine refused policy %s: %s",
-			  guest->device->guest.name, guest->policy, text);
-		auditd_process_event(guests->auditd, AUDIT_EVENT_POLICY_REFUSED,
-				     guest->device->guest.name, 0, "%s", text);
+		snprintf(head, sizeof(head), "guest %s: its engine refused policy %s",
+			 guest->device->guest.name, guest->policy);
+		log_lines(guests->log, LOG_LEVEL_ERROR, head, text);
+		guests_note_policy_refused(guests, guest->device->guest.name, 0, text);
 	}
 	if (guests->policy_taken)
 		guests->policy_taken(guests->owner, guest, error, text);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "ipc/audit_record.h"
+#include "policy/policy.h"
 #include "supervisor/children/engine_process.h"
 #include "transport/device.h"
 
@@ -31,12 +32,14 @@ struct guest {
 	bool taking_over;   /* its engine goes on with rings that another one served */
 	bool dropped;       /* its device is being taken away: nothing more is done */
 	bool policy_stale;  /* the last policy sent to it was refused */
+	bool policy_moved;  /* and it was another than the one before, or has changed */
 	int allowances;     /* its engine's, see kept_allowances.h; -1: none */
 	struct loop_timer pause;
 	uint64_t starts_ns; /* CLOCK_MONOTONIC: until then its starts use up its burst */
 	uint64_t since_wall_ns;
 	char policy[GUEST_POLICY_PATH]; /* the file it is served with; empty: deny all */
 	char policy_name[PVCALLS_NAME_MAX];
+	uint8_t policy_digest[POLICY_DIGEST_BYTES]; /* of its text; zero: deny all */
 };
 
 /* Does what its device's states ask for now, until there is nothing to do but wait. */

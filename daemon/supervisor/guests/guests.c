@@ -114,6 +114,25 @@ struct guest *guests_find(const struct guests *guests, const char *text)
 	return NULL;
 }
 
+void guests_note_policy_refused(struct guests *guests, const char *name, uint32_t uid,
+				const char *text)
+{
+	size_t length;
+	int line;
+
+	for (line = 1; line == 1 || *text; line++) {
+		length = strcspn(text, "\n");
+		if (line == GUESTS_REFUSALS_MAX && text[length]) {
+			auditd_process_event(guests->auditd, AUDIT_EVENT_POLICY_REFUSED, name, uid,
+					     "there are more errors: see the log");
+			return;
+		}
+		auditd_process_event(guests->auditd, AUDIT_EVENT_POLICY_REFUSED, name, uid, "%.*s",
+				     (int)length, text);
+		text += length + (text[length] == '\n');
+	}
+}
+
 void guests_stop(struct guests *guests)
 {
 	guests->stopping = true;

@@ -16,6 +16,8 @@
 #include "supervisor/settings/config.h"
 #include "transport/device.h"
 
+#define GUESTS_REFUSALS_MAX 20 /* events for the errors of one load of policies */
+
 /* Filled by the owner, zero from "its own" on. */
 struct guests {
 	struct loop *loop;
@@ -45,6 +47,12 @@ void guests_events(struct guests *guests, struct device_events *events);
 
 /* The guest of this name, domid or uuid, or NULL. */
 struct guest *guests_find(const struct guests *guests, const char *text);
+/*
+ * Stores that policies were refused, and why: an event for each line of text, GUESTS_REFUSALS_MAX
+ * at most. name is the guest it is about, or NULL.
+ */
+void guests_note_policy_refused(struct guests *guests, const char *name, uint32_t uid,
+				const char *text);
 /* Ends all engines, and lets no guest in any more. */
 void guests_stop(struct guests *guests);
 /* Frees all; their devices are forgotten. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,8 +92,65 @@ static void policies_refuse(struct policies *policies, const struct fault *fault
 	policies->stale_fault = *fault;
 }
 
+/* The source of this file in a list, or NULL. */
+static const struct policy_source *policies_find_file(const struct source_list *list,
+						      const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (strcmp(list->sources[i].path, path) == 0)
+			return &list->sources[i];
+	return NULL;
+}
+
+/* The names of all; NULL without memory. */
+static struct policy_name *policies_read_names(const struct source_list *list)
+{
+	struct policy_name *names = calloc(list->count + 1, sizeof(*names));
+	size_t i;
+
+	for (i = 0; names && i < list->count; i++)
+		if (policy_source_name(&list->sources[i], names[i].text))
+			names[i].text[0] = '\0';
+	return names;
+}
+
+/* Adds "word NAME, NAME" for the policies of list that other has not, or has otherwise. */
+static void policies_tell_changes(struct policies *policies, const char *word,
+				  const struct source_list *list, const struct source_list *other,
+				  bool changed)
+{
+	size_t used = strlen(policies->changes);
+	const char *before = used ? "; " : "";
+	const struct policy_source *source;
+	char name[PVCALLS_NAME_MAX];
+	size_t i;
+
+	for (i = 0; i < list->count && used < sizeof(policies->changes); i++) {
+		source = policies_find_file(other, list->sources[i].path);
+		if (changed ? !source || !memcmp(source->digest, list->sources[i].digest,
+						 sizeof(source->digest))
+			    : !!source)
+			continue;
+		if (policy_source_name(&list->sources[i], name))
+			snprintf(name, sizeof(name), "?");
+		snprintf(policies->changes + used, sizeof(policies->changes) - used, "%s%s %s",
+			 before, word, name);
+		used = strlen(policies->changes);
+		before = ",";
+		word = "";
+	}
+}
+
 static void policies_put_in_force(struct policies *policies)
 {
+	policies->changes[0] = '\0';
+	policies_tell_changes(policies, "changed:", &policies->candidate, &policies->set, true);
+	policies_tell_changes(policies, "new:", &policies->candidate, &policies->set, false);
+	policies_tell_changes(policies, "gone:", &policies->set, &policies->candidate, false);
+	free(policies->names);
+	policies->names = policies_read_names(&policies->candidate);
 	source_list_free(&policies->set);
 	policies->set = policies->candidate;
 	policies->candidate = (struct source_list){0};
@@ -129,13 +187,12 @@ int policies_load(struct policies *policies,
 	if (policies->job)
 		return fault_set(fault, EBUSY, "a reload is under way already");
 	error = policies_choose_directories(policies, chosen, &count, fault);
-	if (!error) {
+	if (!error)
 		error = source_list_read(&policies->candidate, chosen, count, fault);
-		if (error)
-			policies_refuse(policies, fault);
-	}
-	if (error)
+	if (error) {
+		policies_refuse(policies, fault);
 		return error;
+	}
 	policies->checked = checked;
 	policies->owner = owner;
 	error = job_start(&policies->job, policies->loop, policies_check, policies,
@@ -147,8 +204,17 @@ int policies_load(struct policies *policies,
 	return error;
 }
 
+const char *policies_name(const struct policies *policies, size_t index)
+{
+	ASSERT(index < policies->set.count);
+	return policies->names && policies->names[index].text[0] ? policies->names[index].text
+								 : "?";
+}
+
 void policies_free(struct policies *policies)
 {
+	free(policies->names);
+	policies->names = NULL;
 	job_cancel(policies->job);
 	policies->job = NULL;
 	source_list_free(&policies->set);

@@ -16,8 +16,13 @@
 
 #define POLICIES_CHECK_NS        (10 * NS_PER_S)
 #define POLICIES_DIRECTORIES_MAX 16u
+#define POLICIES_CHANGES_MAX     512u /* bytes, with the NUL */
 
 struct job;
+
+struct policy_name {
+	char text[PVCALLS_NAME_MAX];
+};
 
 /* Filled by the owner, zero from "set" on. Strings are borrowed. */
 struct policies {
@@ -26,8 +31,10 @@ struct policies {
 	size_t directory_count;
 	bool directories_given; /* a missing one is an error */
 	const char *plugin_dir;
-	uint32_t check_uid;     /* what checks run as; UINT32_MAX: stay */
-	struct source_list set; /* in force */
+	uint32_t check_uid;                 /* what checks run as; UINT32_MAX: stay */
+	struct source_list set;             /* in force */
+	struct policy_name *names;          /* of the policies of set; NULL: there was no memory */
+	char changes[POLICIES_CHANGES_MAX]; /* what the last load changed, in words */
 	uint64_t loaded_wall_ns;
 	bool stale; /* the last reload was refused */
 	struct fault stale_fault;
@@ -46,6 +53,8 @@ struct policies {
 int policies_load(struct policies *policies,
 		  void (*checked)(void *owner, int error, const struct fault *fault), void *owner,
 		  struct fault *fault);
+/* The name of a policy in force, by its place in set. */
+const char *policies_name(const struct policies *policies, size_t index);
 /* Frees the policies and cancels a check; checked() is not called any more. */
 void policies_free(struct policies *policies);
 

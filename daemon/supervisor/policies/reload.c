@@ -26,9 +26,8 @@ static void reload_note_refused(struct reload *reload, const char *why)
 {
 	struct guests *guests = reload->guests;
 
-	log_error(guests->log, "reload refused, the policies in force stay: %s", why);
-	auditd_process_event(guests->auditd, AUDIT_EVENT_POLICY_REFUSED, NULL, reload->uid, "%s",
-			     why);
+	log_lines(guests->log, LOG_LEVEL_ERROR, "reload refused, the policies in force stay", why);
+	guests_note_policy_refused(guests, NULL, reload->uid, why);
 }
 
 static uint32_t reload_count_unanswered(const struct reload *reload)
@@ -44,15 +43,22 @@ static void reload_finish(struct reload *reload)
 {
 	struct guests *guests = reload->guests;
 	uint32_t unanswered = reload_count_unanswered(reload);
-	char text[160];
+	const struct policies *policies = reload->policies;
+	char text[POLICIES_CHANGES_MAX + 256];
+	size_t used;
 
 	ASSERT(reload->waiting);
 	reload->waiting = false;
 	loop_disarm(guests->loop, &reload->timer);
-	snprintf(text, sizeof(text),
-		 "%zu policies in force; of %u guests with an engine %u refused theirs, %u have "
-		 "not answered",
-		 reload->policies->set.count, reload->sent, reload->refused, unanswered);
+	used = (size_t)snprintf(text, sizeof(text),
+				"%zu policies in force (%s); %u of %u guests moved to another or a "
+				"changed one",
+				policies->set.count,
+				policies->changes[0] ? policies->changes : "none changed",
+				reload->moved, reload->sent);
+	if (reload->refused || unanswered)
+		snprintf(text + used, sizeof(text) - used,
+			 "; %u refused theirs, %u have not answered", reload->refused, unanswered);
 	log_info(guests->log, "reload: %s", text);
 	auditd_process_event(guests->auditd, AUDIT_EVENT_RELOAD, NULL, reload->uid, "%s", text);
 	reload_tell(reload, 0, text);
@@ -79,6 +85,7 @@ static void reload_send_to_all(struct reload *reload)
 		if (error == -ENOENT)
 			continue;
 		reload->sent++;
+		reload->moved += guest->policy_moved;
 		/* One that can't be told would go on with rules that are no longer in force. */
 		if (error)
 			engine_process_kill(guest->engine,
@@ -96,6 +103,7 @@ static void reload_checked(void *owner, int error, const struct fault *fault)
 		return;
 	}
 	reload->sent = 0;
+	reload->moved = 0;
 	reload->refused = 0;
 	reload->waiting = true;
 	reload_send_to_all(reload);

@@ -23,6 +23,7 @@ struct reload {
 	bool waiting; /* for engines */
 	uint32_t uid; /* whose command it is */
 	uint32_t sent;
+	uint32_t moved; /* guests that are served by another policy, or text, than before */
 	uint32_t refused;
 	reload_done_fn done; /* NULL: nobody waits */
 	void *owner;

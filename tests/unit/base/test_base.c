@@ -206,6 +206,12 @@ static void test_log_escapes(void **state)
 	log_debug(&log, "not written");
 	assert_true(read(ends[0], line, sizeof(line) - 1) > 0);
 	assert_string_equal(line, "program: info: evil \\x1b[31mname\\x0a\\xff\n");
+	memset(line, 0, sizeof(line));
+	log_lines(&log, LOG_LEVEL_ERROR, "refused", "one\ntwo\n");
+	log_lines(&log, LOG_LEVEL_ERROR, "refused", "");
+	assert_true(read(ends[0], line, sizeof(line) - 1) > 0);
+	assert_string_equal(line, "program: error: refused: one\nprogram: error: refused: two\n"
+				  "program: error: refused: \n");
 	close(ends[0]);
 	close(ends[1]);
 }

@@ -80,6 +80,33 @@ static void test_faults_deny(void **state)
 	bench_close(&bench);
 }
 
+/* What plugins count is named for them, and what is no metric is left out. */
+static void test_metrics(void **state)
+{
+	static const char *const none[] = {"bad", "space", " 3", "neg", "word", "odd", "no name"};
+	struct bench bench;
+	char text[512];
+	size_t i;
+
+	(void)state;
+	bench_open(&bench, BAD_PLUGIN_DIR);
+	bench_use(&bench, "chain: [{plugin: faulty, how: count}]\n");
+	bench_ask(&bench, "connect 8.8.8.8:80");
+	bench_use(&bench, "chain: [{plugin: faulty, how: count}]\n");
+	bench_ask(&bench, "connect 8.8.8.8:80");
+	text[policy_metrics(bench.policy, text, sizeof(text) - 1)] = '\0';
+	assert_non_null(strstr(text, "faulty.asked 4\n")); /* kept across reloads */
+	assert_non_null(strstr(text, "faulty.good 7\nfaulty.last 9\n"));
+	for (i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_null(strstr(text, none[i]));
+	assert_in_range(policy_metrics(bench.policy, text, 20), 0, 20);
+	bench_use(&bench, "chain: [{plugin: faulty, how: boast}]\n");
+	text[policy_metrics(bench.policy, text, sizeof(text) - 1)] = '\0';
+	assert_non_null(strstr(text, "faulty.asked 4\n"));
+	assert_null(strstr(text, "good"));
+	bench_close(&bench);
+}
+
 /* A hypervisor may take the processor away once, and the kernel counts it as the plugin's time. */
 static void test_using_the_processor_for_long_denies_the_second_time(void **state)
 {
@@ -202,6 +229,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_old_plugin),
 		cmocka_unit_test(test_faults_deny),
+		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_using_the_processor_for_long_denies_the_second_time),
 		cmocka_unit_test(test_release_is_never_denied),
 		cmocka_unit_test(test_texts_are_ended),

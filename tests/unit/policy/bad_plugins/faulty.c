@@ -54,6 +54,11 @@ static void decide(void *instance, const struct pvcalls_call *call, struct pvcal
 	const struct faulty *faulty = instance;
 
 	verdict->kind = PVCALLS_ALLOW;
+	if (is(faulty, "count")) {
+		faulty->host->count(faulty->host, "asked", 2);
+		faulty->host->count(faulty->host, "no name", 2);
+		faulty->host->count(faulty->host, "", 2);
+	}
 	if (is(faulty, "kind"))
 		verdict->kind = 77;
 	else if (is(faulty, "errno"))
@@ -99,5 +104,19 @@ static void check(void *instance, const struct pvcalls_call *call, struct pvcall
 	verdict->kind = PVCALLS_ALLOW;
 }
 
+/* Metrics of which half are none; or more than there is room for. */
+static size_t metrics(void *instance, char *text, size_t size)
+{
+	static const char lines[] = "good 7\nbad\nspace d 1\n\n 3\nneg -1\nword x\nodd\\ 1\nlast 9";
+	const struct faulty *faulty = instance;
+
+	if (is(faulty, "boast"))
+		return size + 1;
+	if (!is(faulty, "count"))
+		return 0;
+	memcpy(text, lines, sizeof(lines) - 1);
+	return sizeof(lines) - 1;
+}
+
 PVCALLS_PLUGIN(.name = "faulty", .version = "1", .description = "does wrong what it is told",
-	       .ops = ALL, .create = create, .decide = decide, .check = check);
+	       .ops = ALL, .create = create, .decide = decide, .check = check, .metrics = metrics);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -22,6 +23,27 @@ static void reports_become_objects(void **state)
 	assert_true(json_is_string(json_object_get(object, "big")));
 	assert_string_equal(json_string_value(json_object_get(object, "raw")), "?\x1b[2J");
 	assert_int_equal(json_integer_value(json_object_get(object, "last")), 1);
+	json_decref(object);
+}
+
+static void sums_are_of_numbers(void **state)
+{
+	json_t *object = json_object();
+	char text[64];
+	unsigned int i;
+
+	(void)state;
+	engine_report_sum(object, "a.b 5\nword x\nempty\nbig 18446744073709551615\na.b 1\n");
+	engine_report_sum(object, "a.b 2\nc 0\n");
+	assert_int_equal(json_object_size(object), 2);
+	assert_int_equal(json_integer_value(json_object_get(object, "a.b")), 8);
+	for (i = 0; i < 2 * REPORT_SUMS_MAX; i++) {
+		snprintf(text, sizeof(text), "name%u 1\na.b 1\n", i);
+		engine_report_sum(object, text);
+	}
+	assert_int_equal(json_object_size(object), REPORT_SUMS_MAX);
+	assert_int_equal(json_integer_value(json_object_get(object, "a.b")),
+			 8 + 2 * REPORT_SUMS_MAX);
 	json_decref(object);
 }
 
@@ -45,6 +67,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reports_become_objects),
+		cmocka_unit_test(sums_are_of_numbers),
 		cmocka_unit_test(sockets_become_an_array),
 	};
 

@@ -160,6 +160,62 @@ static void missing_directories(void **state)
 	assert_int_equal(world->policies.set.count, 0);
 }
 
+/* A directory that is gone is a refused reload like any other. */
+static void a_directory_that_goes_makes_them_stale(void **state)
+{
+	struct world *world = *state;
+	char moved[64];
+
+	put(world, GOOD, "first");
+	assert_int_equal(load(world), 0);
+	snprintf(moved, sizeof(moved), "%s/moved", world->top);
+	assert_int_equal(rename(world->files, moved), 0);
+	assert_int_equal(load(world), -ENOENT);
+	assert_true(world->policies.stale);
+	assert_non_null(strstr(world->policies.stale_fault.text, world->files));
+	assert_string_equal(policy_of(world, "web-1"), "first");
+	assert_int_equal(rename(moved, world->files), 0);
+	assert_int_equal(load(world), 0);
+	assert_false(world->policies.stale);
+}
+
+static void put_as(struct world *world, const char *file, const char *line, const char *name)
+{
+	char from[64];
+	char to[96];
+
+	put(world, line, name);
+	snprintf(from, sizeof(from), "%s/a.yaml", world->files);
+	snprintf(to, sizeof(to), "%s/%s", world->files, file);
+	assert_int_equal(rename(from, to), 0);
+}
+
+/* What a load has changed is said by the policies' names. */
+static void changes_are_told(void **state)
+{
+	struct world *world = *state;
+	char path[96];
+
+	put_as(world, "1.yaml", GOOD, "one");
+	put_as(world, "2.yaml", GOOD, "two");
+	assert_int_equal(load(world), 0);
+	assert_string_equal(world->policies.changes, "new: one, two");
+	assert_string_equal(policies_name(&world->policies, 1), "two");
+	assert_int_equal(load(world), 0);
+	assert_string_equal(world->policies.changes, "");
+	put_as(world, "1.yaml", "default: allow", "one");
+	put_as(world, "2.yaml", GOOD, "second");
+	put_as(world, "3.yaml", GOOD, "three");
+	assert_int_equal(load(world), 0);
+	assert_string_equal(world->policies.changes, "changed: one, second; new: three");
+	for (int i = 1; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/%d.yaml", world->files, i);
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(load(world), 0);
+	assert_string_equal(world->policies.changes, "gone: one, second, three");
+}
+
 static void a_check_can_be_dropped(void **state)
 {
 	struct world *world = *state;
@@ -177,6 +233,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_bad_one_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bad_start_is_not_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(missing_directories, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_directory_that_goes_makes_them_stale, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(changes_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_check_can_be_dropped, setup, teardown),
 	};
 
