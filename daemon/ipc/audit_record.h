@@ -37,18 +37,19 @@ enum audit_close {
 
 /*
  * Fixed size; strings end with NUL within their array. Written by one engine, checked by the
- * writer. Times are in nanoseconds. wall_ns is the turn of the engine in which it took the call
- * from the guest's ring, or of an accept the peer from its listener: within some microseconds of
- * the event itself, a millisecond where much else goes on. A call that is done within that turn is
- * measured by the processor's counter, one that waited by CLOCK_MONOTONIC from turn to turn.
+ * writer. Times are in nanoseconds. wall_ns is when what the record tells of had happened: the turn
+ * of the engine in which the call's outcome was known, within some microseconds of that, a
+ * millisecond where much else goes on. So records, which are handed over in the same order, never
+ * go back in time unless the clock does. A call that is done within the turn in which it was taken
+ * is measured by the processor's counter, one that waited by CLOCK_MONOTONIC from turn to turn.
  */
 struct audit_record {
 	/* Which call. */
 	uint32_t state;   /* enum audit_slot_state; accessed atomically */
 	uint32_t op;      /* PVCALLS_OP_..., PVCALLS_OP_COUNT for an unknown command */
 	uint64_t serial;  /* of the call, counted by the engine from 1 */
-	uint64_t wall_ns; /* when the engine took it, or an accept's peer: UTC, since 1970, so not
-			     always rising */
+	uint64_t wall_ns; /* when it was done, of a record that is only decided, when it was taken:
+			     UTC, since 1970, so not always rising */
 	uint64_t socket;  /* engine's number of the socket; 0: none */
 	uint64_t parent;  /* number of the listener it came from; 0: none */
 
@@ -66,7 +67,8 @@ struct audit_record {
 
 	/* How long it took. */
 	uint64_t decision_ns; /* that host rules and chain took; 0 if the protocol decided */
-	uint64_t total_ns; /* from wall_ns to the outcome, with delays and the network's answer */
+	uint64_t total_ns; /* until wall_ns, with delays and the network's answer: from the ring,
+			      of an accept from the coming of its peer */
 
 	/* Of a release only: the whole life of its socket. */
 	uint64_t bytes_in;    /* to the guest */

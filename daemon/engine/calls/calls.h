@@ -67,8 +67,9 @@ struct calls {
 	bool accepts_due;      /* an ACCEPT goes on in the next turn, whether or not a peer comes */
 
 	uint64_t serial;       /* of the last call */
-	uint64_t wall_ns;      /* the wall clock, read in the turn of the loop that began at ... */
-	uint64_t wall_read_ns; /* ... this loop_now_ns() */
+	uint64_t wall_ns;      /* the wall clock, read in ... */
+	uint64_t wall_turn;    /* ... this turn (connections->turn) ... */
+	uint64_t wall_read_ns; /* ... with this loop_now_ns() */
 	struct ticks_scale scale;
 	bool slept;      /* the thread has, and the policy was not told of that yet */
 	uint64_t sleeps; /* connections->sleeps when the policy was last told of them */

@@ -64,6 +64,9 @@ void call_ledger_record(struct call_ledger *ledger, const struct audit_record *r
 {
 	struct recorded *kept;
 
+	/* In the order in which things happened. */
+	ASSERT(record->wall_ns >= ledger->wall_ns);
+	ledger->wall_ns = record->wall_ns;
 	ASSERT(record->serial > ledger->serials && record->serial <= ledger->calls->serial);
 	ASSERT(record->serial - ledger->serials <= CALL_LEDGER_MAX);
 	kept = &ledger->records[record->serial - ledger->serials - 1];

@@ -44,6 +44,7 @@ struct call_ledger {
 	uint64_t serials;         /* calls of the engine before */
 	struct recorded *records; /* by serial */
 	uint32_t recorded;
+	uint64_t wall_ns; /* of the last record */
 };
 
 /* A ledger of these calls, or aborts without memory. */

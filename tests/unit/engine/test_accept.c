@@ -217,6 +217,35 @@ static void test_accept_that_waited_is_decided_at_the_time_of_its_peer(void **st
 	close(fd);
 }
 
+/* The trail dates it so, too, and an ACCEPT for which nobody came by its own end. */
+static void test_accepts_are_dated_by_what_came_of_them(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	const struct audit_record *record;
+	struct wire_response response;
+	uint64_t ns;
+	int fd;
+
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 1, 3, RING(1)), NO_ANSWER);
+	loop_turn(guest->engine->loop, 20 * NS_PER_MS);
+	ns = clock_wall_ns();
+	fd = host_connect(port, 1);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_in_range(record->wall_ns, ns, clock_wall_ns());
+	assert_in_range(record->total_ns, record->decision_ns, clock_wall_ns() - ns);
+	ns = clock_wall_ns();
+	assert_int_equal(ask_release(guest, 1), -ECANCELED); /* the ACCEPT */
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_int_equal(record->result, -ECANCELED);
+	assert_in_range(record->wall_ns, ns, clock_wall_ns());
+	assert_true(record->total_ns >= 20 * NS_PER_MS);
+	close(fd);
+}
+
 static bool has_option(int fd, int level, int name)
 {
 	socklen_t size = sizeof(int);
@@ -512,6 +541,7 @@ int main(void)
 		TEST(test_a_listener_that_cannot_listen),
 		TEST(test_accepts_in_flight),
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
+		TEST(test_accepts_are_dated_by_what_came_of_them),
 		TEST(test_accepted_sockets_are_tuned),
 		TEST(test_a_refused_peer_holds_nobody_up),
 		TEST(test_a_refused_crowd_is_served_in_turns),

@@ -35,7 +35,8 @@
 /* The budget. */
 #define CALLS_PER_CONNECTION  7u  /* system calls, with MOST in flight */
 #define ALONE_CALLS           26u /* with one in flight, wake-ups included */
-#define READINGS_PER_TURN     2u  /* of the clock, in a turn and what comes until the next */
+#define READINGS_AT_WORK      1u  /* of the clock, in a turn ... */
+#define READINGS_PER_TURN     3u  /* ... and what comes until the next */
 #define CALLS_IN_A_TURN_LEAST (2 * MOST)
 
 static const char policy[] =
@@ -364,7 +365,11 @@ static void test_system_calls_of_a_connection(void **state)
 			CALLS_PER_CONNECTION * ROUNDS * MOST);
 }
 
-/* One reading in the turn, however many calls it serves, and one when the loop has its events. */
+/*
+ * One reading in the turn, however many calls it serves, and one when the loop has its events. A
+ * turn that has done nothing reads it before it sleeps, and again, when it is awake, if that ended
+ * calls.
+ */
 static void test_readings_of_the_clock(void **state)
 {
 	struct budget budget;
@@ -372,7 +377,7 @@ static void test_readings_of_the_clock(void **state)
 	(void)state;
 	budget_measure(&budget, MOST);
 	assert_in_range(budget.calls_in_a_turn_most, CALLS_IN_A_TURN_LEAST, UINT64_MAX);
-	assert_in_range(budget.readings_at_work_most, 1, READINGS_PER_TURN - 1);
+	assert_in_range(budget.readings_at_work_most, 1, READINGS_AT_WORK);
 	assert_in_range(budget.readings_most, 1, READINGS_PER_TURN);
 }
 

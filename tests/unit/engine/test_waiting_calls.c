@@ -106,6 +106,46 @@ static void test_a_delayed_call_is_executed_later(void **state)
 	close(listener);
 }
 
+/* Rows are stored in the order in which things happened, and dated so: not when they were asked. */
+static void test_a_row_is_dated_when_its_call_was_done(void **state)
+{
+	struct engine_guest *guest = *state;
+	const struct audit_record *record;
+	uint64_t others_ns;
+	uint16_t port = 0;
+	int listener = host_listen(&port);
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	engine_guest_policy(guest, DELAYING("connect"));
+	assert_int_equal(ask_connect(guest, 1, port, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	others_ns = clock_wall_ns();
+	assert_int_equal(answer_to(guest, WIRE_CONNECT), 0);
+	record = last_record(guest, PVCALLS_OP_CONNECT);
+	assert_in_range(record->wall_ns, others_ns, clock_wall_ns());
+	assert_true(record->total_ns >= DELAY_NS);
+	assert_true(record->decision_ns < DELAY_NS);
+	close(listener);
+}
+
+static void test_a_late_denial_is_dated_when_it_fell(void **state)
+{
+	struct engine_guest *guest = *state;
+	const struct audit_record *record;
+	uint64_t closed_ns;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	engine_guest_policy(guest, DELAYING("connect"));
+	assert_int_equal(ask_connect(guest, 1, 80, RING(0)), NO_ANSWER);
+	engine_guest_policy(guest,
+			    "version: 1\nname: shut\nmatch: {name: guest}\ndefault: allow\n");
+	closed_ns = clock_wall_ns();
+	assert_int_equal(answer_to(guest, WIRE_CONNECT), -EACCES);
+	record = last_record(guest, PVCALLS_OP_CONNECT);
+	assert_int_equal(record->verdict, VERDICT_DENY);
+	assert_in_range(record->wall_ns, closed_ns, clock_wall_ns());
+}
+
 static void test_two_connects_on_one_socket(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -366,6 +406,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_delayed_call_is_executed_later),
+		TEST(test_a_row_is_dated_when_its_call_was_done),
+		TEST(test_a_late_denial_is_dated_when_it_fell),
 		TEST(test_two_connects_on_one_socket),
 		TEST(test_socket_then_release),
 		TEST(test_socket_then_everything),
