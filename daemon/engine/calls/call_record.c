@@ -54,6 +54,7 @@ void call_record_number(struct pending_call *pending)
 	struct pvcalls_call *view = &pending->view;
 
 	pending->call.serial = ++pending->calls->serial;
+	pending->decision_ns = 0;
 	memset(view, 0, sizeof(*view));
 	view->size = sizeof(*view);
 	view->op = pending->call.op;

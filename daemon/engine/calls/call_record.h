@@ -19,7 +19,10 @@ struct pending_call;
 bool call_record_take_slot(struct calls *calls, uint32_t *slot);
 /* Gives a call, or the peer that an ACCEPT has just got, the time of this turn. */
 void call_record_stamp(struct pending_call *pending);
-/* Gives a call its serial number and its view (what plugins see), from what was decoded. */
+/*
+ * Makes it a call of its own that nobody has decided: gives it a serial number and a view (what
+ * plugins see), from what was decoded.
+ */
 void call_record_number(struct pending_call *pending);
 
 /*

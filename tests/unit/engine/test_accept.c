@@ -322,6 +322,36 @@ static uint32_t refused_peers(struct engine_guest *guest)
 	return refused;
 }
 
+/* The request that waits on is one for which nobody has come, whoever came before. */
+static void test_a_refused_peer_is_forgotten(void **state)
+{
+	static const struct pvcalls_endpoint none = {0};
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	const struct audit_record *record;
+	uint64_t socket;
+	int fd;
+
+	engine_guest_policy(guest, REFUSING_ALL);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	fd = host_connect(port, 7);
+	engine_guest_turn(guest);
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_int_equal(record->result, -EACCES);
+	assert_int_equal(record->peer.addr[3], 7);
+	assert_int_not_equal(record->decision_ns, 0);
+	socket = record->socket;
+	assert_int_equal(ask_release(guest, 1), -ECANCELED); /* the ACCEPT */
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_int_equal(record->result, -ECANCELED);
+	assert_memory_equal(&record->peer, &none, sizeof(none));
+	assert_memory_equal(&record->requested, &none, sizeof(none));
+	assert_memory_equal(&record->effective, &none, sizeof(none));
+	assert_int_equal(record->decision_ns, 0);
+	assert_int_not_equal(record->socket, socket);
+	close(fd);
+}
+
 /* However many peers are refused, what else there is to do has its turn, and they have theirs. */
 static void test_a_refused_crowd_is_served_in_turns(void **state)
 {
@@ -544,6 +574,7 @@ int main(void)
 		TEST(test_accepts_are_dated_by_what_came_of_them),
 		TEST(test_accepted_sockets_are_tuned),
 		TEST(test_a_refused_peer_holds_nobody_up),
+		TEST(test_a_refused_peer_is_forgotten),
 		TEST(test_a_refused_crowd_is_served_in_turns),
 		TEST(test_age_of_an_accepted_socket),
 		TEST(test_a_destroyed_listener),
