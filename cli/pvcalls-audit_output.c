@@ -132,7 +132,8 @@ static void output_result(sqlite3_stmt *row, char out[TEXT_MAX])
 {
 	const char *name = output_text(row, "errno_name");
 	const char *outcome = output_text(row, "outcome");
-	if (name)
+	bool cancelled = outcome && strcmp(outcome, "cancelled") == 0;
+	if (name && !cancelled)
 		snprintf(out, TEXT_MAX, "%s", name);
 	else if (outcome && strcmp(outcome, "error") == 0)
 		snprintf(out, TEXT_MAX, "errno %s", output_text(row, "errno"));

@@ -26,7 +26,8 @@ static const char usage[] =
 	"\n"
 	"Which records (an option again: either; another option: both; --not: not the next one):\n"
 	"  --guest NAME|DOMID|UUID  globs allowed       --op OPERATION     connect, accept, ...\n"
-	"  --verdict VERDICT        allow, deny, would_deny, fault\n"
+	"  --verdict VERDICT        allow, deny, would_deny, fault, none\n"
+	"  --outcome OUTCOME        ok, error, cancelled, unknown\n"
 	"  --decider NAME           floor, default or a plugin (also: --plugin)\n"
 	"  --rule ID                                    --policy NAME\n"
 	"  --rewriter NAME          plugin that changed the address\n"
@@ -67,6 +68,7 @@ static const struct option options[] = {
 	{"op", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_OPERATION},
 	{"call", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_OPERATION},
 	{"verdict", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_VERDICT},
+	{"outcome", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_OUTCOME},
 	{"decider", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_DECIDER},
 	{"plugin", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_DECIDER},
 	{"rule", required_argument, NULL, OPTION_FIELD + QUERY_FIELD_RULE},

@@ -80,6 +80,8 @@ enum decision_verdict {
 	VERDICT_ALLOW,      /* executed */
 	VERDICT_WOULD_DENY, /* denied by the chain, let through by `mode: audit` */
 	VERDICT_FAULT,      /* a plugin failed: denied */
+	VERDICT_NONE,       /* the call ended before anybody was asked: nothing to deny or allow */
+	VERDICTS,
 };
 
 /* Whether a call with this verdict is executed. */

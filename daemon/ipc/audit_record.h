@@ -64,6 +64,8 @@ struct audit_record {
 	uint32_t rewritten;    /* 1: effective is not what was requested */
 	int32_t result;        /* 0 or a negative wire errno */
 	uint32_t close_reason; /* enum audit_close; of a release only */
+	uint32_t cancelled;    /* 1: ended before it was done, with its socket or its guest */
+	uint32_t reserved;
 
 	/* How long it took. */
 	uint64_t decision_ns; /* that host rules and chain took; 0 if the protocol decided */

@@ -242,12 +242,19 @@ bool policy_may_be_host(const struct policy *policy, const struct pvcalls_endpoi
 	return !policy->rules.host || host_view_has_address(policy->rules.host, endpoint->addr);
 }
 
+static uint32_t chain_enforced(const struct decision *decision)
+{
+	if (decision->verdict == VERDICT_NONE)
+		return PVCALLS_DEFER;
+	return decision_permits(decision) ? PVCALLS_ALLOW : PVCALLS_DENY;
+}
+
 void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 		    const struct decision *decision, int32_t result)
 {
 	struct pvcalls_outcome outcome = {
 		.size = sizeof(outcome),
-		.verdict = decision_permits(decision) ? PVCALLS_ALLOW : PVCALLS_DENY,
+		.verdict = chain_enforced(decision),
 		.result = result,
 		.rewritten = decision->rewritten,
 		.decider = decision->decider,

@@ -125,7 +125,8 @@ struct pvcalls_verdict {
 /* What came of a call: given to observe hooks. */
 struct pvcalls_outcome {
 	uint32_t size;
-	uint32_t verdict;    /* PVCALLS_ALLOW or PVCALLS_DENY: what was enforced */
+	uint32_t verdict;    /* PVCALLS_ALLOW or PVCALLS_DENY: what was enforced; PVCALLS_DEFER: the
+				call ended before anybody was asked */
 	int32_t result;      /* 0 or a negative errno: what the guest was told */
 	uint32_t rewritten;  /* 1 if effective differs from requested */
 	const char *decider; /* "floor", "default", "protocol" or the plugin's name */

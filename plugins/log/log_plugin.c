@@ -70,6 +70,18 @@ static void log_write_rewrite(char out[REWRITE_BYTES], const struct pvcalls_call
 		 outcome->rewrite_rule[0] ? "/" : "", outcome->rewrite_rule);
 }
 
+static const char *log_verdict(const struct pvcalls_outcome *outcome)
+{
+	switch (outcome->verdict) {
+	case PVCALLS_ALLOW:
+		return "allowed";
+	case PVCALLS_DENY:
+		return "denied";
+	default:
+		return "ended";
+	}
+}
+
 static void log_observe(void *instance, const struct pvcalls_call *call,
 			const struct pvcalls_outcome *outcome)
 {
@@ -88,7 +100,7 @@ static void log_observe(void *instance, const struct pvcalls_call *call,
 	snprintf(line, sizeof(line),
 		 "call %" PRIu64 " socket %" PRIu64 ": %s%s%s %s by %s%s%s%s%s, result %" PRId32,
 		 call->serial, call->socket, names[call->op], requested, rewrite,
-		 outcome->verdict == PVCALLS_ALLOW ? "allowed" : "denied", outcome->decider,
+		 log_verdict(outcome), outcome->decider,
 		 outcome->rule[0] ? " " : "", outcome->rule, outcome->reason[0] ? ": " : "",
 		 outcome->reason, outcome->result);
 	log->host->log(log->host, LEVEL_INFORMATION, line);

@@ -44,6 +44,7 @@ struct field {
 static int filter_parse_text(struct query_term *term, struct fault *fault);
 static int filter_parse_operation(struct query_term *term, struct fault *fault);
 static int filter_parse_verdict(struct query_term *term, struct fault *fault);
+static int filter_parse_outcome(struct query_term *term, struct fault *fault);
 static int filter_parse_network(struct query_term *term, struct fault *fault);
 static int filter_parse_port(struct query_term *term, struct fault *fault);
 static int filter_parse_errno(struct query_term *term, struct fault *fault);
@@ -55,7 +56,7 @@ static const struct field fields[QUERY_FIELDS] = {
 		"c.queue IN (SELECT id FROM queues WHERE guest GLOB ? OR uuid GLOB ?"
 		" OR CAST(domid AS TEXT) = ?)", BIND_TEXT, 3},
 	[QUERY_FIELD_OPERATION] = {filter_parse_operation, "(c.kind & 7) = ?", BIND_LOW, 1},
-	[QUERY_FIELD_VERDICT] = {filter_parse_verdict, "(c.kind >> 3 & 3) = ?", BIND_LOW, 1},
+	[QUERY_FIELD_VERDICT] = {filter_parse_verdict, SCHEMA_SQL_VERDICT " = ?", BIND_LOW, 1},
 	[QUERY_FIELD_DECIDER] = {filter_parse_text, DECISION("decider"), BIND_TEXT, 1},
 	[QUERY_FIELD_RULE] = {filter_parse_text, DECISION("rule"), BIND_TEXT, 1},
 	[QUERY_FIELD_REWRITER] = {filter_parse_text, DECISION("rewriter"), BIND_TEXT, 1},
@@ -72,6 +73,7 @@ static const struct field fields[QUERY_FIELDS] = {
 	[QUERY_FIELD_PORT] = {filter_parse_port,
 		"(" PORT_RANGE("c.effective") " OR " PORT_RANGE("c.requested") " OR"
 		" ((c.kind & 7) IN (4, 5) AND " PORT_RANGE("c.local") "))", BIND_RANGE, 3},
+	[QUERY_FIELD_OUTCOME] = {filter_parse_outcome, SCHEMA_SQL_OUTCOME " = ?", BIND_LOW, 1},
 	[QUERY_FIELD_ERRNO] = {filter_parse_errno, "ifnull(c.result, -1) = ?", BIND_LOW, 1},
 	[QUERY_FIELD_SOCKET] = {filter_parse_number,
 		"(c.socket = ? OR c.parent = ?)", BIND_LOW, 2},
@@ -106,13 +108,25 @@ static int filter_parse_operation(struct query_term *term, struct fault *fault)
 
 static int filter_parse_verdict(struct query_term *term, struct fault *fault)
 {
-	for (uint32_t verdict = 0; verdict <= VERDICT_FAULT; verdict++) {
+	for (uint32_t verdict = 0; verdict < VERDICTS; verdict++) {
 		if (strcmp(term->text, schema_verdict_name(verdict)) == 0) {
 			term->low = verdict;
 			return 0;
 		}
 	}
-	return fault_set(fault, EINVAL, "'%s' is no verdict: allow, deny, would_deny or fault",
+	return fault_set(fault, EINVAL,
+			 "'%s' is no verdict: allow, deny, would_deny, fault or none", term->text);
+}
+
+static int filter_parse_outcome(struct query_term *term, struct fault *fault)
+{
+	for (uint32_t outcome = 0; outcome < SCHEMA_OUTCOMES; outcome++) {
+		if (strcmp(term->text, schema_outcome_name(outcome)) == 0) {
+			term->low = outcome;
+			return 0;
+		}
+	}
+	return fault_set(fault, EINVAL, "'%s' is no outcome: ok, error, cancelled or unknown",
 			 term->text);
 }
 

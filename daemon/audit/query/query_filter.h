@@ -26,6 +26,7 @@ enum query_field {
 	QUERY_FIELD_TO,           /* connections to it */
 	QUERY_FIELD_FROM,         /* accepted from it */
 	QUERY_FIELD_PORT,         /* "443" or "8000-8100" */
+	QUERY_FIELD_OUTCOME,      /* "cancelled" */
 	QUERY_FIELD_ERRNO,        /* "ECONNREFUSED", "111", "ok" or "unknown" */
 	QUERY_FIELD_SOCKET,       /* number of a socket, or of the listener it came from */
 	QUERY_FIELD_SERIAL,       /* number of the call within its engine */

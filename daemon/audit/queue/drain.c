@@ -182,7 +182,7 @@ static bool drain_make_sound(struct audit_record *record)
 		record->op = PVCALLS_OP_COUNT;
 		sound = false;
 	}
-	if (record->verdict > VERDICT_FAULT) {
+	if (record->verdict >= VERDICTS) {
 		record->verdict = VERDICT_FAULT;
 		sound = false;
 	}
@@ -195,6 +195,7 @@ static bool drain_make_sound(struct audit_record *record)
 		sound = false;
 	}
 	record->rewritten = record->rewritten != 0;
+	record->cancelled = record->cancelled != 0;
 	record->wall_ns = drain_bounded(record->wall_ns);
 	record->serial = drain_bounded(record->serial);
 	record->socket = drain_bounded(record->socket);

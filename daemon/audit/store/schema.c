@@ -20,11 +20,16 @@
 
 #define ERRNO_MAX 4095 /* the largest errno of Linux */
 
-static const char *const verdict_names[] = {
-	[VERDICT_DENY] = "deny",
-	[VERDICT_ALLOW] = "allow",
-	[VERDICT_WOULD_DENY] = "would_deny",
-	[VERDICT_FAULT] = "fault",
+static const char *const verdict_names[VERDICTS] = {
+	[VERDICT_DENY] = "deny",   [VERDICT_ALLOW] = "allow", [VERDICT_WOULD_DENY] = "would_deny",
+	[VERDICT_FAULT] = "fault", [VERDICT_NONE] = "none",
+};
+
+static const char *const outcome_names[SCHEMA_OUTCOMES] = {
+	[SCHEMA_OUTCOME_OK] = "ok",
+	[SCHEMA_OUTCOME_ERROR] = "error",
+	[SCHEMA_OUTCOME_UNKNOWN] = "unknown",
+	[SCHEMA_OUTCOME_CANCELLED] = "cancelled",
 };
 
 static const char *const close_names[AUDIT_CLOSE_REASONS] = {
@@ -54,15 +59,21 @@ static const char *const event_names[AUDIT_EVENT_KINDS] = {
 };
 
 #define NAMES(table) (sizeof(table) / sizeof(table)[0])
-_Static_assert(NAMES(verdict_names) == VERDICT_FAULT + 1, "every verdict has a name");
-_Static_assert(SCHEMA_KIND_CLOSE(SCHEMA_KIND(0u, 0u, 0u, AUDIT_CLOSE_REASONS - 1u)) ==
+_Static_assert(SCHEMA_KIND_CLOSE(SCHEMA_KIND(0u, 0u, 0u, AUDIT_CLOSE_REASONS - 1u, 0u)) ==
 		       AUDIT_CLOSE_REASONS - 1u,
 	       "a reason fits its bits");
+_Static_assert(SCHEMA_KIND_VERDICT(SCHEMA_KIND(0u, VERDICTS - 1u, 0u, 0u, 0u)) == VERDICTS - 1u,
+	       "a verdict fits its bits");
 _Static_assert(SCHEMA_KIND_OP(PVCALLS_OP_COUNT) == PVCALLS_OP_COUNT, "an operation fits its bits");
 
 const char *schema_verdict_name(uint32_t verdict)
 {
-	return verdict < NAMES(verdict_names) ? verdict_names[verdict] : "?";
+	return verdict < VERDICTS ? verdict_names[verdict] : "?";
+}
+
+const char *schema_outcome_name(uint32_t outcome)
+{
+	return outcome < SCHEMA_OUTCOMES ? outcome_names[outcome] : "?";
 }
 
 const char *schema_close_name(uint32_t reason)
@@ -126,11 +137,11 @@ static const char calls_view[] =
 	ENDPOINT("c.effective", "effective") ", "
 	ENDPOINT("c.local", "local") ", "
 	ENDPOINT("c.peer", "peer") ", "
-	NAME_OF("verdict", "(c.kind >> 3 & 3)") " AS verdict, c.kind >> 5 & 1 AS rewritten,"
+	NAME_OF("verdict", SCHEMA_SQL_VERDICT) " AS verdict, c.kind >> 5 & 1 AS rewritten,"
 	" nullif(d.rewriter, '') AS rewriter, nullif(d.rewrite_rule, '') AS rewrite_rule,"
 	" d.decider AS decider, nullif(d.rule, '') AS rule, nullif(d.reason, '') AS reason,"
-	" CASE WHEN c.result IS NULL THEN 'unknown' WHEN c.result = 0 THEN 'ok' ELSE 'error' END"
-	" AS outcome, c.result AS errno, " NAME_OF("errno", "c.result") " AS errno_name,"
+	NAME_OF("outcome", SCHEMA_SQL_OUTCOME) " AS outcome, c.result AS errno, "
+	NAME_OF("errno", "c.result") " AS errno_name,"
 	" c.decision_ns AS decision_ns, c.total_ns AS total_ns, d.policy AS policy,"
 	" lower(hex(d.policy_digest)) AS policy_digest, c.bytes_in AS bytes_in,"
 	" c.bytes_out AS bytes_out, c.duration_ns AS duration_ns, "
@@ -183,7 +194,8 @@ static int schema_add_names(sqlite3 *db, struct fault *fault)
 		const char *(*name)(uint32_t);
 	} sorts[] = {
 		{"operation", PVCALLS_OP_COUNT + 1, schema_operation_name},
-		{"verdict", NAMES(verdict_names), schema_verdict_name},
+		{"verdict", VERDICTS, schema_verdict_name},
+		{"outcome", SCHEMA_OUTCOMES, schema_outcome_name},
 		{"close", AUDIT_CLOSE_REASONS, schema_close_name},
 		{"event", AUDIT_EVENT_KINDS, schema_event_name},
 		{"errno", ERRNO_MAX + 1, schema_errno_name},

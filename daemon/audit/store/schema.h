@@ -18,13 +18,33 @@
 /* An endpoint as one number, address * 65536 + port, so that ranges of it are address ranges. */
 #define SCHEMA_PORT_BITS 16
 
-/* call_log.kind holds four small values in one column: a column less is time less per row. */
-#define SCHEMA_KIND(op, verdict, rewritten, close) \
-	((op) | (verdict) << 3 | (rewritten) << 5 | (close) << 6)
+/*
+ * call_log.kind holds five small values in one column: a column less is time less per row. The
+ * verdict's third bit and `cancelled` are 0 in rows that were written before there was use for
+ * them, so those rows mean what they meant.
+ */
+#define SCHEMA_KIND(op, verdict, rewritten, close, cancelled)                                 \
+	((op) | ((verdict)&3u) << 3 | (rewritten) << 5 | (close) << 6 | ((verdict)&4u) << 7 | \
+	 (cancelled) << 10)
 #define SCHEMA_KIND_OP(kind)        ((kind)&7u)
-#define SCHEMA_KIND_VERDICT(kind)   ((kind) >> 3 & 3u)
+#define SCHEMA_KIND_VERDICT(kind)   (((kind) >> 3 & 3u) | ((kind) >> 7 & 4u))
 #define SCHEMA_KIND_REWRITTEN(kind) ((kind) >> 5 & 1u)
 #define SCHEMA_KIND_CLOSE(kind)     ((kind) >> 6 & 7u)
+#define SCHEMA_KIND_CANCELLED(kind) ((kind) >> 10 & 1u)
+
+/* The same in SQL, of call_log AS c; the four outcomes are enum schema_outcome. */
+#define SCHEMA_SQL_VERDICT "((c.kind >> 3 & 3) | (c.kind >> 7 & 4))"
+#define SCHEMA_SQL_OUTCOME                                                     \
+	"(CASE WHEN c.kind >> 10 & 1 THEN 3 WHEN c.result IS NULL THEN 2 ELSE" \
+	" c.result <> 0 END)"
+
+enum schema_outcome {
+	SCHEMA_OUTCOME_OK,
+	SCHEMA_OUTCOME_ERROR,
+	SCHEMA_OUTCOME_UNKNOWN,   /* the engine died before it knew */
+	SCHEMA_OUTCOME_CANCELLED, /* ended with its socket or its guest */
+	SCHEMA_OUTCOMES,
+};
 
 /*
  * Versions. A segment keeps the version of the program that began it: the live one is brought up to
@@ -55,6 +75,7 @@ int schema_check(sqlite3 *db, const char *file, struct fault *fault);
 
 /* The names of the numbers that are stored; "?" for a number that has none. */
 const char *schema_verdict_name(uint32_t verdict);
+const char *schema_outcome_name(uint32_t outcome);
 const char *schema_close_name(uint32_t reason);
 const char *schema_event_name(uint32_t kind);
 

@@ -411,8 +411,9 @@ static void store_bind_requested(sqlite3_stmt *statement, int column,
 int store_call(struct store *store, int64_t queue, const struct audit_record *record, bool known,
 	       struct fault *fault)
 {
-	ASSERT(record->op <= PVCALLS_OP_COUNT && record->verdict <= VERDICT_FAULT);
+	ASSERT(record->op <= PVCALLS_OP_COUNT && record->verdict < VERDICTS);
 	ASSERT(record->close_reason < AUDIT_CLOSE_REASONS && record->result <= 0);
+	ASSERT(record->rewritten <= 1 && record->cancelled <= 1);
 	int error = store_begin(store, fault);
 	int64_t *decision = decisions_find(store->decisions, record);
 	if (error == 0 && *decision == 0)
@@ -427,9 +428,9 @@ int store_call(struct store *store, int64_t queue, const struct audit_record *re
 	sqlite3_bind_int64(row, 2, (int64_t)record->wall_ns);
 	sqlite3_bind_int64(row, 3, queue);
 	sqlite3_bind_int64(row, 4, (int64_t)record->serial);
-	sqlite3_bind_int64(
-		row, 5,
-		SCHEMA_KIND(record->op, record->verdict, record->rewritten, record->close_reason));
+	sqlite3_bind_int64(row, 5,
+			   SCHEMA_KIND(record->op, record->verdict, record->rewritten,
+				       record->close_reason, record->cancelled));
 	store_bind_some(row, 6, record->socket);
 	store_bind_some(row, 7, record->parent);
 	store_bind_requested(row, 8, record);

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "engine/calls/call_record.h"
 #include "engine/calls/calls.h"
+#include "ipc/audit_record.h"
 #include "policy/chain.h"
 #include "policy/policy.h"
 
@@ -74,14 +75,34 @@ bool call_decide_again(struct pending_call *pending)
 	return false;
 }
 
-void call_refuse(struct pending_call *pending, const char *reason)
+static void call_decision_by_protocol(struct pending_call *pending, enum decision_verdict verdict,
+				      const char *reason)
 {
 	struct decision *decision = &pending->decision;
 
 	memset(decision, 0, sizeof(*decision));
-	decision->verdict = VERDICT_DENY;
+	decision->verdict = verdict;
 	decision->effective = pending->call.requested;
 	snprintf(decision->decider, sizeof(decision->decider), "protocol");
 	snprintf(decision->reason, sizeof(decision->reason), "%s", reason);
 	call_record_decision(pending);
+}
+
+void call_refuse(struct pending_call *pending, const char *reason)
+{
+	call_decision_by_protocol(pending, VERDICT_DENY, reason);
+}
+
+void call_leave_undecided(struct pending_call *pending, uint32_t close_reason)
+{
+	static const char *const reasons[AUDIT_CLOSE_REASONS] = {
+		[AUDIT_CLOSE_RELEASED] = "its socket was released",
+		[AUDIT_CLOSE_GUEST_GONE] = "its guest has gone",
+		[AUDIT_CLOSE_CUT_OFF] = "its guest was cut off",
+		[AUDIT_CLOSE_OPERATOR] = "its socket was killed",
+		[AUDIT_CLOSE_SHUTDOWN] = "the daemon stops",
+	};
+
+	ASSERT(close_reason < AUDIT_CLOSE_REASONS && reasons[close_reason]);
+	call_decision_by_protocol(pending, VERDICT_NONE, reasons[close_reason]);
 }

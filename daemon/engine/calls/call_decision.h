@@ -4,6 +4,7 @@
 #define ENGINE_CALLS_CALL_DECISION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct pending_call;
 
@@ -16,5 +17,10 @@ void call_decide(struct pending_call *pending);
 bool call_decide_again(struct pending_call *pending);
 /* Records that the protocol itself refuses a call, for this reason; the call is CALL_DECIDED. */
 void call_refuse(struct pending_call *pending, const char *reason);
+/*
+ * Records that nobody will decide a call, because it ends for this reason (enum audit_close) while
+ * it waits to be; the call is CALL_DECIDED.
+ */
+void call_leave_undecided(struct pending_call *pending, uint32_t close_reason);
 
 #endif

@@ -119,6 +119,8 @@ void call_record_outcome(struct pending_call *pending, int result)
 	record->local = pending->view.local;
 	record->peer = pending->peer;
 	record->close_reason = pending->close_reason;
+	record->cancelled = pending->cancelled;
+	calls->counters.cancelled += pending->cancelled;
 	record->bytes_in = pending->view.bytes_in;
 	record->bytes_out = pending->view.bytes_out;
 	record->duration_ns = pending->view.age_ns;

@@ -36,7 +36,8 @@ struct calls_counters {
 	uint64_t denied;
 	uint64_t faults;
 	uint64_t malformed;
-	uint64_t bytes_in; /* of closed sockets */
+	uint64_t cancelled; /* ended before they were done, with their socket or the guest */
+	uint64_t bytes_in;  /* of closed sockets */
 	uint64_t bytes_out;
 	uint64_t stalls; /* times the ring was left unread because the trail's queue was full */
 	uint32_t lost_slots;

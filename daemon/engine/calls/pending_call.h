@@ -47,6 +47,7 @@ struct pending_call {
 	uint32_t extra;        /* BIND, LISTEN: the bound port, for the response's padding */
 	uint32_t close_reason; /* RELEASE: enum audit_close */
 	uint64_t bytes_over;   /* RELEASE: see struct stream */
+	bool cancelled;        /* ended before it was done */
 };
 
 /* Frees all pending calls of a guest at once, without a word to anybody. */

@@ -180,9 +180,9 @@ done:
 }
 
 /*
- * Ends a call that waits. An ACCEPT whose listener goes is not answered if the frontend is Linux':
- * the answer would wedge it (section 3.6 of the protocol). close_reason is for a RELEASE, whose
- * socket goes at once.
+ * Ends a call that waits, since its socket goes for this reason. An ACCEPT whose listener goes is
+ * not answered if the frontend is Linux': the answer would wedge it (section 3.6 of the protocol).
+ * A RELEASE has done what it was to do then, for another reason; every other call is cancelled.
  */
 static void serve_cancel_call(struct pending_call *pending, bool listener_goes,
 			      uint32_t close_reason)
@@ -193,8 +193,9 @@ static void serve_cancel_call(struct pending_call *pending, bool listener_goes,
 
 	ASSERT(pending->in_use && !pending->awaits_commit && pending->call.state != CALL_TAKEN);
 	if (pending->call.state == CALL_PREPARED)
-		call_refuse(pending, "its socket was closed");
-	if (pending->call.op == PVCALLS_OP_RELEASE)
+		call_leave_undecided(pending, close_reason);
+	pending->cancelled = pending->call.op != PVCALLS_OP_RELEASE;
+	if (!pending->cancelled)
 		pending->close_reason = close_reason;
 	if (steps->undo)
 		steps->undo(pending, -ECANCELED);
@@ -241,7 +242,7 @@ static void serve_cancel_id(struct calls *calls, uint64_t id)
 	struct guest_socket *socket = socket_table_find(calls->sockets, id);
 
 	if (socket && !(socket->holder && socket->holder->call.op == PVCALLS_OP_RELEASE))
-		serve_cancel(calls, socket, AUDIT_CLOSE_NONE);
+		serve_cancel(calls, socket, AUDIT_CLOSE_RELEASED);
 }
 
 /*

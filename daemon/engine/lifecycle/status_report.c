@@ -125,6 +125,7 @@ static void status_report_sums(struct report *report)
 	status_report_add(report, "denied %llu\n", (unsigned long long)sums->denied);
 	status_report_add(report, "faults %llu\n", (unsigned long long)sums->faults);
 	status_report_add(report, "malformed %llu\n", (unsigned long long)sums->malformed);
+	status_report_add(report, "cancelled %llu\n", (unsigned long long)sums->cancelled);
 	bytes_in = sums->bytes_in + open.bytes_in;
 	bytes_out = sums->bytes_out + open.bytes_out;
 	status_report_add(report, "bytes_in %llu\n", bytes_in);

@@ -400,6 +400,7 @@ static void test_wild_records_are_brought_into_range(void **state)
 	assert_int_equal(record.verdict, VERDICT_FAULT);
 	assert_int_equal(record.close_reason, AUDIT_CLOSE_NONE);
 	assert_int_equal(record.rewritten, 1);
+	assert_int_equal(record.cancelled, 1);
 	assert_int_equal(record.result, -1);
 	assert_int_equal(record.requested.family, 0);
 	assert_true(record.wall_ns <= INT64_MAX);

@@ -38,7 +38,8 @@ static struct pvcalls_endpoint endpoint(uint8_t a, uint8_t b, uint8_t c, uint8_t
 
 /*
  * Row i: guest a (even) or b (odd); connects to 192.0.2.i:443, every sixth one accepts from
- * 198.51.100.i instead; every fifth one is denied by the floor; one minute apart.
+ * 198.51.100.i instead; every fifth one is denied by the floor; one minute apart. Two were
+ * cancelled: connect 31 under way, accept 41 before anybody had come.
  */
 static void make_row(struct store *store, const int64_t queues[2], uint32_t i)
 {
@@ -67,6 +68,13 @@ static void make_row(struct store *store, const int64_t queues[2], uint32_t i)
 		snprintf(record.rule, sizeof(record.rule), "host-address");
 		snprintf(record.reason, sizeof(record.reason),
 			 "=cmd|' \033[31m\x01\xff\"evil\"\x7f");
+	}
+	record.cancelled = i == 31 || i == 41;
+	if (record.cancelled)
+		record.result = -ECANCELED;
+	if (i == 41) {
+		record.verdict = VERDICT_NONE;
+		record.requested = record.peer = (struct pvcalls_endpoint){0};
 	}
 	assert_int_equal(store_call(store, queues[i % 2], &record, i != 33, &fault), 0);
 }
@@ -223,6 +231,14 @@ static void test_filters(void **state)
 	assert_string_equal(found("--errno 13 --last 1"), "59");
 	assert_string_equal(found("--errno ok --last 1"), "60");
 	assert_string_equal(found("--errno unknown"), "33");
+	assert_string_equal(found("--errno ECANCELED"), "31,41");
+	assert_string_equal(found("--verdict none"), "41");
+	assert_string_equal(found("--verdict none --verdict deny --last 3"), "49,54,59");
+	assert_string_equal(found("--outcome cancelled"), "31,41");
+	assert_string_equal(found("--outcome unknown"), "33");
+	assert_string_equal(found("--outcome error --last 2"), "54,59");
+	assert_string_equal(found("--outcome ok --last 2"), "58,60");
+	assert_string_equal(found("--not --outcome ok --guest beta --first 5"), "9,19,29,31,33");
 }
 
 static void test_addresses_and_ports(void **state)
@@ -427,6 +443,17 @@ static void test_no_colour_into_a_pipe(void **state)
 	assert_non_null(strstr(output, "DECIDED BY"));
 }
 
+/* What a person is to see is that it was no denial. */
+static void test_a_cancelled_call_is_shown_as_one(void **state)
+{
+	(void)state;
+	assert_int_equal(run("-o compact --outcome cancelled"), 0);
+	assert_non_null(strstr(output, " connect 192.0.2.31:443 allow cancelled "));
+	assert_non_null(strstr(output, " accept 10.0.0.1:8080 none cancelled "));
+	assert_int_equal(run("--outcome cancelled"), 0);
+	assert_null(strstr(output, "ECANCELED"));
+}
+
 static void test_exit_status(void **state)
 {
 	(void)state;
@@ -441,6 +468,8 @@ static void test_exit_status(void **state)
 	assert_int_equal(run("-f -o json"), 2);
 	assert_int_equal(run("--events -o csv"), 2);
 	assert_int_equal(run("--op frobnicate"), 3);
+	assert_int_equal(run("--verdict perhaps"), 3);
+	assert_int_equal(run("--outcome sometimes"), 3);
 	assert_int_equal(run("--address 300.1.1.1"), 3);
 	assert_int_equal(run("--address 10.0.0.0/33"), 3);
 	assert_int_equal(run("--port 70000"), 3);
@@ -581,6 +610,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_reaches_a_terminal_raw),
 		cmocka_unit_test(test_csv_holds_no_formula),
 		cmocka_unit_test(test_no_colour_into_a_pipe),
+		cmocka_unit_test(test_a_cancelled_call_is_shown_as_one),
 		cmocka_unit_test(test_exit_status),
 		cmocka_unit_test(test_another_version_is_refused),
 		cmocka_unit_test(test_others_read_sealed_segments_only),

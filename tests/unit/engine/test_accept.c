@@ -492,6 +492,7 @@ static void test_poll_is_answered_by_connections_only(void **state)
 static void test_release_of_a_busy_listener(void **state)
 {
 	struct engine_guest *guest = *state;
+	const struct audit_record *record;
 	struct wire_response response;
 
 	listening(guest, 1);
@@ -504,7 +505,18 @@ static void test_release_of_a_busy_listener(void **state)
 	assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.cmd, WIRE_RELEASE);
 	assert_false(guest_collect(guest, &response));
-	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->result, -ECANCELED);
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_int_equal(record->result, -ECANCELED);
+	assert_int_equal(record->verdict, VERDICT_NONE);
+	assert_int_equal(record->cancelled, 1);
+	assert_string_equal(record->reason, "its socket was released");
+	record = last_record(guest, PVCALLS_OP_POLL);
+	assert_int_equal(record->result, 0);
+	assert_int_equal(record->verdict, VERDICT_ALLOW);
+	assert_int_equal(record->cancelled, 1);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->cancelled, 0);
+	assert_int_equal(guest->engine->calls.counters.cancelled, 2);
+	assert_int_equal(guest->engine->calls.counters.denied, 0);
 }
 
 /* Linux: an answer to the ACCEPT would wedge it, so its ring slot is lost, and only that. */

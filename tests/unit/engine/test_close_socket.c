@@ -154,6 +154,7 @@ static void test_the_descriptor_is_closed_at_once(void **state)
 static void test_a_reserved_socket_goes_with_its_accept(void **state)
 {
 	struct engine_guest *guest = *state;
+	const struct audit_record *record;
 	struct closed_socket closed;
 	struct wire_response response;
 
@@ -167,7 +168,11 @@ static void test_a_reserved_socket_goes_with_its_accept(void **state)
 	assert_int_equal(response.cmd, WIRE_ACCEPT);
 	assert_int_equal(response.ret, -ECANCELED);
 	assert_null(socket_table_find(calls_of_guest(guest)->sockets, 2));
-	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->result, -ECANCELED);
+	record = last_record(guest, PVCALLS_OP_ACCEPT);
+	assert_int_equal(record->result, -ECANCELED);
+	assert_int_equal(record->verdict, VERDICT_NONE);
+	assert_int_equal(record->cancelled, 1);
+	assert_string_equal(record->reason, "its socket was killed");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

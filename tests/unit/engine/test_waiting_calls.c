@@ -173,6 +173,8 @@ static void test_socket_then_release(void **state)
 	assert_int_equal(answer_to(guest, WIRE_RELEASE), 0);
 	assert_int_equal(socket_table_count(guest->engine->calls.sockets), 0);
 	assert_int_equal(records_of(guest, PVCALLS_OP_SOCKET), 1);
+	assert_int_equal(last_record(guest, PVCALLS_OP_SOCKET)->verdict, VERDICT_ALLOW);
+	assert_int_equal(last_record(guest, PVCALLS_OP_SOCKET)->cancelled, 1);
 	assert_int_equal(records_of(guest, PVCALLS_OP_RELEASE), 1);
 	loop_turn(guest->engine->loop, 2 * DELAY_NS);
 	assert_no_answer(guest);
@@ -219,6 +221,7 @@ static void test_the_guest_goes_while_calls_wait(void **state)
 	assert_int_equal(records_of(guest, PVCALLS_OP_POLL), 1);
 	assert_int_equal(records_of(guest, PVCALLS_OP_SOCKET), 3);
 	assert_int_equal(records_of(guest, PVCALLS_OP_RELEASE), 2);
+	assert_int_equal(guest->engine->calls.counters.cancelled, 5);
 	assert_int_equal(audit_queue_used(guest->engine->calls.queue), guest->record_count);
 	loop_turn(guest->engine->loop, 2 * DELAY_NS);
 	close(peer);
@@ -351,6 +354,7 @@ static void test_the_guest_goes_while_a_release_waits(void **state)
 	assert_int_equal(records_of(guest, PVCALLS_OP_RELEASE), 1);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
 			 AUDIT_CLOSE_GUEST_GONE);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->cancelled, 0);
 	close(peer);
 }
 

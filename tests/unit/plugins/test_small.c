@@ -2,6 +2,7 @@
 /* The small plugins: rewrite, log, example. */
 #include "bench_policy.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -141,6 +142,9 @@ static void logged(struct bench *bench, const char *text, const char *const *cal
 	policy_free(before);
 	for (; *calls; calls++)
 		bench_ask(bench, *calls);
+	/* The last one again, as if it had ended before it was decided. */
+	bench->decision.verdict = VERDICT_NONE;
+	policy_observe(bench->policy, &bench->call, &bench->decision, -ECANCELED);
 	got = pread(log.fd, out, size - 1, 0);
 	assert_true(got >= 0);
 	out[got] = '\0';
@@ -168,9 +172,11 @@ static void test_log(void **state)
 	assert_non_null(strstr(out, "connect 127.0.0.1:22 denied by floor loopback: "
 				    "127.0.0.0/8 is the host itself, result -13"));
 	assert_non_null(strstr(out, "listen 192.0.2.10:8080 allowed"));
+	assert_non_null(strstr(out, "listen 192.0.2.10:8080 ended by"));
 	logged(&bench, "default: allow\nchain: [{plugin: log, calls: denied}]\n", calls, out,
 	       sizeof(out));
 	assert_null(strstr(out, "8.8.8.8"));
+	assert_null(strstr(out, "ended"));
 	assert_non_null(strstr(out, "127.0.0.1"));
 	logged(&bench, "default: allow\nchain: [{plugin: log, calls: [listen]}]\n", calls, out,
 	       sizeof(out));
