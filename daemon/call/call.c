@@ -126,7 +126,7 @@ void call_decode(struct call *call, const struct wire_request *request)
 
 /* The states that may follow each. */
 static const uint32_t call_next_states[] = {
-	[CALL_TAKEN] = 1u << CALL_PREPARED | 1u << CALL_DECIDED,
+	[CALL_TAKEN] = 1u << CALL_PREPARED | 1u << CALL_DECIDED | 1u << CALL_DONE,
 	[CALL_PREPARED] = 1u << CALL_DECIDED,
 	[CALL_DECIDED] =
 		1u << CALL_PREPARED | 1u << CALL_DELAYED | 1u << CALL_RUNNING | 1u << CALL_DONE,

@@ -18,7 +18,8 @@
 
 /* How far a call is. call_advance() alone changes it. */
 enum call_state {
-	/* Copied from the ring and decoded; has a serial number and a slot of the audit queue. */
+	/* Copied from the ring and decoded; has a serial number and a slot of the audit queue. A
+	 * RELEASE of a socket that was killed is done now: there is nothing to decide or record. */
 	CALL_TAKEN,
 	/* Its socket was found in a state for the call, and what it will need is reserved. An
 	 * ACCEPT waits here for a peer, and comes back here if the policy refuses that peer. */

@@ -188,6 +188,12 @@ void socket_give(struct guest_socket *guest_socket, int fd, const struct pvcalls
 	guest_socket->peer = *peer;
 }
 
+void socket_leave_name(struct guest_socket *guest_socket)
+{
+	ASSERT(guest_socket->fd < 0 && !guest_socket->connection && !guest_socket->holder);
+	guest_socket->state = SOCKET_KILLED;
+}
+
 void socket_reset(int fd)
 {
 	struct linger none = {.l_onoff = 1, .l_linger = 0};

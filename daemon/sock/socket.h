@@ -38,6 +38,9 @@ enum socket_state {
 	SOCKET_STREAM,
 	/* Listening; ACCEPT and POLL may follow, several at once. */
 	SOCKET_LISTENING,
+	/* It was closed and that was recorded, but the guest, who did not ask for it, has its name
+	 * still. No descriptor; RELEASE may follow, and has nothing left to do. */
+	SOCKET_KILLED,
 };
 
 struct connection;
@@ -99,6 +102,8 @@ bool socket_has_waiting(const struct guest_socket *guest_socket);
 bool socket_is_bound_to_all(const struct guest_socket *guest_socket);
 /* Gives a reserved socket the descriptor of an accepted connection, which it owns from now on. */
 void socket_give(struct guest_socket *guest_socket, int fd, const struct pvcalls_endpoint *peer);
+/* What is left of a socket whose descriptor is closed or handed on: its name. SOCKET_KILLED. */
+void socket_leave_name(struct guest_socket *guest_socket);
 /* Closes a descriptor so that its peer sees a reset at once. */
 void socket_reset(int fd);
 

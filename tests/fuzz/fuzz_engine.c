@@ -273,7 +273,7 @@ static void kill_a_socket(struct fuzz *fuzz, struct input *input)
 	struct guest_socket *socket = socket_table_find(calls->sockets, next(input) % 16);
 	struct closed_socket closed;
 
-	if (!calls->attached || !socket)
+	if (!calls->attached || !socket || socket->state == SOCKET_KILLED)
 		return;
 	if (close_socket(calls, socket, AUDIT_CLOSE_OPERATOR, &closed))
 		closed_sockets_record(calls, &closed, 1);

@@ -38,6 +38,7 @@ static void invariants_of_socket(void *owner, struct guest_socket *socket)
 	ASSERT(!!socket->connection == mapped);
 	ASSERT((socket->fd >= 0) == open);
 	ASSERT(!!socket->source.dispatch == (mapped || socket->state == SOCKET_LISTENING));
+	ASSERT(!socket->holder || socket->state != SOCKET_KILLED);
 	if (socket->state == SOCKET_STREAM)
 		ASSERT(socket->connection->socket == socket && socket->stream.fd == socket->fd);
 	if (socket->state == SOCKET_CONNECTING)

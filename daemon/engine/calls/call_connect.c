@@ -22,6 +22,7 @@ static int call_connect_state_error(const struct guest_socket *socket)
 		return socket->bind_error;
 	case SOCKET_RESERVED:
 	case SOCKET_LISTENING:
+	case SOCKET_KILLED:
 		break;
 	}
 	return -EINVAL;

@@ -21,12 +21,12 @@ static int call_release_prepare(struct pending_call *pending)
 	const struct guest_socket *socket;
 	int error = pending_call_hold(pending);
 
-	pending->close_reason = AUDIT_CLOSE_RELEASED;
 	/* A frontend releases what a failed call never made: that is answered 0. */
 	if (error == -EINVAL)
 		return 0;
 	if (error)
 		return error;
+	pending->close_reason = AUDIT_CLOSE_RELEASED;
 	socket = pending->socket;
 	pending->peer = socket->peer;
 	pending->view.age_ns = pending->call.taken_ns - socket->created_ns;

@@ -43,13 +43,14 @@ static bool closed_socket_goes_with_its_holder(const struct guest_socket *socket
 		socket->holder->call.op == PVCALLS_OP_RELEASE);
 }
 
-/* As close_socket(), but the descriptor is closed by deferred_close_now(). */
+/* As close_socket(), but the descriptor is closed by deferred_close_now(). The socket is left for
+ * disposal. */
 static bool closed_socket_end(struct calls *calls, struct guest_socket *socket, uint32_t reason,
 			      struct closed_socket *closed)
 {
 	bool goes = closed_socket_goes_with_its_holder(socket);
 
-	ASSERT(reason != AUDIT_CLOSE_NONE);
+	ASSERT(reason != AUDIT_CLOSE_NONE && socket->state != SOCKET_KILLED);
 	serve_cancel(calls, socket, reason);
 	if (goes)
 		return false;
@@ -57,7 +58,6 @@ static bool closed_socket_end(struct calls *calls, struct guest_socket *socket, 
 	if (socket->state == SOCKET_STREAM)
 		connection_abort(socket->connection, -ECONNRESET);
 	*closed = closed_socket_describe(socket, reason);
-	disposal_free_socket(calls, socket, false);
 	return true;
 }
 
@@ -66,6 +66,8 @@ bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t rea
 {
 	bool left = closed_socket_end(calls, socket, reason, closed);
 
+	if (left)
+		disposal_leave_name(calls, socket);
 	/* The peer sees the end at once, however slow the trail is; and the loop, which was not
 	 * told, must not ask for events of it. */
 	deferred_close_now(&calls->closing);
@@ -148,7 +150,14 @@ static void closing_visit(void *owner, struct guest_socket *socket)
 
 	/* Every call was ended, and what goes with its call is gone. */
 	ASSERT(!socket->holder);
-	if (closed_socket_end(closing->calls, socket, closing->reason, &closed) && closing->closed)
+	if (socket->state == SOCKET_KILLED) {
+		socket_table_remove(closing->calls->sockets, socket);
+		return;
+	}
+	if (!closed_socket_end(closing->calls, socket, closing->reason, &closed))
+		return;
+	disposal_free_socket(closing->calls, socket, false);
+	if (closing->closed)
 		closing->closed[closing->count++] = closed;
 }
 

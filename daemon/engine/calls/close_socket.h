@@ -30,9 +30,11 @@ struct closed_socket {
 };
 
 /*
- * Closes a socket for a reason (enum audit_close): ends the calls on it, tells the guest through
- * its ring and unmaps that. Returns true with *closed to be recorded, or false where the record of
- * an ended call tells of it already.
+ * Closes a socket, which is not SOCKET_KILLED, for a reason (enum audit_close): ends the calls on
+ * it, tells the guest through its ring and unmaps that. Returns true with *closed to be recorded,
+ * or false where the record of an ended call tells of it already. What is recorded stays in the
+ * table by its name, so that the guest's own RELEASE of it, which ends nothing, is not recorded as
+ * another.
  */
 bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t reason,
 		  struct closed_socket *closed);

@@ -6,7 +6,7 @@
 #include "engine/calls/calls.h"
 #include "engine/connections/connection.h"
 
-void disposal_free_socket(struct calls *calls, struct guest_socket *socket, bool reuse)
+static void disposal_empty_socket(struct calls *calls, struct guest_socket *socket, bool reuse)
 {
 	ASSERT(!socket->holder && socket->state != SOCKET_RESERVED);
 	loop_forget(calls->loop, &socket->source);
@@ -24,5 +24,16 @@ void disposal_free_socket(struct calls *calls, struct guest_socket *socket, bool
 		/* At once: the next request may bind to the same address. */
 		fd_close(&socket->fd);
 	}
+}
+
+void disposal_free_socket(struct calls *calls, struct guest_socket *socket, bool reuse)
+{
+	disposal_empty_socket(calls, socket, reuse);
 	socket_table_remove(calls->sockets, socket);
+}
+
+void disposal_leave_name(struct calls *calls, struct guest_socket *socket)
+{
+	disposal_empty_socket(calls, socket, false);
+	socket_leave_name(socket);
 }

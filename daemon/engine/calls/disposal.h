@@ -13,5 +13,7 @@ struct guest_socket;
  * pages again, see mapping_cache.h.
  */
 void disposal_free_socket(struct calls *calls, struct guest_socket *socket, bool reuse);
+/* The same, but its name stays the guest's until the guest releases it: SOCKET_KILLED. */
+void disposal_leave_name(struct calls *calls, struct guest_socket *socket);
 
 #endif

@@ -72,7 +72,7 @@ int pending_call_find(struct pending_call *pending)
 	struct guest_socket *socket = socket_table_find(pending->calls->sockets, pending->call.id);
 
 	ASSERT(!pending->socket && pending->call.state == CALL_TAKEN);
-	if (!socket)
+	if (!socket || socket->state == SOCKET_KILLED)
 		return -EINVAL;
 	if (socket->holder)
 		return pending_call_held_error(pending, socket->holder);

@@ -316,6 +316,7 @@ static void serve_socket_ready(struct loop_source *source, uint32_t events)
 	case SOCKET_RESERVED:
 	case SOCKET_BOUND:
 	case SOCKET_REFUSED:
+	case SOCKET_KILLED:
 		ASSERT_UNREACHABLE(); /* not watched */
 	}
 }
@@ -349,6 +350,24 @@ void serve_init(struct calls *calls, struct connections *connections, struct loo
 	pending_calls_init(calls);
 }
 
+/*
+ * A RELEASE of a socket that was killed: the record of that tells of its end already. Returns
+ * whether it was one.
+ */
+static bool serve_release_of_killed(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+	struct guest_socket *socket = socket_table_find(calls->sockets, pending->call.id);
+
+	if (pending->call.op != PVCALLS_OP_RELEASE || !socket || socket->state != SOCKET_KILLED)
+		return false;
+	socket_table_remove(calls->sockets, socket);
+	audit_queue_untake(calls->queue, pending->call.slot);
+	call_advance(&pending->call, CALL_DONE);
+	serve_answer(pending, false);
+	return true;
+}
+
 /* A request was taken from the ring, with a slot of the trail for it. */
 static void serve_request(struct calls *calls, const struct wire_request *request, uint32_t slot)
 {
@@ -358,8 +377,10 @@ static void serve_request(struct calls *calls, const struct wire_request *reques
 			   calls->ring.req_cons);
 	call_decode(&pending->call, request);
 	pending->call.slot = slot;
-	call_record_number(pending);
 	calls->counters.taken++;
+	if (serve_release_of_killed(pending))
+		return;
+	call_record_number(pending);
 	if (pending->call.invalid)
 		serve_refuse(pending, pending->call.invalid, "malformed request");
 	else

@@ -32,7 +32,7 @@ static void engine_commands_kill(struct engine *engine, const struct engine_mess
 		socket_table_by_number(engine->calls.sockets, message->number);
 	struct closed_socket closed;
 
-	if (!socket) {
+	if (!socket || socket->state == SOCKET_KILLED) {
 		supervisor_link_send(engine, ENGINE_MESSAGE_KILLED, ENOENT, message->number, NULL);
 		return;
 	}

@@ -23,6 +23,7 @@ static const char *const state_names[] = {
 	[SOCKET_CONNECTING] = "connecting",
 	[SOCKET_STREAM] = "stream",
 	[SOCKET_LISTENING] = "listening",
+	[SOCKET_KILLED] = "killed",
 };
 
 /* A report that is cut into messages as it grows. */
@@ -67,6 +68,13 @@ static void status_report_endpoint(const struct pvcalls_endpoint *endpoint, char
 	snprintf(text, size, "%s:%u", address, endpoint->port);
 }
 
+/* A name that an ACCEPT in flight has promised is no socket yet, and a killed one's none any more.
+ */
+static bool status_report_is_name(const struct guest_socket *socket)
+{
+	return socket->state == SOCKET_RESERVED || socket->state == SOCKET_KILLED;
+}
+
 static void status_report_socket(void *owner, struct guest_socket *socket)
 {
 	struct report *report = owner;
@@ -74,8 +82,7 @@ static void status_report_socket(void *owner, struct guest_socket *socket)
 	char local[32];
 	char peer[32];
 
-	/* A name that an ACCEPT in flight has promised is no socket yet. */
-	if (socket->state == SOCKET_RESERVED)
+	if (status_report_is_name(socket))
 		return;
 	if (stream && !socket->local.family)
 		socket_read_local(socket);
@@ -102,7 +109,7 @@ static void status_report_count(void *owner, struct guest_socket *socket)
 {
 	struct open_sockets *open = owner;
 
-	open->count += socket->state != SOCKET_RESERVED;
+	open->count += !status_report_is_name(socket);
 	if (socket->state != SOCKET_STREAM)
 		return;
 	open->bytes_in += socket->stream.bytes_in;

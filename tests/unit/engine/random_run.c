@@ -200,6 +200,8 @@ static uint32_t random_next_call(struct random_run *run, uint64_t id)
 		return draw ? WIRE_LISTEN : WIRE_CONNECT;
 	case SOCKET_LISTENING:
 		return draw < 5 ? WIRE_ACCEPT : draw < 7 ? WIRE_POLL : WIRE_RELEASE;
+	case SOCKET_KILLED:
+		return draw < 4 ? WIRE_RELEASE : WIRE_SOCKET;
 	case SOCKET_RESERVED:
 	case SOCKET_REFUSED:
 	case SOCKET_CONNECTING:
@@ -324,13 +326,13 @@ void random_kill(struct random_run *run)
 	struct closed_socket closed;
 
 	/* A writer that is stalled would be waited for. */
-	if (!socket || run->stalled)
+	if (!socket || socket->state == SOCKET_KILLED || run->stalled)
 		return;
 	random_rings_of_gone(run, socket->id);
 	if (!close_socket(calls, socket, AUDIT_CLOSE_OPERATOR, &closed))
 		return;
 	closed_sockets_record(calls, &closed, 1);
-	run->closes++;
+	run->kills++;
 }
 
 void random_policy(struct random_run *run)

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "engine/calls/close_socket.h"
+#include "engine/calls/serve.h"
+#include "engine/lifecycle/attach.h"
 #include "guest_calls.h"
 
 #define RING 8u  /* indexes page of the connection */
@@ -150,6 +152,104 @@ static void test_the_descriptor_is_closed_at_once(void **state)
 	close(listener);
 }
 
+static uint32_t releases(struct engine_guest *guest)
+{
+	uint32_t count = 0;
+	uint32_t i;
+
+	engine_guest_store(guest);
+	assert_true(guest->record_count <= GUEST_RECORDS);
+	for (i = 0; i < guest->record_count; i++)
+		count += guest->records[i].op == PVCALLS_OP_RELEASE;
+	return count;
+}
+
+/* The guest, who is told through its ring, releases it as any other: its end was recorded before. */
+static void test_a_killed_socket_has_one_release(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct calls *calls = calls_of_guest(guest);
+	struct closed_socket closed;
+	uint64_t serial;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_true(kill_named(guest, 1, &closed));
+	closed_sockets_record(calls, &closed, 1);
+	assert_int_equal(releases(guest), 1);
+	serial = calls->serial;
+	assert_int_equal(ask_socket(guest, 1), -EEXIST);
+	assert_int_equal(ask_listen(guest, 1), -EINVAL);
+	assert_int_equal(ask_connect(guest, 1, 80, RING), -EINVAL);
+	assert_int_equal(calls->serial, serial + 3);
+	assert_int_equal(ask_release(guest, 1), 0);
+	assert_int_equal(calls->serial, serial + 3);
+	assert_int_equal(releases(guest), 1);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
+			 AUDIT_CLOSE_OPERATOR);
+	serve_reap(calls);
+	assert_int_equal(audit_queue_used(calls->queue), 0);
+	/* Its name is free now, and to release what is not there is a call as it was. */
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_release(guest, 1), 0);
+	assert_int_equal(ask_release(guest, 1), 0);
+	assert_int_equal(releases(guest), 3);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason, AUDIT_CLOSE_NONE);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->socket, 0);
+}
+
+/* A guest that goes without having released it. */
+static void test_a_killed_socket_ends_with_its_guest(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct closed_socket closed;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_true(kill_named(guest, 1, &closed));
+	closed_sockets_record(calls_of_guest(guest), &closed, 1);
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	assert_int_equal(socket_table_count(calls_of_guest(guest)->sockets), 0);
+	assert_int_equal(releases(guest), 1);
+}
+
+/* A listener that is killed while its guest waits for a peer and the trail takes nothing. */
+static void kill_on_full_trail(struct engine_guest *guest, bool sync)
+{
+	struct calls *calls = calls_of_guest(guest);
+	struct full_trail trail = {.guest = guest};
+	struct closed_socket closed;
+	struct wire_response response;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_listen(guest, 1), 0);
+	assert_int_equal(ask_accept(guest, 1, 2, RING), NO_ANSWER);
+	calls->sync = sync;
+	fill_trail(guest);
+	full_trail = &trail;
+	assert_true(kill_named(guest, 1, &closed));
+	closed_sockets_record(calls, &closed, 1);
+	full_trail = NULL;
+	engine_guest_store(guest);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_ACCEPT);
+	assert_int_equal(response.ret, -ECANCELED);
+	assert_false(guest_collect(guest, &response));
+	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->cancelled, 1);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
+			 AUDIT_CLOSE_OPERATOR);
+}
+
+static void test_a_kill_answers_accepts_on_a_full_trail(void **state)
+{
+	kill_on_full_trail(*state, false);
+}
+
+static void test_a_kill_answers_accepts_on_a_full_trail_sync(void **state)
+{
+	kill_on_full_trail(*state, true);
+}
+
 /* A name that is only promised is the ACCEPT's, which is answered and recorded. */
 static void test_a_reserved_socket_goes_with_its_accept(void **state)
 {
@@ -182,6 +282,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_descriptor_is_closed_at_once),
 		TEST(test_a_reserved_socket_goes_with_its_accept),
+		TEST(test_a_killed_socket_has_one_release),
+		TEST(test_a_killed_socket_ends_with_its_guest),
+		TEST(test_a_kill_answers_accepts_on_a_full_trail),
+		TEST(test_a_kill_answers_accepts_on_a_full_trail_sync),
 		TEST(test_waiting_for_the_trail_is_a_sleep),
 		TEST(test_starved_calls_go_on_after_a_kill),
 	};

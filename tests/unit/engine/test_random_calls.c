@@ -128,7 +128,7 @@ static void random_begin_round(struct random_run *run)
 
 	for (i = 0; i < RANDOM_RINGS; i++)
 		run->rings[i].use = RING_FREE;
-	run->closes = 0;
+	run->kills = 0;
 	call_ledger_begin(&run->ledger);
 	random_policy(run);
 	run->guest->engine->calls.sync = random_below(run, 2);
@@ -159,11 +159,27 @@ static void random_finish(struct random_run *run)
 	ASSERT(!socket_table_count(calls->sockets));
 }
 
+static void random_count_killed(void *owner, struct guest_socket *socket)
+{
+	uint32_t *killed = owner;
+
+	*killed += socket->state == SOCKET_KILLED;
+}
+
+/* Sockets that the guest has not released since they were killed. */
+static uint32_t random_killed(struct random_run *run)
+{
+	uint32_t killed = 0;
+
+	socket_table_each(run->guest->engine->calls.sockets, random_count_killed, &killed);
+	return killed;
+}
+
 /* Sockets that detaching will close, and record so; the others go with the calls that hold them. */
 static uint32_t random_sockets_to_close(struct random_run *run)
 {
 	struct calls *calls = &run->guest->engine->calls;
-	uint32_t count = socket_table_count(calls->sockets);
+	uint32_t count = socket_table_count(calls->sockets) - random_killed(run);
 	uint32_t i;
 
 	for (i = 0; i < COMMAND_SLOTS; i++) {
@@ -179,6 +195,8 @@ static uint32_t random_sockets_to_close(struct random_run *run)
 static void random_end_round(struct random_run *run)
 {
 	struct engine *engine = run->guest->engine;
+	uint32_t killed;
+	uint32_t closes;
 
 	run->stalled = false;
 	random_store(run);
@@ -188,10 +206,13 @@ static void random_end_round(struct random_run *run)
 		random_finish(run);
 	}
 	call_ledger_forget(&run->ledger, run->guest->req_prod - engine->calls.ring.req_cons);
-	run->closes += random_sockets_to_close(run);
+	killed = random_killed(run);
+	ASSERT(killed <= run->kills);
+	closes = random_sockets_to_close(run);
 	engine_detach(engine, AUDIT_CLOSE_GUEST_GONE);
 	random_store(run);
-	call_ledger_account(&run->ledger, run->closes);
+	/* The record of a kill is that of the guest's RELEASE, too, if that came. */
+	call_ledger_account(&run->ledger, closes + killed);
 	random_peers_close(run);
 	if (run->filler >= 0)
 		close(run->filler);
