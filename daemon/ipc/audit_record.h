@@ -10,14 +10,18 @@
 #define AUDIT_DIGEST_BYTES 32
 
 /*
- * A slot of the queue goes round: FREE, TAKEN, DECIDED, DONE, FREE. Back it goes from TAKEN to FREE
- * (the call waits on), and from DECIDED to TAKEN (it is decided anew).
+ * A slot of the queue goes round: FREE, TAKEN, ASKED, DECIDED, DONE, FREE. What nobody need be
+ * asked about is DECIDED at once. Back it goes from TAKEN to FREE (the call waits on), and from
+ * DECIDED to ASKED (it is decided anew).
  */
 enum audit_slot_state {
 	/* The engine may take it. */
 	AUDIT_SLOT_FREE,
 	/* Being filled. Nothing was executed: dropped if the engine dies. */
 	AUDIT_SLOT_TAKEN,
+	/* What is asked is in it, and the policy has the word. Stored as outcome "unknown" if the
+	 * engine dies, with the plugin in which it died as who decided. */
+	AUDIT_SLOT_ASKED,
 	/* The decision is in it. Stored as outcome "unknown" if the engine dies. */
 	AUDIT_SLOT_DECIDED,
 	/* Complete: the writer may take it. */
@@ -69,8 +73,8 @@ struct audit_record {
 
 	/* How long it took. */
 	uint64_t decision_ns; /* that host rules and chain took; 0 if the protocol decided */
-	uint64_t total_ns; /* until wall_ns, with delays and the network's answer: from the ring,
-			      of an accept from the coming of its peer */
+	uint64_t total_ns;    /* until wall_ns, with delays and the network's answer: from the ring,
+				 of an accept from the coming of its peer */
 
 	/* Of a release only: the whole life of its socket. */
 	uint64_t bytes_in;    /* to the guest */

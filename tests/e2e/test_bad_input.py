@@ -182,6 +182,62 @@ def test_plugin_that_others_may_write(make_daemon):
     fails(daemon, INPUT, "odd")
 
 
+CRASHING = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <pvcalls/plugin.h>
+static void die_in(const char *hook, const struct pvcalls_call *call)
+{
+	if (!strcmp(hook, HOOK) && call->requested.port == 6666) abort();
+}
+static void *create(const struct pvcalls_host *h, const struct pvcalls_value *v) { (void)h; (void)v; return (void *)1; }
+static void decide(void *i, const struct pvcalls_call *call, struct pvcalls_verdict *verdict)
+{
+	(void)i;
+	die_in("decide", call);
+	if (!strcmp(HOOK, "explain")) return;
+	verdict->kind = PVCALLS_REWRITE;
+	verdict->endpoint = call->effective;
+	verdict->endpoint.port++;
+}
+static void check(void *i, const struct pvcalls_call *call, struct pvcalls_verdict *v) { (void)i; (void)v; die_in("check", call); }
+static void observe(void *i, const struct pvcalls_call *call, const struct pvcalls_outcome *o) { (void)i; (void)o; die_in("observe", call); }
+static int32_t explain(void *i, const struct pvcalls_call *call, char *rule, char *reason)
+{
+	(void)i; (void)rule; (void)reason;
+	die_in("explain", call);
+	return 0;
+}
+PVCALLS_PLUGIN(.name = "odd", .version = "1", .description = "a test", .ops = 2, .create = create, .decide = decide,
+	       .check = check, .observe = observe, .explain = explain);
+"""
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize("hook", ["decide", "check", "explain", "observe"])
+def test_plugin_that_crashes(make_daemon, hook):
+    """The call in which it ends the engine is recorded, and the event says which hook of which plugin it was."""
+    policy = make_policy(default="deny" if hook == "explain" else "allow", chain=[{"plugin": "odd"}])
+    daemon = make_daemon({"test.yaml": policy}, start=False)
+    daemon.arguments = ["--plugin-dir", plugin_dir(daemon, CRASHING.replace("HOOK", f'"{hook}"'))]
+    daemon.start()
+    done = daemon.python("victim", "print(attempt(socket.create_connection, ('127.0.0.1', 6665)), flush=True)\n"
+                         "print(attempt(socket.create_connection, ('127.0.0.1', 6666)), flush=True)\n")
+    assert done.returncode != 0 and done.stdout in ("EACCES\n", "ECONNREFUSED\n"), done
+    daemon.settle()
+    before, row = daemon.calls("victim", "connect")
+    assert (before["requested_port"], before["outcome"]) == (6665, "error")
+    assert (row["requested_address"], row["requested_port"], row["outcome"], row["errno"]) == ("127.0.0.1", 6666, "unknown", None)
+    if hook == "observe":
+        assert (row["verdict"], row["decider"], row["effective_port"]) == ("allow", "default", 6667)
+    else:
+        assert (row["verdict"], row["decider"], row["rule"], row["rewritten"]) == ("fault", "odd", None, False)
+        assert hook in row["reason"]
+    event, = daemon.events("engine_crashed", "victim")
+    assert f"in hook {hook} of plugin odd" in event["text"]
+    daemon.stop()
+
+
 # --- programs ---
 
 

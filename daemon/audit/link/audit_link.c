@@ -317,6 +317,13 @@ void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16])
 	link_send_pending(link);
 }
 
+bool audit_link_ended_in_hook(struct audit_link *link, const uint8_t queue_id[16],
+			      struct hook_mark *mark)
+{
+	struct link_queue *queue = link_find_queue(link, queue_id);
+	return queue && audit_queue_ended_in_hook(queue->memfd, mark);
+}
+
 void audit_link_event(struct audit_link *link, enum audit_event kind, const char *guest,
 		      uint32_t uid, const char *text)
 {

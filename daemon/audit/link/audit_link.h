@@ -10,6 +10,7 @@
 #ifndef AUDIT_LINK_H
 #define AUDIT_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ipc/auditd_message.h"
@@ -17,6 +18,7 @@
 #define AUDIT_LINK_EVENTS 8192u /* events that wait for the writer: about 6 MB */
 
 struct audit_link;
+struct hook_mark;
 
 /* What the writer says; each may be NULL. */
 struct audit_link_calls {
@@ -62,6 +64,10 @@ int audit_link_add(struct audit_link *link, const uint8_t queue_id[16], int memf
  * that was not added is left alone.
  */
 void audit_link_finish(struct audit_link *link, const uint8_t queue_id[16]);
+/* Whether the queue's engine, which has ended, did so in a plugin's hook: then *mark says which. To
+ * be asked before audit_link_finish(). */
+bool audit_link_ended_in_hook(struct audit_link *link, const uint8_t queue_id[16],
+			      struct hook_mark *mark);
 /*
  * Has an event stored; guest may be NULL, uid is whose command it was or 0. Strings are copied, and
  * cut to their room. While the writer is away

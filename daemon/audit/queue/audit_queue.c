@@ -123,8 +123,7 @@ struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot
 static void queue_set_state(struct audit_queue *queue, uint32_t slot, enum audit_slot_state from,
 			    enum audit_slot_state state)
 {
-	ASSERT(slot < AUDIT_QUEUE_SLOTS);
-	ASSERT(queue->state[slot] == from);
+	ASSERT(slot < AUDIT_QUEUE_SLOTS && queue->state[slot] == from);
 	queue->state[slot] = (uint8_t)state;
 	/* Release: whoever sees the state sees what was written to the slot before it. */
 	__atomic_store_n(&queue->memory->record[slot].state, (uint32_t)state, __ATOMIC_RELEASE);
@@ -153,14 +152,22 @@ void audit_queue_untake(struct audit_queue *queue, uint32_t slot)
 	queue_give_back(queue, slot);
 }
 
+void audit_queue_asked(struct audit_queue *queue, uint32_t slot)
+{
+	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_ASKED);
+}
+
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot)
 {
-	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_DECIDED);
+	bool asked = slot < AUDIT_QUEUE_SLOTS && queue->state[slot] == AUDIT_SLOT_ASKED;
+
+	queue_set_state(queue, slot, asked ? AUDIT_SLOT_ASKED : AUDIT_SLOT_TAKEN,
+			AUDIT_SLOT_DECIDED);
 }
 
 void audit_queue_undecided(struct audit_queue *queue, uint32_t slot)
 {
-	queue_set_state(queue, slot, AUDIT_SLOT_DECIDED, AUDIT_SLOT_TAKEN);
+	queue_set_state(queue, slot, AUDIT_SLOT_DECIDED, AUDIT_SLOT_ASKED);
 	/* As the first half of a seqlock: nothing written to the slot after this may be seen before
 	 * the state is. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -238,4 +245,21 @@ void audit_queue_await(struct audit_queue *queue)
 uint32_t audit_queue_used(const struct audit_queue *queue)
 {
 	return AUDIT_QUEUE_SLOTS - queue->free_count;
+}
+
+struct hook_mark *audit_queue_hook(struct audit_queue *queue)
+{
+	return &queue->memory->hook;
+}
+
+bool audit_queue_ended_in_hook(int memfd, struct hook_mark *mark)
+{
+	struct queue_memory *memory = NULL;
+	bool running;
+
+	if (queue_memory_map(&memory, memfd) < 0)
+		return false;
+	running = hook_mark_read(&memory->hook, mark);
+	queue_memory_unmap(memory);
+	return running;
 }

@@ -35,6 +35,7 @@
 #define AUDIT_QUEUE_WAKE_AT (AUDIT_QUEUE_SLOTS / 8u)
 
 struct audit_queue;
+struct hook_mark;
 
 /* Makes the memory of an empty queue for a guest. Returns a sealed memfd, or -errno. */
 int audit_queue_create(const struct audit_identity *identity);
@@ -57,15 +58,16 @@ struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot
 /* Gives back a slot that is TAKEN: its call was never decided. */
 void audit_queue_untake(struct audit_queue *queue, uint32_t slot);
 /*
- * The decision is in the slot, which was TAKEN: from here on it will be stored, whatever happens to
- * the engine.
+ * What is asked, without the decision, is in the slot, which was TAKEN: from here on it will be
+ * stored, whatever happens to the engine.
  */
+void audit_queue_asked(struct audit_queue *queue, uint32_t slot);
+/* The decision is in the slot, which was TAKEN or ASKED: it will be stored as well. */
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
 /*
  * The decision of a slot that is DECIDED no longer holds (a wait has changed it): takes the slot
- * back to TAKEN, so that the record may be written anew and then be decided again. An engine that
- * dies in between leaves no record of the call, which was not executed, and never one that is half
- * old and half new.
+ * back to ASKED, so that it may be written anew. An engine that dies in between leaves a record
+ * that was not decided, and never one that is half old and half new.
  */
 void audit_queue_undecided(struct audit_queue *queue, uint32_t slot);
 /* A slot that is DECIDED is complete: hands it to the writer. audit_queue_flush() makes the writer
@@ -85,5 +87,12 @@ uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner,
 void audit_queue_await(struct audit_queue *queue);
 /* Slots neither free nor yet reaped: for status. */
 uint32_t audit_queue_used(const struct audit_queue *queue);
+/* Where the engine notes which plugin is running, for those who find it dead. */
+struct hook_mark *audit_queue_hook(struct audit_queue *queue);
+/*
+ * Reads that from a queue's memory, whose engine has ended. Returns whether it ended in a hook;
+ * then *mark says in which.
+ */
+bool audit_queue_ended_in_hook(int memfd, struct hook_mark *mark);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -256,12 +257,36 @@ void drain_undo(struct drain *drain)
 	drain->taken = drain->committed;
 }
 
+/* Nobody will say what is to become of this call. The plugin in which its engine ended has failed.
+ */
+static void drain_fill_undecided(const struct drain *drain, struct audit_record *record)
+{
+	struct hook_mark mark;
+	bool in_hook = hook_mark_read(&drain->memory->hook, &mark);
+
+	record->verdict = in_hook ? VERDICT_FAULT : VERDICT_NONE;
+	record->effective = record->requested;
+	record->rewritten = 0;
+	record->decision_ns = 0;
+	snprintf(record->decider, sizeof(record->decider), "%s",
+		 in_hook ? mark.plugin : "protocol");
+	record->rule[0] = '\0';
+	if (in_hook)
+		snprintf(record->reason, sizeof(record->reason), "the engine ended in its hook %s",
+			 hook_mark_name(mark.kind));
+	else
+		snprintf(record->reason, sizeof(record->reason),
+			 "the engine ended before it was decided");
+}
+
 bool drain_leftover(struct drain *drain, uint32_t *cursor, struct audit_record *record)
 {
 	for (; *cursor < AUDIT_QUEUE_SLOTS; (*cursor)++) {
 		drain_copy_once(drain, *cursor, record);
-		if (record->state != AUDIT_SLOT_DECIDED && record->state != AUDIT_SLOT_DONE)
+		if (record->state < AUDIT_SLOT_ASKED || record->state > AUDIT_SLOT_DONE)
 			continue;
+		if (record->state == AUDIT_SLOT_ASKED)
+			drain_fill_undecided(drain, record);
 		if (!drain_make_sound(record))
 			drain_note_damage(drain, "a record has a value out of range");
 		(*cursor)++;
@@ -275,7 +300,7 @@ bool drain_busy(const struct drain *drain)
 	for (uint32_t slot = 0; slot < AUDIT_QUEUE_SLOTS; slot++) {
 		uint32_t state =
 			__atomic_load_n(&drain->memory->record[slot].state, __ATOMIC_RELAXED);
-		if (state == AUDIT_SLOT_TAKEN || state == AUDIT_SLOT_DECIDED)
+		if (state >= AUDIT_SLOT_TAKEN && state <= AUDIT_SLOT_DECIDED)
 			return true;
 	}
 	return false;

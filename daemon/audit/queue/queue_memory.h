@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "audit/queue/audit_queue.h"
+#include "call/hook_mark.h"
 
 #define QUEUE_MAGIC   0x7571612d6c637670ull /* "pvcl-aqu" */
 #define QUEUE_VERSION 2u
@@ -38,6 +39,7 @@ struct queue_memory {
 	/* The engine's. */
 	_Alignas(QUEUE_LINE) uint64_t done; /* places filled, ever */
 	uint32_t engine_waits; /* 1: wake the engine at the next commit; reset by the writer */
+	_Alignas(QUEUE_LINE) struct hook_mark hook; /* see audit_queue_hook() */
 
 	/* The writer's. */
 	_Alignas(QUEUE_LINE) uint64_t stored; /* places committed, ever */

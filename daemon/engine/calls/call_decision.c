@@ -51,6 +51,7 @@ void call_decide(struct pending_call *pending)
 	ASSERT(!pending->meter_in && !pending->meter_out);
 	pending->view.requested = pending->call.requested;
 	pending->view.effective = pending->call.requested;
+	call_record_asked(pending);
 	call_decision_note_sleeps(calls);
 	began = ticks_now();
 	policy_decide(calls->policy, &pending->view, decision);

@@ -66,11 +66,10 @@ void call_record_number(struct pending_call *pending)
 	call_record_stamp(pending);
 }
 
-void call_record_decision(struct pending_call *pending)
+/* What is known of a call before it is decided. */
+static void call_record_question(const struct pending_call *pending, struct audit_record *record)
 {
-	struct calls *calls = pending->calls;
-	struct audit_record *record = audit_queue_record(calls->queue, pending->call.slot);
-	const struct decision *decision = &pending->decision;
+	const struct policy *policy = pending->calls->policy;
 
 	record->op = pending->call.op;
 	record->serial = pending->call.serial;
@@ -78,14 +77,31 @@ void call_record_decision(struct pending_call *pending)
 	record->socket = pending->view.socket;
 	record->parent = pending->view.parent;
 	record->requested = pending->call.requested;
-	record->effective = decision->effective;
 	record->local = pending->view.local;
 	record->peer = pending->peer;
+	memcpy(record->policy_digest, policy_digest(policy), AUDIT_DIGEST_BYTES);
+	snprintf(record->policy, sizeof(record->policy), "%s", policy_name(policy));
+}
+
+void call_record_asked(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+
+	call_record_question(pending, audit_queue_record(calls->queue, pending->call.slot));
+	audit_queue_asked(calls->queue, pending->call.slot);
+}
+
+void call_record_decision(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+	struct audit_record *record = audit_queue_record(calls->queue, pending->call.slot);
+	const struct decision *decision = &pending->decision;
+
+	call_record_question(pending, record);
+	record->effective = decision->effective;
 	record->verdict = decision->verdict;
 	record->rewritten = decision->rewritten;
 	record->decision_ns = pending->decision_ns;
-	memcpy(record->policy_digest, policy_digest(calls->policy), AUDIT_DIGEST_BYTES);
-	snprintf(record->policy, sizeof(record->policy), "%s", policy_name(calls->policy));
 	memcpy(record->decider, decision->decider, sizeof(record->decider));
 	memcpy(record->rule, decision->rule, sizeof(record->rule));
 	memcpy(record->reason, decision->reason, sizeof(record->reason));
@@ -125,10 +141,12 @@ void call_record_outcome(struct pending_call *pending, int result)
 	record->bytes_out = pending->view.bytes_out;
 	record->duration_ns = pending->view.age_ns;
 	record->total_ns = call_record_total_ns(pending);
+	/* Before it is handed over: the guest has no answer yet, and gets none if a plugin ends the
+	 * engine now. */
+	if (!pending->call.invalid)
+		policy_observe(calls->policy, &pending->view, &pending->decision, result);
 	audit_queue_done(calls->queue, pending->call.slot);
 	meter_unref(pending->meter_in);
 	meter_unref(pending->meter_out);
 	pending->meter_in = pending->meter_out = NULL;
-	if (!pending->call.invalid)
-		policy_observe(calls->policy, &pending->view, &pending->decision, result);
 }

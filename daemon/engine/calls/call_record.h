@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A call's record in the trail's queue: a slot is taken before the call, the decision is written
- * into it before the call is executed, the outcome before the guest is answered.
+ * A call's record in the trail's queue: a slot is taken before the call, what is asked is written
+ * into it before the policy is asked, the decision before the call is executed, the outcome before
+ * the guest is answered.
  */
 #ifndef ENGINE_CALLS_CALL_RECORD_H
 #define ENGINE_CALLS_CALL_RECORD_H
@@ -25,13 +26,15 @@ void call_record_stamp(struct pending_call *pending);
  */
 void call_record_number(struct pending_call *pending);
 
+/* Writes what is asked into the slot: from now on it is kept that it was, and of which plugin. */
+void call_record_asked(struct pending_call *pending);
 /*
  * Writes the decision into the slot: from now on it is kept, whatever happens to the engine. The
  * call is CALL_DECIDED.
  */
 void call_record_decision(struct pending_call *pending);
 /*
- * Writes the outcome (0 or a negative errno), hands the slot to the writer and tells the plugins.
+ * Writes the outcome (0 or a negative errno), tells the plugins and hands the slot to the writer.
  * The slot is not the call's any more.
  */
 void call_record_outcome(struct pending_call *pending, int result);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "call/hook_mark.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/engine_commands.h"
 #include "engine/lifecycle/engine_policy.h"
@@ -67,6 +68,8 @@ static int engine_start_queue(struct engine *engine, const int *fds, size_t coun
 	engine->queue_event = fds[2];
 	engine->calls.queue_event = fds[2];
 	error = audit_queue_open(&engine->calls.queue, fds[0], fds[1], fds[2]);
+	if (!error)
+		hook_mark_keep_in(audit_queue_hook(engine->calls.queue));
 	if (!error)
 		error = loop_add(engine->loop, &engine->queue_source, engine->queue_event, EPOLLIN,
 				 engine_start_queue_event, engine);

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/decimal.h"
+#include "call/hook_mark.h"
 #include "policy/match/set.h"
 #include "policy/plugin_host/host_services.h"
 #include "policy/yaml/value_tree.h"
@@ -27,7 +28,9 @@ int instance_create(struct instance *instance, struct instance_context *context,
 	instance->context = context;
 	instance->section = section;
 	host_services_fill(&instance->host, instance);
+	hook_mark_begin(HOOK_KIND_CREATE, plugin->name);
 	instance->state = plugin->create(&instance->host, section);
+	hook_mark_end();
 	if (!instance->state && errors->count == before)
 		errors_add(errors, section->at, "plugin %s refused its section and did not say why",
 			   plugin->name);
@@ -37,28 +40,56 @@ int instance_create(struct instance *instance, struct instance_context *context,
 	return errors->count == before ? 0 : -EINVAL;
 }
 
+static void instance_inherit(struct instance *instance, const struct instance *before)
+{
+	const struct pvcalls_plugin *plugin = instance->plugin;
+
+	ASSERT(before->plugin == plugin);
+	instance->stats = before->stats;
+	if (!plugin->inherit)
+		return;
+	hook_mark_begin(HOOK_KIND_INHERIT, plugin->name);
+	plugin->inherit(instance->state, before->state);
+	hook_mark_end();
+}
+
 void instance_attach(struct instance *instance, const struct instance *before)
 {
+	const struct pvcalls_plugin *plugin = instance->plugin;
+
 	ASSERT(instance->state && !instance->attached);
-	if (before) {
-		ASSERT(before->plugin == instance->plugin);
-		instance->stats = before->stats;
-		if (instance->plugin->inherit)
-			instance->plugin->inherit(instance->state, before->state);
+	if (before)
+		instance_inherit(instance, before);
+	if (plugin->guest_attach) {
+		hook_mark_begin(HOOK_KIND_GUEST_ATTACH, plugin->name);
+		plugin->guest_attach(instance->state, &instance->context->guest);
+		hook_mark_end();
 	}
-	if (instance->plugin->guest_attach)
-		instance->plugin->guest_attach(instance->state, &instance->context->guest);
 	instance->attached = true;
+}
+
+/* The plugin's part of the end. */
+static void instance_end(struct instance *instance)
+{
+	const struct pvcalls_plugin *plugin = instance->plugin;
+
+	if (instance->attached && plugin->guest_detach) {
+		hook_mark_begin(HOOK_KIND_GUEST_DETACH, plugin->name);
+		plugin->guest_detach(instance->state, &instance->context->guest);
+		hook_mark_end();
+	}
+	if (instance->state && plugin->destroy) {
+		hook_mark_begin(HOOK_KIND_DESTROY, plugin->name);
+		plugin->destroy(instance->state);
+		hook_mark_end();
+	}
 }
 
 void instance_destroy(struct instance *instance)
 {
 	struct instance_set *node;
 
-	if (instance->attached && instance->plugin->guest_detach)
-		instance->plugin->guest_detach(instance->state, &instance->context->guest);
-	if (instance->state && instance->plugin->destroy)
-		instance->plugin->destroy(instance->state);
+	instance_end(instance);
 	for (node = instance->sets; node; node = node->next)
 		set_free(node->set);
 	name_table_free(&instance->ids);
@@ -86,11 +117,14 @@ static size_t instance_write_metric(const struct instance *instance, const char 
 static size_t instance_write_own_metrics(const struct instance *instance, char *text, size_t size)
 {
 	char said[INSTANCE_METRICS_MAX];
-	size_t count = instance->plugin->metrics(instance->state, said, sizeof(said) - 1);
 	const char *line = said;
 	size_t used = 0;
 	size_t length;
+	size_t count;
 
+	hook_mark_begin(HOOK_KIND_METRICS, instance->plugin->name);
+	count = instance->plugin->metrics(instance->state, said, sizeof(said) - 1);
+	hook_mark_end();
 	if (count >= sizeof(said))
 		return 0;
 	said[count] = '\0';

@@ -312,6 +312,12 @@ void auditd_process_finish(struct auditd_process *auditd, const uint8_t queue_id
 		audit_link_finish(auditd->link, queue_id);
 }
 
+bool auditd_process_ended_in_hook(const struct auditd_process *auditd, const uint8_t queue_id[16],
+				  struct hook_mark *mark)
+{
+	return auditd->link && audit_link_ended_in_hook(auditd->link, queue_id, mark);
+}
+
 uint32_t auditd_process_queues(const struct auditd_process *auditd)
 {
 	return auditd->queues;

@@ -65,6 +65,9 @@ int auditd_process_eventfd(const struct auditd_process *auditd);
 int auditd_process_add(struct auditd_process *auditd, const uint8_t queue_id[16], int memfd,
 		       int engine_eventfd);
 void auditd_process_finish(struct auditd_process *auditd, const uint8_t queue_id[16]);
+/* See audit_link_ended_in_hook(). */
+bool auditd_process_ended_in_hook(const struct auditd_process *auditd, const uint8_t queue_id[16],
+				  struct hook_mark *mark);
 /* Queues that were added and are not yet stored wholly. */
 uint32_t auditd_process_queues(const struct auditd_process *auditd);
 /* Stores an event; guest may be NULL, the text is cut at AUDIT_EVENT_TEXT_MAX. */

@@ -15,6 +15,7 @@
 #include "audit/queue/audit_queue.h"
 #include "base/assert.h"
 #include "base/fd.h"
+#include "call/hook_mark.h"
 #include "supervisor/children/engine_inbox.h"
 #include "supervisor/children/engine_orders.h"
 #include "supervisor/children/engine_questions.h"
@@ -96,6 +97,21 @@ void engine_processes_kill_queue(struct engine_processes *engines, const uint8_t
 	}
 }
 
+/* For those who look after the host: why, and in which plugin, if it was in one. */
+static void engine_processes_tell_end(struct engine_process *engine, const char *why)
+{
+	struct engine_processes *engines = engine->engines;
+	struct hook_mark mark;
+	char where[sizeof(mark.plugin) + 48] = "";
+
+	if (auditd_process_ended_in_hook(engines->auditd, engine->queue_id, &mark))
+		snprintf(where, sizeof(where), ", in hook %s of plugin %s",
+			 hook_mark_name(mark.kind), mark.plugin);
+	log_error(engines->log, "guest %s: its engine %s%s", engine->guest.name, why, where);
+	auditd_process_event(engines->auditd, AUDIT_EVENT_ENGINE_CRASHED, engine->guest.name, 0,
+			     "the engine %s%s", why, where);
+}
+
 /* The process has ended, asked or not. */
 static void engine_processes_exited(struct child *child, const struct child_end *end)
 {
@@ -111,16 +127,15 @@ static void engine_processes_exited(struct child *child, const struct child_end 
 	if (engine->socket >= 0)
 		engine_inbox_receive(engine);
 	owner = engine->owner;
-	auditd_process_finish(engines->auditd, engine->queue_id);
 	if (engine->phase == ENGINE_ENDING && !engine->end[0]) {
+		auditd_process_finish(engines->auditd, engine->queue_id);
 		engine_processes_free(engine);
 		return;
 	}
 	snprintf(text, sizeof(text), "%s (%s)", engine->end[0] ? engine->end : "ended unasked",
 		 how);
-	log_error(engines->log, "guest %s: its engine %s", engine->guest.name, text);
-	auditd_process_event(engines->auditd, AUDIT_EVENT_ENGINE_CRASHED, engine->guest.name, 0,
-			     "the engine %s", text);
+	engine_processes_tell_end(engine, text);
+	auditd_process_finish(engines->auditd, engine->queue_id);
 	engine_processes_free(engine);
 	if (owner)
 		calls->ended(owner, text);

@@ -18,6 +18,7 @@
 #include "audit/queue/drain.h"
 #include "audit/queue/queue_memory.h"
 #include "call/call.h"
+#include "call/hook_mark.h"
 #include "trail_harness.h"
 
 /* Both ends, and the memory between them as a captured engine sees it. */
@@ -287,11 +288,14 @@ static void test_a_decision_can_be_taken_back(void **state)
 	audit_queue_decided(ends->queue, slot);
 	assert_int_equal(ends->memory->record[slot].state, AUDIT_SLOT_DECIDED);
 
-	/* An engine that dies here, half way through the new decision, leaves no record. */
+	/* An engine that dies here, half way through the new decision, leaves none. */
 	audit_queue_undecided(ends->queue, slot);
 	written->serial = 41;
-	assert_int_equal(ends->memory->record[slot].state, AUDIT_SLOT_TAKEN);
-	assert_false(drain_leftover(ends->drain, &cursor, &record));
+	assert_int_equal(ends->memory->record[slot].state, AUDIT_SLOT_ASKED);
+	assert_true(drain_leftover(ends->drain, &cursor, &record));
+	assert_int_equal(record.verdict, VERDICT_NONE);
+	assert_string_equal(record.decider, "protocol");
+	assert_string_equal(record.rule, "");
 	assert_true(drain_busy(ends->drain));
 	assert_int_equal(audit_queue_used(ends->queue), 1);
 
@@ -331,6 +335,10 @@ static void test_states_follow_in_order(void **state)
 	assert_aborts(ends, audit_queue_undecided, slot);
 	assert_aborts(ends, audit_queue_done, slot);
 	assert_aborts(ends, audit_queue_decided, AUDIT_QUEUE_SLOTS);
+	audit_queue_asked(ends->queue, slot);
+	assert_aborts(ends, audit_queue_asked, slot);
+	assert_aborts(ends, audit_queue_untake, slot);
+	assert_aborts(ends, audit_queue_done, slot);
 	audit_queue_decided(ends->queue, slot);
 	assert_aborts(ends, audit_queue_decided, slot);
 	assert_aborts(ends, audit_queue_untake, slot);
@@ -377,6 +385,63 @@ static void test_a_slot_out_of_range_breaks_the_ring(void **state)
 	uint32_t cursor = 0;
 	assert_true(drain_leftover(ends->drain, &cursor, &record));
 	assert_int_equal(record.serial, 1);
+}
+
+/* An engine dies while a plugin decides: the call is recorded with the plugin, and nothing else. */
+static void test_a_call_that_ended_its_engine(void **state)
+{
+	struct ends *ends = *state;
+	struct audit_record record;
+	struct hook_mark mark;
+	uint32_t slot = 0;
+	uint32_t cursor = 0;
+	struct audit_record *written = audit_queue_take(ends->queue, &slot);
+
+	assert_false(drain_leftover(ends->drain, &cursor, &record));
+	record_fill(written, 40);
+	written->rewritten = 1;
+	hook_mark_keep_in(audit_queue_hook(ends->queue));
+	assert_false(audit_queue_ended_in_hook(ends->memfd, &mark));
+	audit_queue_asked(ends->queue, slot);
+	hook_mark_begin(HOOK_KIND_DECIDE, "first-plugin");
+	hook_mark_end();
+	hook_mark_begin(HOOK_KIND_CHECK, "second");
+	cursor = 0;
+	assert_true(drain_busy(ends->drain));
+	assert_true(drain_leftover(ends->drain, &cursor, &record));
+	assert_int_equal(record.serial, 40);
+	assert_int_equal(record.verdict, VERDICT_FAULT);
+	assert_string_equal(record.decider, "second");
+	assert_string_equal(record.rule, "");
+	assert_string_equal(record.reason, "the engine ended in its hook check");
+	assert_int_equal(record.rewritten, 0);
+	assert_memory_equal(&record.effective, &record.requested, sizeof(record.effective));
+	assert_true(audit_queue_ended_in_hook(ends->memfd, &mark));
+	assert_int_equal(mark.kind, HOOK_KIND_CHECK);
+	assert_string_equal(mark.plugin, "second");
+	hook_mark_end();
+	assert_false(audit_queue_ended_in_hook(ends->memfd, &mark));
+	cursor = 0;
+	assert_true(drain_leftover(ends->drain, &cursor, &record));
+	assert_int_equal(record.verdict, VERDICT_NONE);
+	assert_null(drain_damage(ends->drain));
+	hook_mark_keep_in(NULL);
+}
+
+/* What a captured engine writes there is brought into range. */
+static void test_a_wild_mark(void **state)
+{
+	struct ends *ends = *state;
+	struct hook_mark mark;
+
+	memset(&ends->memory->hook, 0xff, sizeof(ends->memory->hook));
+	assert_false(audit_queue_ended_in_hook(ends->memfd, &mark));
+	ends->memory->hook.kind = HOOK_KIND_DECIDE;
+	ends->memory->hook.plugin[0] = '\033';
+	assert_true(audit_queue_ended_in_hook(ends->memfd, &mark));
+	assert_int_equal(strlen(mark.plugin), sizeof(mark.plugin) - 1);
+	assert_int_equal(mark.plugin[0], '?');
+	assert_int_equal(mark.plugin[1], '?');
 }
 
 static void test_a_place_the_memory_denies_breaks_the_ring(void **state)
@@ -522,6 +587,8 @@ int main(void)
 		TEST(test_states_follow_in_order),
 		TEST(test_a_count_out_of_range_breaks_the_ring),
 		TEST(test_a_slot_out_of_range_breaks_the_ring),
+		TEST(test_a_call_that_ended_its_engine),
+		TEST(test_a_wild_mark),
 		TEST(test_a_place_the_memory_denies_breaks_the_ring),
 		TEST(test_wild_records_are_brought_into_range),
 		TEST(test_results_out_of_range_are_errors),

@@ -34,6 +34,15 @@ void auditd_process_finish(struct auditd_process *auditd, const uint8_t queue_id
 	queues--;
 }
 
+bool auditd_process_ended_in_hook(const struct auditd_process *auditd, const uint8_t queue_id[16],
+				  struct hook_mark *mark)
+{
+	(void)auditd;
+	(void)queue_id;
+	(void)mark;
+	return false;
+}
+
 void auditd_process_event(struct auditd_process *auditd, enum audit_event kind, const char *guest,
 			  uint32_t uid, const char *format, ...)
 {
