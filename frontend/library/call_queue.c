@@ -64,14 +64,23 @@ void call_queue_free_call(struct call_queue *queue, struct front_call *call)
 	queue->free = call;
 }
 
-static bool call_queue_is_long(const struct front_call *call)
+/* What its answer waits for. */
+static enum call_wait call_queue_wait_of(const struct front_call *call)
 {
-	return call->request.cmd == WIRE_ACCEPT || call->request.cmd == WIRE_POLL;
+	switch (call->request.cmd) {
+	case WIRE_CONNECT:
+		return CALL_WAIT_NETWORK;
+	case WIRE_ACCEPT:
+	case WIRE_POLL:
+		return CALL_WAIT_PEER;
+	default:
+		return CALL_WAIT_NONE;
+	}
 }
 
 void call_queue_add(struct call_queue *queue, struct front_call *call)
 {
-	struct call_list *list = call_queue_is_long(call) ? &queue->long_list : &queue->list;
+	struct call_list *list = &queue->lists[call_queue_wait_of(call)];
 
 	ASSERT(!queue->failed);
 	call->socket->calls++;
@@ -83,13 +92,25 @@ void call_queue_add(struct call_queue *queue, struct front_call *call)
 	list->last = call;
 }
 
+/* Takes the call behind this one (NULL: the first) out of the list; NULL: there is none. */
+static struct front_call *call_queue_unlink(struct call_list *list, struct front_call *before)
+{
+	struct front_call *call = before ? before->next : list->first;
+
+	if (!call)
+		return NULL;
+	if (before)
+		before->next = call->next;
+	else
+		list->first = call->next;
+	if (list->last == call)
+		list->last = before;
+	return call;
+}
+
 static struct front_call *call_queue_pop(struct call_list *list)
 {
-	struct front_call *call = list->first;
-
-	if (call)
-		list->first = call->next;
-	return call;
+	return call_queue_unlink(list, NULL);
 }
 
 static void call_queue_cancel(struct call_queue *queue, struct front_call *call, int error)
@@ -109,8 +130,38 @@ static void call_queue_push_one(struct call_queue *queue, struct front_call *cal
 	call->request.req_id = queue->tickets++ << SLOT_BITS | slot;
 	queue->in_flight[slot] = call;
 	queue->in_flight_id[slot] = call->request.req_id;
-	queue->in_flight_long += call_queue_is_long(call);
+	queue->waiting[call_queue_wait_of(call)]++;
+	call->socket->accepts += call->request.cmd == WIRE_ACCEPT;
 	command_front_push(&queue->ring, &call->request);
+}
+
+/* The oldest ACCEPT or POLL whose listener has no ACCEPT in flight, or any if there is plenty. */
+static struct front_call *call_queue_next_accept(struct call_queue *queue)
+{
+	struct call_list *list = &queue->lists[CALL_WAIT_PEER];
+	struct front_call *before = NULL;
+	struct front_call *call;
+
+	if (queue->waiting[CALL_WAIT_PEER] < CALLS_SPARE_MAX)
+		return call_queue_pop(list);
+	if (queue->waiting[CALL_WAIT_PEER] >= CALLS_ACCEPT_MAX)
+		return NULL;
+	for (call = list->first; call && call->socket->accepts && !call->socket->released;
+	     call = call->next)
+		before = call;
+	return call_queue_unlink(list, before);
+}
+
+/* The next call that there is a slot for. */
+static struct front_call *call_queue_next_of_all(struct call_queue *queue)
+{
+	struct front_call *call = call_queue_pop(&queue->lists[CALL_WAIT_NONE]);
+
+	if (call ||
+	    queue->waiting[CALL_WAIT_NETWORK] + queue->waiting[CALL_WAIT_PEER] >= CALLS_LONG_MAX)
+		return call;
+	call = call_queue_next_accept(queue);
+	return call ? call : call_queue_pop(&queue->lists[CALL_WAIT_NETWORK]);
 }
 
 /* The next call that may go out; calls of released sockets, but RELEASE, are not worth a slot. */
@@ -118,14 +169,12 @@ static struct front_call *call_queue_next(struct call_queue *queue)
 {
 	struct front_call *call;
 
-	for (;;) {
-		call = call_queue_pop(&queue->list);
-		if (!call && queue->in_flight_long < LONG_CALLS_MAX)
-			call = call_queue_pop(&queue->long_list);
-		if (!call || !call->socket->released || call->request.cmd == WIRE_RELEASE)
-			return call;
+	while ((call = call_queue_next_of_all(queue))) {
+		if (!call->socket->released || call->request.cmd == WIRE_RELEASE)
+			break;
 		call_queue_cancel(queue, call, -ECANCELED);
 	}
+	return call;
 }
 
 bool call_queue_push(struct call_queue *queue)
@@ -152,8 +201,9 @@ static struct front_call *call_queue_match(struct call_queue *queue,
 	    call->request.cmd != response->cmd || call->request.id != response->id)
 		return NULL;
 	queue->in_flight[slot] = NULL;
-	ASSERT(queue->in_flight_long >= call_queue_is_long(call));
-	queue->in_flight_long -= call_queue_is_long(call);
+	ASSERT(queue->waiting[call_queue_wait_of(call)] > 0);
+	queue->waiting[call_queue_wait_of(call)]--;
+	call->socket->accepts -= call->request.cmd == WIRE_ACCEPT;
 	return call;
 }
 
@@ -190,18 +240,20 @@ static void call_queue_forget_in(struct front_call *call, const void *context)
 void call_queue_forget(struct call_queue *queue, const void *context)
 {
 	uint32_t slot;
+	size_t list;
 
 	for (slot = 0; slot < COMMAND_SLOTS; slot++)
 		if (queue->in_flight[slot] && queue->in_flight[slot]->context == context)
 			queue->in_flight[slot]->done = NULL;
-	call_queue_forget_in(queue->list.first, context);
-	call_queue_forget_in(queue->long_list.first, context);
+	for (list = 0; list < CALL_WAITS_COUNT; list++)
+		call_queue_forget_in(queue->lists[list].first, context);
 }
 
 void call_queue_fail(struct call_queue *queue, int error)
 {
 	struct front_call *call;
 	uint32_t slot;
+	size_t list;
 
 	queue->failed = true;
 	for (slot = 0; slot < COMMAND_SLOTS; slot++) {
@@ -210,6 +262,7 @@ void call_queue_fail(struct call_queue *queue, int error)
 		if (call)
 			call_queue_cancel(queue, call, error);
 	}
-	while ((call = call_queue_pop(&queue->list)) || (call = call_queue_pop(&queue->long_list)))
-		call_queue_cancel(queue, call, error);
+	for (list = 0; list < CALL_WAITS_COUNT; list++)
+		while ((call = call_queue_pop(&queue->lists[list])))
+			call_queue_cancel(queue, call, error);
 }

@@ -2,9 +2,12 @@
 /*
  * Pending calls: made, queued, pushed into the command ring, matched with their response.
  *
- * A call waits in one of two lists until the command ring has a slot for it. ACCEPT and POLL may
- * stay unanswered for ever, so they wait apart and never get the last slots: a guest with many
- * listeners can still connect.
+ * A call waits in one of three lists until the command ring has a slot for it, by how long the
+ * answer may take. Most calls end at once. A CONNECT may take as long as the network, ACCEPT and
+ * POLL may stay unanswered for ever; nothing that is in flight can be taken back. So those get
+ * shares of the slots, and some slots are kept for what ends at once: sockets are bound and closed
+ * whatever the others wait for. A listener's second ACCEPT is luck: it gets a slot only while few
+ * are taken, so that the first ones of other listeners find theirs.
  */
 #ifndef LIBRARY_CALL_QUEUE_H
 #define LIBRARY_CALL_QUEUE_H
@@ -16,7 +19,11 @@
 
 #include "library/command_front.h"
 
-#define LONG_CALLS_MAX (COMMAND_SLOTS - 8) /* ACCEPT and POLL in flight */
+#define CALLS_LONG_MAX   24u /* CONNECT, ACCEPT and POLL in flight */
+#define CALLS_ACCEPT_MAX 20u /* of these, ACCEPT and POLL */
+#define CALLS_SPARE_MAX  4u  /* ACCEPT in flight beside which a listener gets another one */
+
+enum call_wait { CALL_WAIT_NONE, CALL_WAIT_NETWORK, CALL_WAIT_PEER, CALL_WAITS_COUNT };
 
 struct front_call {
 	struct front_call *next; /* in its list */
@@ -41,11 +48,10 @@ typedef void (*call_settle)(struct front_call *call, const struct wire_response 
 struct call_queue {
 	struct command_front ring;
 	call_settle settle;
-	struct call_list list;
-	struct call_list long_list;
+	struct call_list lists[CALL_WAITS_COUNT];
 	struct front_call *in_flight[COMMAND_SLOTS];
 	uint32_t in_flight_id[COMMAND_SLOTS];
-	uint32_t in_flight_long;
+	uint32_t waiting[CALL_WAITS_COUNT]; /* in flight */
 	uint32_t tickets; /* counts calls: makes req_id differ from the slot's last one */
 	bool failed;
 	struct front_call *free;

@@ -32,6 +32,7 @@ struct pvcalls_front_socket {
 	enum socket_state state;
 	uint32_t order;
 	uint32_t calls;                 /* pending ones */
+	uint32_t accepts;               /* of these, ACCEPTs in flight */
 	int broken;                     /* -EPROTO after the backend broke its data ring */
 	int socket_error;               /* what SOCKET was answered */
 	bool shut;                      /* nothing more is written */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Calls that wait, and those that go on beside them. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <pvcalls/frontend.h>
+
+#include "fake_backend.h"
+#include "front_test.h"
+
+#define LISTENERS 14 /* first ports of which are 100 */
+#define DARK      100
+
+static struct pvcalls_front_socket *front_test_listen_on(struct pvcalls_front *front, uint16_t port)
+{
+	struct pvcalls_front_socket *socket;
+	struct sockaddr_in at = front_test_address(port);
+
+	assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
+	assert_int_equal(pvcalls_front_bind_wait(socket, &at, SECONDS(5)), 0);
+	assert_int_equal(pvcalls_front_listen_wait(socket, 16, SECONDS(5)), 0);
+	return socket;
+}
+
+static void front_test_await(struct pvcalls_front *front, const struct tally *tally, unsigned good)
+{
+	while (tally->good < good)
+		assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
+}
+
+/* However many ACCEPTs those have who came first, who comes last gets one, too. */
+static void test_each_listener_gets_an_accept(void **state)
+{
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *listeners[LISTENERS];
+	struct tally tally = {0};
+	uint16_t i;
+	int ahead;
+
+	(void)state;
+	for (i = 0; i < LISTENERS; i++) {
+		listeners[i] = front_test_listen_on(front, 100 + i);
+		for (ahead = 0; ahead < 6; ahead++)
+			assert_int_equal(pvcalls_front_accept(listeners[i], 1, tally_done, &tally),
+					 0);
+	}
+	for (i = LISTENERS; i-- > 0;) {
+		fake_backend_offer(fake, 100 + i, FAKE_ECHO);
+		front_test_await(front, &tally, LISTENERS - i);
+	}
+	for (i = 0; i < LISTENERS; i++)
+		pvcalls_front_release(listeners[i]);
+	front_test_settle(front);
+	assert_int_equal(tally.finished, LISTENERS);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
+/* Who connects to where nobody answers can listen, accept and close meanwhile. */
+static void test_waiting_connects_leave_slots(void **state)
+{
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct sockaddr_in to = front_test_address(FAKE_HANG);
+	struct pvcalls_front_socket *dark[DARK];
+	struct pvcalls_front_socket *listener;
+	struct tally tally = {0};
+	int i;
+
+	(void)state;
+	for (i = 0; i < DARK; i++) {
+		assert_int_equal(pvcalls_front_socket(front, 1, &dark[i]), 0);
+		assert_int_equal(pvcalls_front_connect(dark[i], &to, tally_done, &tally), 0);
+	}
+	listener = front_test_listen_on(front, 100);
+	pvcalls_front_release(dark[0]);
+	front_test_settle(front);
+	for (i = 1; i < DARK; i++)
+		pvcalls_front_release(dark[i]);
+	assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &tally), 0);
+	fake_backend_offer(fake, 100, FAKE_ECHO);
+	front_test_await(front, &tally, 1);
+	front_test_settle(front);
+	assert_int_equal(tally.finished, 1);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_listener_gets_an_accept),
+		cmocka_unit_test(test_waiting_connects_leave_slots),
+	};
+
+	return cmocka_run_group_tests_name("call_queue", tests, front_test_make_directory,
+					   front_test_remove_directory);
+}
