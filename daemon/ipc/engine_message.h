@@ -85,6 +85,7 @@ struct engine_attach_args {
 	uint32_t reuse;      /* 1: RELEASE's `reuse` means what it says */
 	uint32_t half_close; /* 1: out_end of struct indexes_page means what it says */
 	uint32_t cancel;     /* 1: it takes answers to ACCEPTs in flight on a released listener */
+	uint32_t park;       /* 1: it takes outcomes later than their slots, see ring/layout.h */
 };
 
 struct engine_message {

@@ -80,7 +80,7 @@ void recovery_log_taken(struct recovery_log *log, uint32_t call, const struct wi
 {
 	struct recovery_log_request *entry;
 
-	ASSERT(call < COMMAND_SLOTS);
+	ASSERT(call < RECOVERY_LOG_REQUESTS);
 	if (!log->page)
 		return;
 	entry = &log->page->requests[call];
@@ -89,6 +89,7 @@ void recovery_log_taken(struct recovery_log *log, uint32_t call, const struct wi
 	entry->req_id = request->req_id;
 	entry->cmd = request->cmd;
 	entry->id = request->id;
+	entry->parked = RECOVERY_LOG_IN_SLOT;
 	recovery_log_store(&entry->state, RECOVERY_LOG_TAKEN);
 	recovery_log_store(&log->page->req_cons, req_cons);
 }
@@ -107,6 +108,24 @@ void recovery_log_answered(struct recovery_log *log, uint32_t call, uint32_t rsp
 		return;
 	recovery_log_store(&log->page->rsp_prod, rsp_prod + 1);
 	recovery_log_store(&log->page->requests[call].state, RECOVERY_LOG_FREE);
+}
+
+void recovery_log_parking(struct recovery_log *log, uint32_t call, uint32_t ticket,
+			  uint32_t rsp_prod)
+{
+	if (!log->page)
+		return;
+	recovery_log_store(&log->page->requests[call].ticket, ticket);
+	recovery_log_store(&log->page->requests[call].parked_at, rsp_prod);
+	recovery_log_store(&log->page->requests[call].parked, RECOVERY_LOG_PARKING);
+}
+
+void recovery_log_parked(struct recovery_log *log, uint32_t call, uint32_t rsp_prod)
+{
+	if (!log->page)
+		return;
+	recovery_log_store(&log->page->rsp_prod, rsp_prod + 1);
+	recovery_log_store(&log->page->requests[call].parked, RECOVERY_LOG_PARKED);
 }
 
 void recovery_log_unanswered(struct recovery_log *log, uint32_t call)

@@ -20,13 +20,22 @@
 
 #include "ring/layout.h"
 
-#define RECOVERY_LOG_VERSION 0x4a435650u /* "PVCJ", first version */
+#define RECOVERY_LOG_VERSION 0x4b435650u /* "PVCK": of this layout */
 #define RECOVERY_LOG_NONE    UINT32_MAX
+
+/* Calls, by their numbers, and behind them the COLLECTs that are not answered. */
+#define RECOVERY_LOG_REQUESTS (PARKED_MAX + COMMAND_SLOTS)
 
 enum recovery_log_state {
 	RECOVERY_LOG_FREE,
 	RECOVERY_LOG_TAKEN,    /* index: of the request; it counts once req_cons is beyond */
 	RECOVERY_LOG_ANSWERED, /* index: of the response; it counts once rsp_prod is beyond */
+};
+
+enum recovery_log_parked {
+	RECOVERY_LOG_IN_SLOT,
+	RECOVERY_LOG_PARKING, /* parked once rsp_prod is beyond parked_at */
+	RECOVERY_LOG_PARKED,
 };
 
 struct recovery_log_request {
@@ -35,6 +44,10 @@ struct recovery_log_request {
 	uint32_t req_id;
 	uint32_t cmd;
 	uint64_t id;
+	uint32_t parked; /* enum recovery_log_parked */
+	uint32_t parked_at;
+	uint32_t ticket;
+	uint32_t pad;
 };
 
 /* An active socket's pages and event channel. */
@@ -51,7 +64,7 @@ struct recovery_log_page {
 	uint32_t req_cons;
 	uint32_t rsp_prod;
 	uint32_t pad;
-	struct recovery_log_request requests[COMMAND_SLOTS];
+	struct recovery_log_request requests[RECOVERY_LOG_REQUESTS];
 	struct recovery_log_socket sockets[];
 };
 
@@ -76,14 +89,18 @@ void recovery_log_close(struct recovery_log *log);
 void recovery_log_begin(struct recovery_log *log, uint32_t ring_ref, uint32_t port,
 			uint32_t req_cons, uint32_t rsp_prod);
 /*
- * The request was taken from the ring as this pending call, a number below COMMAND_SLOTS; req_cons
- * counts it already.
+ * The request was taken from the ring as this pending call, a number below RECOVERY_LOG_REQUESTS;
+ * req_cons counts it already.
  */
 void recovery_log_taken(struct recovery_log *log, uint32_t call, const struct wire_request *request,
 			uint32_t req_cons);
 /* Before and after the response is written as number rsp_prod. */
 void recovery_log_answering(struct recovery_log *log, uint32_t call, uint32_t rsp_prod);
 void recovery_log_answered(struct recovery_log *log, uint32_t call, uint32_t rsp_prod);
+/* Before and after the call is parked, by the response with number rsp_prod. */
+void recovery_log_parking(struct recovery_log *log, uint32_t call, uint32_t ticket,
+			  uint32_t rsp_prod);
+void recovery_log_parked(struct recovery_log *log, uint32_t call, uint32_t rsp_prod);
 /* The pending call ends without an answer. */
 void recovery_log_unanswered(struct recovery_log *log, uint32_t call);
 /* A socket has its pages; returns its place, RECOVERY_LOG_NONE if there is none. */

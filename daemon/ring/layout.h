@@ -25,6 +25,15 @@
 #define WIRE_POLL       6u
 #define WIRE_ADDR_BYTES 28u
 
+/*
+ * feature-park: a call that waits is answered -EINPROGRESS, with a ticket in `pad`, and has no slot
+ * any more; its outcome is the answer to a COLLECT, with that ticket in `id` and the rest as in the
+ * answer that it would have had. No two parked calls have tickets that are equal modulo PARKED_MAX,
+ * and a ticket comes again only after a million others.
+ */
+#define WIRE_COLLECT 0x100u
+#define PARKED_MAX   4096u
+
 struct wire_request { /* what the guest asks */
 	uint32_t req_id;
 	uint32_t cmd;

@@ -45,6 +45,7 @@ enum socket_state {
 
 struct connection;
 struct pending_call;
+struct pending_link;
 
 /* A socket of a guest, made and freed by a socket_table. */
 struct guest_socket {
@@ -60,9 +61,12 @@ struct guest_socket {
 	struct pvcalls_endpoint peer;  /* as asked (connect), or as the kernel says (accept) */
 	uint64_t created_ns;           /* monotonic */
 	struct loop_source source;
-	struct stream stream;        /* SOCKET_STREAM only */
-	void *owner;                 /* whoever made the table: for its callbacks */
-	struct pending_call *holder; /* the call that holds it, NULL: none; not looked into here */
+	struct stream stream;         /* SOCKET_STREAM only */
+	void *owner;                  /* whoever made the table: for its callbacks */
+	struct pending_call *holder;  /* the call that holds it, NULL: none; not looked into here */
+	struct pending_link *waiting; /* SOCKET_LISTENING: calls that wait at it; as holder */
+	struct guest_socket *next_due; /* SOCKET_LISTENING: behind it in the owner's list ... */
+	bool accepts_due;              /* ... if it is there */
 	struct connection
 		*connection; /* its mapped pages, while it has some; not looked into here */
 };

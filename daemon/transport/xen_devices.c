@@ -22,7 +22,8 @@ static const char *const frontend_keys[] = {"version",
 					    "feature-names-on-demand",
 					    "feature-cancel",
 					    "feature-reuse",
-					    "feature-shutdown"};
+					    "feature-shutdown",
+					    "feature-park"};
 
 _Static_assert(sizeof(frontend_keys) / sizeof(frontend_keys[0]) <= DEVICE_NODES_MAX,
 	       "a snapshot has room for all of them");

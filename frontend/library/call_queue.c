@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "library/front_socket.h"
@@ -39,6 +40,7 @@ void call_queue_free(struct call_queue *queue)
 		queue->blocks = block->next;
 		free(block);
 	}
+	free(queue->parked);
 }
 
 struct front_call *call_queue_new_call(struct call_queue *queue,
@@ -131,7 +133,8 @@ static void call_queue_push_one(struct call_queue *queue, struct front_call *cal
 	queue->in_flight[slot] = call;
 	queue->in_flight_id[slot] = call->request.req_id;
 	queue->waiting[call_queue_wait_of(call)]++;
-	call->socket->accepts += call->request.cmd == WIRE_ACCEPT;
+	if (call->request.cmd == WIRE_ACCEPT)
+		call->socket->accepts++;
 	command_front_push(&queue->ring, &call->request);
 }
 
@@ -142,7 +145,7 @@ static struct front_call *call_queue_next_accept(struct call_queue *queue)
 	struct front_call *before = NULL;
 	struct front_call *call;
 
-	if (queue->waiting[CALL_WAIT_PEER] < CALLS_SPARE_MAX)
+	if (queue->parks || queue->waiting[CALL_WAIT_PEER] < CALLS_SPARE_MAX)
 		return call_queue_pop(list);
 	if (queue->waiting[CALL_WAIT_PEER] >= CALLS_ACCEPT_MAX)
 		return NULL;
@@ -177,10 +180,22 @@ static struct front_call *call_queue_next(struct call_queue *queue)
 	return call;
 }
 
+/* The backend can tell of no more outcomes than there are COLLECTs. */
+static void call_queue_push_collects(struct call_queue *queue)
+{
+	queue->collect.request.cmd = WIRE_COLLECT;
+	while (queue->collects < queue->parked_count && queue->collects < CALLS_COLLECTS_MAX &&
+	       !command_front_full(&queue->ring)) {
+		call_queue_push_one(queue, &queue->collect);
+		queue->collects++;
+	}
+}
+
 bool call_queue_push(struct call_queue *queue)
 {
 	struct front_call *call;
 
+	call_queue_push_collects(queue);
 	while (!command_front_full(&queue->ring)) {
 		call = call_queue_next(queue);
 		if (!call)
@@ -198,13 +213,80 @@ static struct front_call *call_queue_match(struct call_queue *queue,
 	struct front_call *call = queue->in_flight[slot];
 
 	if (!call || queue->in_flight_id[slot] != response->req_id ||
-	    call->request.cmd != response->cmd || call->request.id != response->id)
+	    call->request.cmd != response->cmd ||
+	    (call->request.id != response->id && call != &queue->collect))
 		return NULL;
 	queue->in_flight[slot] = NULL;
 	ASSERT(queue->waiting[call_queue_wait_of(call)] > 0);
 	queue->waiting[call_queue_wait_of(call)]--;
-	call->socket->accepts -= call->request.cmd == WIRE_ACCEPT;
+	if (call->request.cmd == WIRE_ACCEPT)
+		call->socket->accepts--;
 	return call;
+}
+
+/* Has room for a parked call at this place. Returns 0, -ENOMEM, or -EPROTO if it is taken. */
+static int call_queue_grow_parked(struct call_queue *queue, uint32_t place)
+{
+	uint32_t size = queue->parked_size ? queue->parked_size : COMMAND_SLOTS;
+	struct front_call **parked;
+
+	if (place < queue->parked_size)
+		return queue->parked[place] ? -EPROTO : 0;
+	while (size <= place)
+		size *= 2;
+	parked = realloc(queue->parked, size * sizeof(struct front_call *));
+	if (!parked)
+		return -ENOMEM;
+	memset(parked + queue->parked_size, 0,
+	       (size - queue->parked_size) * sizeof(struct front_call *));
+	queue->parked = parked;
+	queue->parked_size = size;
+	return 0;
+}
+
+/* The call has no slot any more. Returns as call_queue_grow_parked(); then it has ended. */
+static int call_queue_park(struct call_queue *queue, struct front_call *call, uint32_t ticket)
+{
+	int error = call_queue_grow_parked(queue, ticket % PARKED_MAX);
+
+	if (error) {
+		call_queue_cancel(queue, call, error);
+		return error;
+	}
+	call->ticket = ticket;
+	queue->parked[ticket % PARKED_MAX] = call;
+	queue->parked_count++;
+	return 0;
+}
+
+/* The call with this ticket gets its outcome; NULL: none has it. */
+static struct front_call *call_queue_unpark(struct call_queue *queue, uint64_t ticket)
+{
+	uint32_t place = ticket % PARKED_MAX;
+	struct front_call *call = place < queue->parked_size ? queue->parked[place] : NULL;
+
+	ASSERT(queue->collects > 0);
+	queue->collects--;
+	if (!call || call->ticket != ticket)
+		return NULL;
+	queue->parked[place] = NULL;
+	queue->parked_count--;
+	return call;
+}
+
+/* Takes one response. Returns 0, or -EPROTO or -ENOMEM if it can't be served. */
+static int call_queue_take_one(struct call_queue *queue, const struct wire_response *response)
+{
+	struct front_call *call = call_queue_match(queue, response);
+
+	if (call == &queue->collect)
+		call = call_queue_unpark(queue, response->id);
+	else if (call && queue->parks && response->ret == -EINPROGRESS)
+		return call_queue_park(queue, call, response->pad);
+	if (!call)
+		return -EPROTO;
+	queue->settle(call, response);
+	return 0;
 }
 
 int call_queue_take(struct call_queue *queue)
@@ -215,11 +297,10 @@ int call_queue_take(struct call_queue *queue)
 
 	do {
 		while ((taken = command_front_take(&queue->ring, &response)) > 0) {
-			struct front_call *call = call_queue_match(queue, &response);
+			int error = call_queue_take_one(queue, &response);
 
-			if (!call)
-				return -EPROTO;
-			queue->settle(call, &response);
+			if (error)
+				return error;
 			count++;
 			if (queue->failed)
 				return count;
@@ -242,6 +323,9 @@ void call_queue_forget(struct call_queue *queue, const void *context)
 	uint32_t slot;
 	size_t list;
 
+	for (slot = 0; slot < queue->parked_size; slot++)
+		if (queue->parked[slot] && queue->parked[slot]->context == context)
+			queue->parked[slot]->done = NULL;
 	for (slot = 0; slot < COMMAND_SLOTS; slot++)
 		if (queue->in_flight[slot] && queue->in_flight[slot]->context == context)
 			queue->in_flight[slot]->done = NULL;
@@ -259,6 +343,12 @@ void call_queue_fail(struct call_queue *queue, int error)
 	for (slot = 0; slot < COMMAND_SLOTS; slot++) {
 		call = queue->in_flight[slot];
 		queue->in_flight[slot] = NULL;
+		if (call && call != &queue->collect)
+			call_queue_cancel(queue, call, error);
+	}
+	for (slot = 0; slot < queue->parked_size; slot++) {
+		call = queue->parked[slot];
+		queue->parked[slot] = NULL;
 		if (call)
 			call_queue_cancel(queue, call, error);
 	}

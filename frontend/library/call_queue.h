@@ -8,6 +8,10 @@
  * shares of the slots, and some slots are kept for what ends at once: sockets are bound and closed
  * whatever the others wait for. A listener's second ACCEPT is luck: it gets a slot only while few
  * are taken, so that the first ones of other listeners find theirs.
+ *
+ * A backend with feature-park answers calls that wait when many slots are taken: they are parked
+ * here under the ticket that it gave them, have no slot any more, and nothing needs a share. Their
+ * outcomes are the answers to COLLECTs, of which some are in flight while calls are parked.
  */
 #ifndef LIBRARY_CALL_QUEUE_H
 #define LIBRARY_CALL_QUEUE_H
@@ -23,6 +27,8 @@
 #define CALLS_ACCEPT_MAX 20u /* of these, ACCEPT and POLL */
 #define CALLS_SPARE_MAX  4u  /* ACCEPT in flight beside which a listener gets another one */
 
+#define CALLS_COLLECTS_MAX 4u /* COLLECTs in flight */
+
 enum call_wait { CALL_WAIT_NONE, CALL_WAIT_NETWORK, CALL_WAIT_PEER, CALL_WAITS_COUNT };
 
 struct front_call {
@@ -31,6 +37,7 @@ struct front_call {
 	struct pvcalls_front_socket *accepted; /* ACCEPT: what it will be */
 	pvcalls_front_done done;               /* NULL: nobody wants to know */
 	void *context;
+	uint32_t ticket; /* of a parked one */
 	struct wire_request request;
 };
 
@@ -52,6 +59,12 @@ struct call_queue {
 	struct front_call *in_flight[COMMAND_SLOTS];
 	uint32_t in_flight_id[COMMAND_SLOTS];
 	uint32_t waiting[CALL_WAITS_COUNT]; /* in flight */
+	bool parks;                         /* the backend does */
+	struct front_call **parked;         /* by their tickets modulo PARKED_MAX */
+	uint32_t parked_size;
+	uint32_t parked_count;
+	struct front_call collect; /* what is in flight for each COLLECT */
+	uint32_t collects;
 	uint32_t tickets; /* counts calls: makes req_id differ from the slot's last one */
 	bool failed;
 	struct front_call *free;

@@ -113,6 +113,7 @@ int handshake_take_offer(struct pvcalls_front *front, bool no_names, uint32_t ti
 	front->names_on_demand =
 		front->names && handshake_read_number(front, "feature-names-on-demand", 1) == 1;
 	front->half_close = handshake_read_number(front, "feature-shutdown", 1) == 1;
+	front->calls.parks = handshake_read_number(front, "feature-park", 1) == 1;
 	return 0;
 }
 
@@ -149,8 +150,9 @@ int handshake_connect(struct pvcalls_front *front, uint32_t ref, uint32_t timeou
 	snprintf(lines, sizeof(lines),
 		 "version=1\nring-ref=%u\nport=%u\nfeature-names=%d\n"
 		 "feature-names-on-demand=%d\nfeature-cancel=1\nfeature-reuse=1\n"
-		 "feature-shutdown=1\nstate=%d\n",
-		 ref, front->command_port, front->names, front->names_on_demand, FRONT_INITIALISED);
+		 "feature-shutdown=1\nfeature-park=%d\nstate=%d\n",
+		 ref, front->command_port, front->names, front->names_on_demand, front->calls.parks,
+		 FRONT_INITIALISED);
 	error = handshake_write(front, lines, why);
 	if (!error)
 		error = handshake_await(front, FRONT_CONNECTED, timeout_ms, why);

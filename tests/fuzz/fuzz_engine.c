@@ -160,6 +160,8 @@ static void push_request(struct fuzz *fuzz, struct input *input)
 
 	request.id = next(input) % 8;
 	which = next(input);
+	if (request.cmd == 8)
+		request.cmd = WIRE_COLLECT;
 	switch (request.cmd) {
 	case WIRE_SOCKET:
 		request.u.socket.domain = 2 + (which >> 7);

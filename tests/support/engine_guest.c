@@ -2,6 +2,7 @@
 #include "engine_guest.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -22,8 +23,9 @@
 #include "policy/yaml/source.h"
 #include "transport/local_backend.h"
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define TURNS 64 /* more than any call needs */
+#define SEALS          (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define TURNS          64 /* more than any call needs */
+#define GUEST_COLLECTS 2u
 
 static int sealed(const char *name, size_t bytes)
 {
@@ -141,6 +143,9 @@ void engine_guest_attach_with(struct engine_guest *guest, const struct engine_at
 	memset(guest->events, 0, sizeof(*guest->events));
 	guest->req_prod = 0;
 	guest->rsp_cons = 0;
+	guest->parks = attach.park;
+	guest->parked_count = guest->parked_ever = guest->collects = 0;
+	memset(guest->parked, 0, sizeof(guest->parked));
 	guest_command_page(guest)->req_event = 1;
 	guest_command_page(guest)->rsp_event = 1;
 	if (engine_attach(guest->engine, &attach, &fault) < 0) {
@@ -154,6 +159,7 @@ void engine_guest_attach(struct engine_guest *guest, bool extensions)
 	const struct engine_attach_args features = {.names = extensions,
 						    .names_on_demand = extensions,
 						    .cancel = extensions,
+						    .park = extensions,
 						    .reuse = extensions,
 						    .half_close = extensions};
 
@@ -201,14 +207,62 @@ void guest_push(struct engine_guest *guest, const struct wire_request *request)
 	guest_ring(guest, GUEST_COMMAND_PORT);
 }
 
+static void guest_keep_collects(struct engine_guest *guest)
+{
+	static const struct wire_request collect = {.cmd = WIRE_COLLECT, .req_id = UINT32_MAX};
+
+	while (!guest->keeps_no_collects && guest->collects < guest->parked_count &&
+	       guest->collects < GUEST_COLLECTS &&
+	       guest->req_prod - guest->rsp_cons < COMMAND_SLOTS) {
+		guest_push(guest, &collect);
+		guest->collects++;
+	}
+}
+
+/* Makes the answer to a COLLECT that of the parked call. */
+static void guest_unpark(struct engine_guest *guest, struct wire_response *response)
+{
+	struct wire_response *parked = &guest->parked[response->id % PARKED_MAX];
+
+	assert(parked->pad == response->id && parked->ret && guest->collects);
+	guest->collects--;
+	guest->parked_count--;
+	response->req_id = parked->req_id;
+	response->cmd = parked->cmd;
+	response->id = parked->id;
+	parked->ret = 0;
+}
+
 bool guest_collect(struct engine_guest *guest, struct wire_response *response)
 {
 	struct command_page *page = guest_command_page(guest);
 
-	if (page->rsp_prod == guest->rsp_cons)
-		return false;
-	*response = page->slot[guest->rsp_cons++ % COMMAND_SLOTS].response;
-	return true;
+	while (page->rsp_prod != guest->rsp_cons) {
+		*response = page->slot[guest->rsp_cons++ % COMMAND_SLOTS].response;
+		if (!guest->parks || response->ret != -EINPROGRESS) {
+			if (guest->parks && response->cmd == WIRE_COLLECT)
+				guest_unpark(guest, response);
+			guest_keep_collects(guest);
+			return true;
+		}
+		assert(!guest->parked[response->pad % PARKED_MAX].ret);
+		guest->parked[response->pad % PARKED_MAX] = *response;
+		guest->parked_count++;
+		guest->parked_ever++;
+		guest_keep_collects(guest);
+	}
+	return false;
+}
+
+uint32_t guest_untaken(const struct engine_guest *guest)
+{
+	const struct command_page *page = (const void *)guest->memory;
+	uint32_t count = 0;
+	uint32_t at;
+
+	for (at = guest->engine->calls.ring.req_cons; at != guest->req_prod; at++)
+		count += page->slot[at % COMMAND_SLOTS].request.cmd != WIRE_COLLECT;
+	return count;
 }
 
 void engine_guest_turn(struct engine_guest *guest)

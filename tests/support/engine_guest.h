@@ -28,6 +28,12 @@ struct engine_guest {
 	int supervisor; /* the other end of the engine's control socket */
 	uint32_t req_prod;
 	uint32_t rsp_cons;
+	bool parks; /* the guest has feature-park */
+	uint32_t parked_count;
+	uint32_t parked_ever;
+	uint32_t collects;                          /* in the ring */
+	bool keeps_no_collects;                     /* it sends none for calls that are parked */
+	struct wire_response parked[PARKED_MAX];    /* what they were answered when they were */
 	struct audit_record records[GUEST_RECORDS]; /* the last that were stored */
 	uint32_t record_count;
 };
@@ -55,8 +61,14 @@ struct indexes_page *guest_make_ring(struct engine_guest *guest, uint32_t ref, u
 /* Puts a request on the command ring and rings its port. */
 void guest_push(struct engine_guest *guest, const struct wire_request *request);
 void guest_ring(struct engine_guest *guest, uint32_t port);
-/* Takes the next response; false if there is none. */
+/*
+ * Takes the next response; false if there is none. Of parked calls only the outcome is seen, and
+ * COLLECTs for them are in the ring.
+ */
 bool guest_collect(struct engine_guest *guest, struct wire_response *response);
+
+/* Calls in the ring that the engine has not taken. */
+uint32_t guest_untaken(const struct engine_guest *guest);
 
 /* Lets the engine work until it has nothing more to do. */
 void engine_guest_turn(struct engine_guest *guest);

@@ -72,7 +72,8 @@ static void invariants_of_pending(const struct calls *calls, struct pending_call
 	ASSERT(socket_table_find(calls->sockets, pending->call.id) == pending->socket);
 	ASSERT(pending->socket && pending->view.serial == pending->call.serial);
 	if (waits_at)
-		ASSERT(pending->socket->state == SOCKET_LISTENING && !pending->socket->holder);
+		ASSERT(pending->socket->state == SOCKET_LISTENING && !pending->socket->holder &&
+		       pending->wait.list == &pending->socket->waiting);
 	else
 		ASSERT(pending->socket->holder == pending);
 	ASSERT(!!pending->reserved == (pending->call.op == PVCALLS_OP_ACCEPT));
@@ -84,21 +85,44 @@ static void invariants_of_pending(const struct calls *calls, struct pending_call
 	invariants_of_stage(pending);
 }
 
+/* The lists that it is in. */
+static void invariants_of_place(const struct calls *calls, const struct pending_call *pending)
+{
+	struct pending_link **wait = pending->wait.list;
+
+	if (!pending->is_parked)
+		ASSERT(pending->place.list == &calls->in_slots);
+	else
+		ASSERT(calls->parks && (pending->place.list == &calls->parked ||
+					pending->place.list == &calls->untold));
+	ASSERT(pending->awaits_commit == (wait == &calls->storing));
+	if (wait == &calls->draining)
+		ASSERT(pending->call.op == PVCALLS_OP_RELEASE &&
+		       pending->call.state == CALL_RUNNING);
+}
+
 /* Pending calls and free ones are all there are, as the ring sees them. Returns their slots. */
 static uint32_t invariants_of_calls(struct calls *calls)
 {
 	const struct pending_call *unused;
+	struct pending_call *pending;
+	uint32_t collects = calls->collects_taken - calls->collects_answered;
+	uint32_t in_slots = 0;
 	uint32_t in_use = 0;
 	uint32_t slots = 0;
 	uint32_t free = 0;
 	uint32_t i;
 
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		struct pending_call *pending = &calls->pending[i];
-
+	for (i = 0; (pending = pending_call_at(calls, i)); i++) {
 		if (!pending->in_use)
 			continue;
 		in_use++;
+		in_slots += !pending->is_parked;
+		invariants_of_place(calls, pending);
+		if (pending->place.list == &calls->untold) {
+			ASSERT(pending->call.state == CALL_DONE && !pending->socket && !collects);
+			continue;
+		}
 		if (pending->awaits_commit) {
 			ASSERT(calls->sync && pending->call.state == CALL_DONE && !pending->socket);
 			continue;
@@ -106,11 +130,13 @@ static uint32_t invariants_of_calls(struct calls *calls)
 		invariants_of_pending(calls, pending);
 		slots += 1 + (pending->spare_slot != PENDING_CALL_NO_SLOT);
 	}
-	for (unused = calls->free; unused && free <= COMMAND_SLOTS; unused = unused->next_free)
+	for (unused = calls->table.free; unused && free <= PARKED_MAX; unused = unused->next_free)
 		free++;
-	ASSERT(free + in_use == COMMAND_SLOTS);
-	ASSERT(calls->ring.req_cons - calls->ring.rsp_prod >= in_use);
-	ASSERT(calls->ring.req_cons - calls->ring.rsp_prod <= in_use + calls->counters.lost_slots);
+	ASSERT(free + in_use == calls->table.size && in_use - in_slots == calls->table.parked);
+	ASSERT(free >= COMMAND_SLOTS - in_slots);
+	ASSERT(calls->ring.req_cons - calls->ring.rsp_prod >= in_slots + collects);
+	ASSERT(calls->ring.req_cons - calls->ring.rsp_prod <=
+	       in_slots + collects + calls->counters.lost_slots);
 	return slots;
 }
 
@@ -174,11 +200,12 @@ static void invariants_count_descriptor(void *owner, struct guest_socket *socket
 
 uint32_t engine_invariants_descriptors(struct engine *engine)
 {
+	const struct pending_call *pending;
 	uint32_t count = 0;
 	uint32_t i;
 
 	socket_table_each(engine->calls.sockets, invariants_count_descriptor, &count);
-	for (i = 0; i < COMMAND_SLOTS; i++)
-		count += engine->calls.pending[i].in_use && engine->calls.pending[i].peer_fd >= 0;
+	for (i = 0; (pending = pending_call_at(&engine->calls, i)); i++)
+		count += pending->in_use && pending->peer_fd >= 0;
 	return count;
 }

@@ -5,8 +5,9 @@
  * An ACCEPT is only a wish; what host rules and chain decide about is the peer, so it waits,
  * prepared, until one comes, and is dated then. A peer that is refused is reset and recorded as a
  * call of its own, and the request goes on waiting. Several requests may wait at one listener; the
- * oldest gets the first connection. However many peers come to be refused, each request refuses no
- * more than CALLS_REFUSED_PER_TURN of them before the rest of the guest gets its turn.
+ * oldest gets the first connection. However many peers come, no more than CALLS_PEERS_PER_TURN of
+ * them are taken before the rest of the guest gets its turn, and of these each request refuses no
+ * more than CALLS_REFUSED_PER_TURN; listeners that have some left go on one after the other.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "engine/calls/call_record.h"
 #include "engine/calls/call_steps.h"
 #include "engine/calls/calls.h"
+#include "engine/calls/due_listeners.h"
 #include "engine/connections/connection.h"
 #include "policy/chain.h"
 #include "policy/match/address.h"
@@ -25,7 +27,7 @@
 
 static int call_accept_find_listener(struct pending_call *pending)
 {
-	int error = pending_call_find(pending);
+	int error = pending_call_wait_at(pending);
 
 	if (!error && pending->socket->state != SOCKET_LISTENING) {
 		pending_call_let_go(pending);
@@ -101,23 +103,28 @@ static int call_accept_take_peer(struct pending_call *pending)
 		if (loop_arm(calls->loop, &calls->accept_timer,
 			     loop_now_ns(calls->loop) + ACCEPT_RETRY_NS, calls->accept_retry,
 			     calls) < 0)
-			calls->accepts_due = true;
+			due_listeners_add(calls, pending->socket);
 		return CALL_WAITS;
 	default:
 		return fd < 0 ? fd : 0;
 	}
 }
 
-/* Whether it has refused as many peers in this turn as it may. */
+/* Whether as many peers were taken in this turn, or refused by this call, as may be. */
 static bool call_accept_is_sated(struct pending_call *pending)
 {
-	uint64_t turn = pending->calls->connections->turn;
+	struct calls *calls = pending->calls;
+	uint64_t turn = calls->connections->turn;
 
+	if (calls->peers_turn != turn) {
+		calls->peers_turn = turn;
+		calls->peers = 0;
+	}
 	if (pending->refused_turn != turn) {
 		pending->refused_turn = turn;
 		pending->refused = 0;
 	}
-	return pending->refused >= CALLS_REFUSED_PER_TURN;
+	return calls->peers >= CALLS_PEERS_PER_TURN || pending->refused >= CALLS_REFUSED_PER_TURN;
 }
 
 /*
@@ -148,7 +155,7 @@ static int call_accept_await(struct pending_call *pending)
 	if (pending_call_oldest(pending->socket, PVCALLS_OP_ACCEPT, CALL_PREPARED) != pending)
 		return CALL_WAITS;
 	if (call_accept_is_sated(pending)) {
-		calls->accepts_due = true;
+		due_listeners_add(calls, pending->socket);
 		return CALL_WAITS;
 	}
 	if (!call_record_take_slot(calls, &pending->spare_slot))
@@ -159,6 +166,7 @@ static int call_accept_await(struct pending_call *pending)
 		pending->spare_slot = PENDING_CALL_NO_SLOT;
 		return result;
 	}
+	calls->peers++;
 	pending->call.requested = pending->peer;
 	pending->view.socket = pending->reserved->number;
 	call_accept_note_loopback(pending);
@@ -179,6 +187,7 @@ static void call_accept_refused(struct pending_call *pending)
 	pending->call.slot = pending->spare_slot;
 	pending->spare_slot = PENDING_CALL_NO_SLOT;
 	call_record_number(pending);
+	pending_call_requeue(pending);
 	pending->view.parent = pending->socket->number;
 	pending->view.local = pending->socket->local;
 }

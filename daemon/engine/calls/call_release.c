@@ -88,8 +88,11 @@ static int call_release_execute(struct pending_call *pending)
 		pending->view.bytes_in = socket->stream.bytes_in;
 		pending->view.bytes_out = socket->stream.bytes_out;
 	}
-	if (result == CALL_WAITS && pending_call_expire_after(pending, LINGERING_NS) == 0)
+	if (result == CALL_WAITS && pending_call_expire_after(pending, LINGERING_NS) == 0) {
+		if (!pending->wait.list)
+			pending_list_add(&calls->draining, &pending->wait);
 		return CALL_WAITS;
+	}
 	if (result < 0)
 		protocol_violation_set(&calls->connections->violation,
 				       "socket %llu: an index of its data ring is impossible",

@@ -6,7 +6,7 @@
  * Theory of operation. A call in flight is a struct pending_call (pending_call.h), from its place
  * in the ring to its response. serve.c takes it through its stages; the operations' own parts of
  * each stage are in call_*.c, behind a table (call_steps.h). There are as many pending calls as the
- * command ring has slots, so what waits is bounded by the ring itself.
+ * command ring has slots, and those that were parked (parking.h), PARKED_MAX together.
  */
 #ifndef ENGINE_CALLS_CALLS_H
 #define ENGINE_CALLS_CALLS_H
@@ -26,7 +26,8 @@
 struct policy;
 
 #define CALLS_PER_TURN         32u /* requests taken before streams get their turn */
-#define CALLS_REFUSED_PER_TURN 8u  /* peers that one ACCEPT refuses before others get their turn */
+#define CALLS_PEERS_PER_TURN   32u /* peers taken from all backlogs, let in or refused, likewise */
+#define CALLS_REFUSED_PER_TURN 8u  /* peers of these that one ACCEPT refuses */
 #define CALLS_CONNECT_NS       30000000000u /* 30 s: a connect that takes longer fails */
 #define CALLS_LOST_SLOTS_WARN  28u          /* ring slots lost to unanswered accepts */
 
@@ -58,6 +59,7 @@ struct calls {
 
 	bool attached; /* the command ring is mapped and served */
 	bool cancel;   /* the frontend takes answers to ACCEPTs in flight on a released listener */
+	bool parks;    /* the frontend takes answers later than their slots, see parking.h */
 	bool sync;     /* answers wait until the record is on disk */
 	struct command_ring ring;
 	uint32_t command_port; /* ours */
@@ -65,7 +67,6 @@ struct calls {
 	bool ring_due;         /* the ring may hold requests */
 	bool responses_due;    /* responses were pushed and not shown yet */
 	bool starved;          /* no audit slot was free: the ring is left unread */
-	bool accepts_due;      /* an ACCEPT goes on in the next turn, whether or not a peer comes */
 
 	uint64_t serial;       /* of the last call */
 	uint64_t wall_ns;      /* the wall clock, read in ... */
@@ -74,8 +75,22 @@ struct calls {
 	struct ticks_scale scale;
 	bool slept;      /* the thread has, and the policy was not told of that yet */
 	uint64_t sleeps; /* connections->sleeps when the policy was last told of them */
-	struct pending_call pending[COMMAND_SLOTS];
-	struct pending_call *free;
+	struct pending_table table;
+	/* Lists of pending calls: each is in one of these ... */
+	struct pending_link *in_slots; /* has a slot of the command ring */
+	struct pending_link *parked;   /* has none; waits, or is done and waits for its commit */
+	struct pending_link *untold;   /* has none; done, and there is no COLLECT to tell of it */
+	/* ... and may be in one of these. */
+	struct pending_link *storing;     /* its answer waits for the commit of its record */
+	struct pending_link *draining;    /* a RELEASE that waits for its peer */
+	uint32_t collects[COMMAND_SLOTS]; /* req_id of COLLECTs not answered, by their numbers */
+	uint32_t parkings;                /* counts them, for tickets */
+	uint32_t collects_taken;
+	uint32_t collects_answered;
+	struct guest_socket *due_first; /* see due_listeners.h */
+	struct guest_socket *due_last;
+	uint64_t peers_turn;            /* when peers were last taken from a backlog, ... */
+	uint32_t peers;                 /* ... and how many in that turn */
 	struct loop_timer accept_timer; /* no descriptor was free: try to accept again */
 	loop_timer_fn call_expired;     /* the timer of a pending call, its owner, has expired */
 	loop_timer_fn accept_retry;     /* accept_timer has expired; its owner is this */

@@ -4,11 +4,14 @@
 #include "base/assert.h"
 #include "base/fd.h"
 #include "engine/calls/calls.h"
+#include "engine/calls/due_listeners.h"
 #include "engine/connections/connection.h"
 
 static void disposal_empty_socket(struct calls *calls, struct guest_socket *socket, bool reuse)
 {
 	ASSERT(!socket->holder && socket->state != SOCKET_RESERVED);
+	ASSERT(!socket->waiting);
+	due_listeners_remove(calls, socket);
 	loop_forget(calls->loop, &socket->source);
 	if (socket->connection)
 		connection_release(socket->connection, reuse);

@@ -16,16 +16,25 @@
 #include "base/loop.h"
 #include "base/meter.h"
 #include "call/call.h"
+#include "engine/calls/pending_list.h"
 
 struct calls;
 struct guest_socket;
+
+#define PENDING_CALLS_BLOCK  COMMAND_SLOTS
+#define PENDING_CALLS_BLOCKS (PARKED_MAX / PENDING_CALLS_BLOCK)
 
 #define PENDING_CALL_NO_SLOT UINT32_MAX
 
 struct pending_call {
 	struct calls *calls;
 	struct pending_call *next_free;
+	struct pending_link place; /* in_slots, parked or untold of struct calls */
+	struct pending_link wait;  /* at a listener, or draining or storing of struct calls */
+	uint32_t number;           /* its place among the guest's pending calls */
+	uint32_t ticket;           /* parked: its number, and a multiple of PARKED_MAX */
 	bool in_use;
+	bool is_parked;     /* has no slot of the command ring any more, see parking.h */
 	bool awaits_commit; /* done; its answer waits until its record is on disk */
 	bool expired;       /* its timer has */
 	struct call call;
@@ -50,14 +59,33 @@ struct pending_call {
 	bool cancelled;        /* ended before it was done */
 };
 
+/*
+ * The table of a guest's pending calls. There are always as many free ones as the ring has slots
+ * for more requests: it grows with those that are parked, up to PARKED_MAX.
+ */
+struct pending_table {
+	struct pending_call *block[PENDING_CALLS_BLOCKS]; /* those that were needed so far */
+	struct pending_call *free;
+	uint32_t size;   /* calls in all blocks */
+	uint32_t parked; /* calls that have no slot */
+};
+
+/* Makes the first block of a zeroed table. Returns 0 or -ENOMEM. */
+int pending_calls_open(struct calls *calls);
 /* Frees all pending calls of a guest at once, without a word to anybody. */
-void pending_calls_init(struct calls *calls);
+void pending_calls_reset(struct calls *calls);
+/* Frees the table's memory. */
+void pending_calls_close(struct calls *calls);
 /* A pending call for a request that was just taken from the ring; there is always one free. */
 struct pending_call *pending_call_new(struct calls *calls);
 /* Gives one back that is done and holds nothing. */
 void pending_call_free(struct pending_call *pending);
-/* Its place among the guest's pending calls, from 0: what the recovery log knows it by. */
-uint32_t pending_call_number(const struct pending_call *pending);
+/* Has the table room for one more parked call; false: there is no memory, or no number. */
+bool pending_calls_have_room(struct calls *calls);
+/* The call with this number, in use or not; NULL: the table has none. */
+struct pending_call *pending_call_at(const struct calls *calls, uint32_t number);
+/* As pending_call_new(), for the call that had this number for another engine; NULL: no memory. */
+struct pending_call *pending_call_restore(struct calls *calls, uint32_t number);
 
 /*
  * Finds the socket that the call names and has the call hold it. Returns 0, or what the call is
@@ -65,17 +93,16 @@ uint32_t pending_call_number(const struct pending_call *pending);
  * connect(2), -EBADF if it is being released.
  */
 int pending_call_hold(struct pending_call *pending);
-/* As pending_call_hold(), for a call that only waits at the socket. */
-int pending_call_find(struct pending_call *pending);
+/* As pending_call_hold(), for a call that only waits at the socket, behind those that do. */
+int pending_call_wait_at(struct pending_call *pending);
+/* Has a call that waits at a socket be the last of those that do. */
+void pending_call_requeue(struct pending_call *pending);
 /* Lets go of what it holds, if it does. */
 void pending_call_let_go(struct pending_call *pending);
 
-/* The oldest pending call of an operation that is in this state at a socket, or NULL. */
-struct pending_call *pending_call_oldest(struct guest_socket *socket, uint32_t op,
+/* The oldest call of an operation that waits in this state at a socket, or NULL. */
+struct pending_call *pending_call_oldest(const struct guest_socket *socket, uint32_t op,
 					 enum call_state state);
-/* Whether a pending call has to do with a socket: holds it, waits at it or has it reserved. */
-bool pending_call_concerns(const struct pending_call *pending, const struct guest_socket *socket);
-
 /* Has calls->call_expired called with the call after this time. Returns 0 or -ENOMEM. */
 int pending_call_expire_after(struct pending_call *pending, uint64_t ns);
 

@@ -22,6 +22,8 @@
 #include "engine/calls/call_record.h"
 #include "engine/calls/call_steps.h"
 #include "engine/calls/calls.h"
+#include "engine/calls/due_listeners.h"
+#include "engine/calls/parking.h"
 #include "engine/connections/connection.h"
 #include "ipc/audit_record.h"
 #include "ring/command_ring.h"
@@ -31,12 +33,18 @@ static void serve_answer(struct pending_call *pending, bool silently)
 {
 	struct calls *calls = pending->calls;
 	struct wire_response response = call_response(&pending->call, pending->result);
-	uint32_t number = pending_call_number(pending);
 	uint32_t rsp_prod = calls->ring.rsp_prod;
 
+	pending_list_remove(&pending->wait);
+	pending->awaits_commit = false;
 	response.pad = pending->extra;
+	if (calls->attached && pending->is_parked) {
+		ASSERT(!silently);
+		parking_tell(pending);
+		return;
+	}
 	if (calls->attached && silently) {
-		recovery_log_unanswered(calls->recovery_log, number);
+		recovery_log_unanswered(calls->recovery_log, pending->number);
 		if (++calls->counters.lost_slots == CALLS_LOST_SLOTS_WARN)
 			log_warning(calls->log,
 				    "the guest has released %u listeners with an accept in flight; "
@@ -44,9 +52,9 @@ static void serve_answer(struct pending_call *pending, bool silently)
 				    "restart the guest",
 				    calls->counters.lost_slots, COMMAND_SLOTS);
 	} else if (calls->attached) {
-		recovery_log_answering(calls->recovery_log, number, rsp_prod);
+		recovery_log_answering(calls->recovery_log, pending->number, rsp_prod);
 		command_ring_push(&calls->ring, &response);
-		recovery_log_answered(calls->recovery_log, number, rsp_prod);
+		recovery_log_answered(calls->recovery_log, pending->number, rsp_prod);
 		calls->responses_due = true;
 	}
 	pending_call_free(pending);
@@ -70,6 +78,7 @@ static void serve_finish(struct pending_call *pending, int result, bool silently
 		return;
 	}
 	pending->awaits_commit = true;
+	pending_list_add(&calls->storing, &pending->wait);
 	audit_queue_await(calls->queue);
 }
 
@@ -202,38 +211,33 @@ static void serve_cancel_call(struct pending_call *pending, bool listener_goes,
 	serve_finish(pending, steps->cancelled, silently);
 }
 
-/* The oldest call that has to do with a socket (NULL: any) and is not done, or NULL. */
-static struct pending_call *serve_oldest(struct calls *calls, const struct guest_socket *socket)
-{
-	struct pending_call *oldest = NULL;
-	size_t i;
-
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		struct pending_call *pending = &calls->pending[i];
-
-		if (pending->in_use && !pending->awaits_commit &&
-		    (!socket || pending_call_concerns(pending, socket)) &&
-		    (!oldest || pending->call.serial < oldest->call.serial))
-			oldest = pending;
-	}
-	return oldest;
-}
-
+/* Nobody waits at a socket that somebody holds, who may take it along: so the holder goes last. */
 void serve_cancel(struct calls *calls, struct guest_socket *socket, uint32_t close_reason)
 {
-	struct pending_call *pending;
+	struct pending_call *holder = socket->holder;
 
-	/* The socket may be gone with the call that holds it: it is only compared here. */
-	while ((pending = serve_oldest(calls, socket)))
-		serve_cancel_call(pending, pending->socket == socket, close_reason);
+	ASSERT(calls_of(socket) == calls && !(holder && socket->waiting));
+	while (socket->waiting)
+		serve_cancel_call(socket->waiting->call, true, close_reason);
+	if (holder)
+		serve_cancel_call(holder, holder->socket == socket, close_reason);
+}
+
+static void serve_cancel_list(struct pending_link *link, uint32_t close_reason)
+{
+	struct pending_link *next;
+
+	for (; link; link = next) {
+		next = pending_list_next(link);
+		if (!link->call->awaits_commit)
+			serve_cancel_call(link->call, true, close_reason);
+	}
 }
 
 void serve_cancel_all(struct calls *calls, uint32_t close_reason)
 {
-	struct pending_call *pending;
-
-	while ((pending = serve_oldest(calls, NULL)))
-		serve_cancel_call(pending, true, close_reason);
+	serve_cancel_list(calls->parked, close_reason);
+	serve_cancel_list(calls->in_slots, close_reason);
 }
 
 /* A RELEASE of this socket has come. One before it goes on; this one will be refused. */
@@ -275,23 +279,26 @@ static void serve_listener(struct guest_socket *listener, uint32_t events)
 
 static void serve_all_accepts(struct calls *calls)
 {
-	size_t i;
+	struct pending_call *pending;
+	uint32_t i;
 
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		struct pending_call *pending = &calls->pending[i];
-
+	for (i = 0; (pending = pending_call_at(calls, i)); i++)
 		if (pending->in_use && pending->call.op == PVCALLS_OP_ACCEPT &&
 		    pending->call.state == CALL_PREPARED)
 			serve_accepts(pending->socket);
-	}
 }
 
 void serve_left_accepts(struct calls *calls)
 {
-	if (!calls->accepts_due)
-		return;
-	calls->accepts_due = false;
-	serve_all_accepts(calls);
+	const struct guest_socket *last = calls->due_last;
+	struct guest_socket *listener;
+
+	/* Each that was due, once; or as many as there is time for. */
+	while ((listener = due_listeners_take(calls))) {
+		serve_accepts(listener);
+		if (listener == last || calls->peers >= CALLS_PEERS_PER_TURN)
+			return;
+	}
 }
 
 static void serve_socket_ready(struct loop_source *source, uint32_t events)
@@ -334,9 +341,9 @@ static void serve_accept_retry(struct loop_timer *timer)
 	serve_all_accepts(timer->owner);
 }
 
-void serve_init(struct calls *calls, struct connections *connections, struct loop *loop,
-		const struct log *log, struct recovery_log *recovery_log,
-		const struct pvcalls_guest *guest)
+int serve_init(struct calls *calls, struct connections *connections, struct loop *loop,
+	       const struct log *log, struct recovery_log *recovery_log,
+	       const struct pvcalls_guest *guest)
 {
 	connections_init(connections, loop, log, recovery_log, serve_socket_ready);
 	calls->loop = loop;
@@ -347,7 +354,7 @@ void serve_init(struct calls *calls, struct connections *connections, struct loo
 	calls->call_expired = serve_call_expired;
 	calls->accept_retry = serve_accept_retry;
 	ticks_measure(&calls->scale);
-	pending_calls_init(calls);
+	return pending_calls_open(calls);
 }
 
 /*
@@ -373,8 +380,7 @@ static void serve_request(struct calls *calls, const struct wire_request *reques
 {
 	struct pending_call *pending = pending_call_new(calls);
 
-	recovery_log_taken(calls->recovery_log, pending_call_number(pending), request,
-			   calls->ring.req_cons);
+	recovery_log_taken(calls->recovery_log, pending->number, request, calls->ring.req_cons);
 	call_decode(&pending->call, request);
 	pending->call.slot = slot;
 	calls->counters.taken++;
@@ -403,11 +409,15 @@ void serve_ring(struct calls *calls)
 			return;
 		}
 		got = command_ring_take(&calls->ring, &request);
-		if (got > 0) {
+		if (got > 0 && !(calls->parks && request.cmd == WIRE_COLLECT)) {
 			serve_request(calls, &request, slot);
 			continue;
 		}
 		audit_queue_untake(calls->queue, slot);
+		if (got > 0) {
+			parking_collect(calls, &request);
+			continue;
+		}
 		if (got < 0)
 			protocol_violation_set(&calls->connections->violation,
 					       "the command ring's producer index is impossible");
@@ -420,14 +430,12 @@ void serve_ring(struct calls *calls)
 static void serve_stored(void *owner, uint32_t slot)
 {
 	struct calls *calls = owner;
-	size_t i;
+	struct pending_link *link = calls->storing;
 
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		struct pending_call *pending = &calls->pending[i];
-
-		if (pending->in_use && pending->awaits_commit && pending->call.slot == slot)
-			serve_answer(pending, false);
-	}
+	while (link && link->call->call.slot != slot)
+		link = pending_list_next(link);
+	if (link)
+		serve_answer(link->call, false);
 }
 
 uint32_t serve_reap(struct calls *calls)
@@ -454,14 +462,14 @@ void serve_commits(struct calls *calls)
 
 void serve_releases(struct calls *calls)
 {
-	size_t i;
+	struct pending_link *link = calls->draining;
+	struct pending_link *next;
 
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		struct pending_call *pending = &calls->pending[i];
+	for (; link; link = next) {
+		const struct pending_call *pending = link->call;
 
-		if (pending->in_use && pending->call.op == PVCALLS_OP_RELEASE &&
-		    pending->call.state == CALL_RUNNING &&
-		    pending->socket->connection->moved_turn == calls->connections->turn)
-			serve_call(pending, 0);
+		next = pending_list_next(link);
+		if (pending->socket->connection->moved_turn == calls->connections->turn)
+			serve_call(link->call, 0);
 	}
 }

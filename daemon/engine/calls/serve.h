@@ -16,11 +16,11 @@ struct recovery_log;
 
 /*
  * Makes *calls (zeroed) ready, and *connections for its sockets, whose events it takes. All of the
- * arguments are borrowed.
+ * arguments are borrowed. Returns 0 or -ENOMEM.
  */
-void serve_init(struct calls *calls, struct connections *connections, struct loop *loop,
-		const struct log *log, struct recovery_log *recovery_log,
-		const struct pvcalls_guest *guest);
+int serve_init(struct calls *calls, struct connections *connections, struct loop *loop,
+	       const struct log *log, struct recovery_log *recovery_log,
+	       const struct pvcalls_guest *guest);
 
 /* Takes and serves at most CALLS_PER_TURN requests; sets ring_due if there may be more. */
 void serve_ring(struct calls *calls);
@@ -31,7 +31,7 @@ void serve_ring(struct calls *calls);
 uint32_t serve_reap(struct calls *calls);
 /* As serve_reap(), where somebody waits for slots; then starved calls go on, too. */
 void serve_commits(struct calls *calls);
-/* Goes on with ACCEPTs that were left in the last turn while peers waited for them. */
+/* Goes on with ACCEPTs of listeners that were left in the last turn while peers waited. */
 void serve_left_accepts(struct calls *calls);
 /* Goes on with releases that wait, of connections whose bytes moved in this turn. */
 void serve_releases(struct calls *calls);

@@ -38,7 +38,9 @@ int engine_attach(struct engine *engine, const struct engine_attach_args *args, 
 	connections->reuse = args->reuse;
 	connections->half_close = args->half_close;
 	connections->violation.text[0] = '\0';
-	calls->cancel = args->cancel;
+	calls->cancel = args->cancel || args->park;
+	calls->parks = args->park;
+	calls->collects_taken = calls->collects_answered = 0;
 	calls->counters.lost_slots = 0; /* of this ring */
 	command_ring_attach(&calls->ring, page);
 	if (args->take_over)
@@ -65,7 +67,7 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	connections_uncache(&engine->connections);
 	/* Those that are done and wait for their commit: their guest is not there to be answered.
 	 */
-	pending_calls_init(calls);
+	pending_calls_reset(calls);
 	ops->unbind(engine->transport, calls->command_port);
 	ops->unmap(engine->transport, calls->ring.page, 1);
 	calls->ring.page = NULL;

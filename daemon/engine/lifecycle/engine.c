@@ -24,13 +24,15 @@ struct engine *engine_create(int control)
 	engine->recovery_fd = -1;
 	engine->loop = loop_create();
 	engine->calls.lingering = engine->loop ? lingering_create(engine->loop) : NULL;
-	if (!engine->calls.lingering) {
+	if (!engine->calls.lingering ||
+	    serve_init(&engine->calls, &engine->connections, engine->loop, &engine->log,
+		       &engine->recovery_log, &engine->guest) < 0) {
+		if (engine->calls.lingering)
+			lingering_free(engine->calls.lingering);
 		loop_destroy(engine->loop);
 		free(engine);
 		return NULL;
 	}
-	serve_init(&engine->calls, &engine->connections, engine->loop, &engine->log,
-		   &engine->recovery_log, &engine->guest);
 	turn_init(&engine->turn, engine->loop, &engine->connections, &engine->calls);
 	return engine;
 }
@@ -43,6 +45,7 @@ void engine_destroy(struct engine *engine)
 	lingering_free(calls->lingering);
 	socket_table_free(calls->sockets);
 	connections_free(&engine->connections);
+	pending_calls_close(calls);
 	if (calls->policy)
 		policy_free(calls->policy);
 	allowances_unmap(engine->allowances);

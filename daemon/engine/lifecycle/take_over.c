@@ -7,12 +7,13 @@
 
 #include "base/assert.h"
 #include "call/wire_errno.h"
+#include "engine/calls/parking.h"
 #include "engine/lifecycle/engine.h"
 #include "ring/data_ring.h"
 
 /* What the former engine left, copied: the recovery log begins anew before anything is answered. */
 struct left_over {
-	struct recovery_log_request requests[COMMAND_SLOTS];
+	struct recovery_log_request *requests; /* RECOVERY_LOG_REQUESTS; those that end are free */
 	uint32_t request_count;
 	struct recovery_log_socket *sockets;
 	uint32_t socket_count;
@@ -45,6 +46,20 @@ static bool take_over_is_open(const struct recovery_log_page *page,
 	}
 }
 
+/* Whether it was answered as parked, so that only a COLLECT can be answered with its outcome. */
+static bool take_over_is_parked(const struct recovery_log_page *page,
+				const struct recovery_log_request *request)
+{
+	switch (request->parked) {
+	case RECOVERY_LOG_PARKING:
+		return (int32_t)(page->rsp_prod - request->parked_at) > 0;
+	case RECOVERY_LOG_PARKED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static bool take_over_is_of(const struct recovery_log_page *page,
 			    const struct engine_attach_args *args)
 {
@@ -52,36 +67,81 @@ static bool take_over_is_of(const struct recovery_log_page *page,
 	       page->port == args->port && page->req_cons - page->rsp_prod <= COMMAND_SLOTS;
 }
 
+static void take_over_read_requests(const struct recovery_log_page *page, struct left_over *left)
+{
+	uint32_t i;
+
+	for (i = 0; i < RECOVERY_LOG_REQUESTS; i++) {
+		struct recovery_log_request *request = &left->requests[i];
+
+		*request = page->requests[i];
+		if (!take_over_is_open(page, request)) {
+			request->state = RECOVERY_LOG_FREE;
+			continue;
+		}
+		request->parked = take_over_is_parked(page, request);
+		left->request_count += i < PARKED_MAX;
+	}
+}
+
 static void take_over_read(const struct engine *engine, struct left_over *left)
 {
 	const struct recovery_log *log = &engine->recovery_log;
-	const struct recovery_log_page *page = log->page;
 	uint32_t i;
 
-	for (i = 0; i < COMMAND_SLOTS; i++)
-		if (take_over_is_open(page, &page->requests[i]))
-			left->requests[left->request_count++] = page->requests[i];
+	left->requests = calloc(RECOVERY_LOG_REQUESTS, sizeof(*left->requests));
 	left->sockets = calloc(log->sockets, sizeof(*left->sockets));
-	if (!left->sockets) {
-		log_error(&engine->log, "no memory to reset the connections of the former engine");
+	if (!left->requests || !left->sockets) {
+		log_error(&engine->log, "no memory for the calls and connections of the former "
+					"engine: they are not ended");
 		return;
 	}
+	take_over_read_requests(log->page, left);
 	for (i = 0; i < log->sockets; i++)
-		if (page->sockets[i].used)
-			left->sockets[left->socket_count++] = page->sockets[i];
+		if (log->page->sockets[i].used)
+			left->sockets[left->socket_count++] = log->page->sockets[i];
 }
 
-static void take_over_answer(struct command_ring *ring, const struct recovery_log_request *request)
+/* Answers what has a slot of the ring. */
+static void take_over_answer(struct command_ring *ring, const struct left_over *left)
 {
-	struct wire_response response = {
-		.req_id = request->req_id,
-		.cmd = request->cmd,
-		.ret = wire_errno(take_over_lost_result(request->cmd)),
-		.id = request->id,
-	};
+	uint32_t i;
 
-	if (ring->rsp_prod != ring->req_cons)
-		command_ring_push(ring, &response);
+	for (i = 0; left->requests && i < PARKED_MAX; i++) {
+		const struct recovery_log_request *request = &left->requests[i];
+		struct wire_response response = {
+			.req_id = request->req_id,
+			.cmd = request->cmd,
+			.ret = wire_errno(take_over_lost_result(request->cmd)),
+			.id = request->id,
+		};
+
+		if (request->state != RECOVERY_LOG_FREE && !request->parked &&
+		    ring->rsp_prod != ring->req_cons)
+			command_ring_push(ring, &response);
+	}
+}
+
+/* What had none is told to COLLECTs: those that the former engine had, or those that come. */
+static void take_over_parked(struct calls *calls, const struct left_over *left)
+{
+	uint32_t i;
+
+	for (i = RECOVERY_LOG_REQUESTS; left->requests && calls->parks && i-- > 0;) {
+		const struct recovery_log_request *from = &left->requests[i];
+		const struct wire_request request = {
+			.req_id = from->req_id, .cmd = from->cmd, .id = from->id};
+
+		if (from->state == RECOVERY_LOG_FREE)
+			continue;
+		/* The log is not believed: each one that waits has a slot. */
+		if (i >= PARKED_MAX && calls->collects_taken - calls->collects_answered <
+					       calls->ring.req_cons - calls->ring.rsp_prod)
+			parking_collect(calls, &request);
+		else if (i < PARKED_MAX && from->parked && from->ticket % PARKED_MAX == i)
+			parking_restore(calls, &request, from->ticket,
+					take_over_lost_result(from->cmd));
+	}
 }
 
 /* Whoever reads from the socket or writes to it in the guest learns that it is gone. */
@@ -115,16 +175,17 @@ void take_over(struct engine *engine, const struct engine_attach_args *args)
 		ring->rsp_prod = log->page->rsp_prod;
 		take_over_read(engine, &left);
 	}
-	for (i = 0; i < left.request_count; i++)
-		take_over_answer(ring, &left.requests[i]);
+	take_over_answer(ring, &left);
 	for (i = 0; i < left.socket_count; i++)
 		take_over_reset(engine, &left.sockets[i]);
+	recovery_log_begin(log, args->ring_ref, args->port, ring->req_cons, ring->rsp_prod);
+	take_over_parked(&engine->calls, &left);
 	command_ring_publish(ring);
 	engine->transport->ops->notify(engine->transport, engine->calls.command_port);
-	recovery_log_begin(log, args->ring_ref, args->port, ring->req_cons, ring->rsp_prod);
 	log_info(&engine->log,
 		 "took over from an engine that ended: %u calls answered with an error, %u "
 		 "connections reset",
 		 left.request_count, left.socket_count);
+	free(left.requests);
 	free(left.sockets);
 }

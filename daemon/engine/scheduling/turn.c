@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "base/assert.h"
+#include "engine/calls/parking.h"
 #include "engine/calls/serve.h"
 #include "engine/connections/connection.h"
 #include "engine/connections/polled.h"
@@ -62,7 +63,7 @@ static bool turn_has_queued(const struct turn *turn)
 	const struct calls *calls = turn->calls;
 
 	/* What waits for room in the trail is no work until the writer wakes us. */
-	return turn->connections->run_first || calls->accepts_due ||
+	return turn->connections->run_first || calls->due_first ||
 	       (calls->ring_due && !calls->starved);
 }
 
@@ -91,6 +92,7 @@ bool turn_work(struct turn *turn)
 			traffic->given + traffic->taken +
 				calls->counters.taken * AFFINITY_CALL_BYTES);
 	priority_adjust(&turn->priority, traffic, loop_now_ns(turn->loop));
+	parking_make_room(calls);
 	busy |= turn_has_queued(turn);
 	turn_show_responses(turn);
 	deferred_close_now(&calls->closing);

@@ -33,6 +33,7 @@ int guest_device_publish(struct device *device)
 		{"feature-cancel", GUEST_FEATURE_CANCEL},
 		{"feature-reuse", GUEST_FEATURE_REUSE},
 		{"feature-shutdown", GUEST_FEATURE_SHUTDOWN},
+		{"feature-park", GUEST_FEATURE_PARK},
 		{"state", "2"},
 	};
 	int error;
@@ -74,6 +75,7 @@ static const char *guest_device_read_features(struct device *device,
 		{"feature-cancel", &attach->cancel, "its node feature-cancel is no number"},
 		{"feature-reuse", &attach->reuse, "its node feature-reuse is no number"},
 		{"feature-shutdown", &attach->half_close, "its node feature-shutdown is no number"},
+		{"feature-park", &attach->park, "its node feature-park is no number"},
 	};
 	size_t i;
 

@@ -15,6 +15,7 @@
 #define GUEST_FEATURE_CANCEL          "1"
 #define GUEST_FEATURE_REUSE           "1"
 #define GUEST_FEATURE_SHUTDOWN        "1"
+#define GUEST_FEATURE_PARK            "1"
 
 /* Writes our state. Returns 0 or -errno; device->backend is state in both cases. */
 int guest_device_set_state(struct device *device, enum xenbus_state state);

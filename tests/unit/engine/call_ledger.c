@@ -80,11 +80,10 @@ void call_ledger_record(struct call_ledger *ledger, const struct audit_record *r
 
 void call_ledger_look(struct call_ledger *ledger)
 {
+	const struct pending_call *pending;
 	uint32_t i;
 
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		const struct pending_call *pending = &ledger->calls->pending[i];
-
+	for (i = 0; (pending = pending_call_at(ledger->calls, i)); i++) {
 		if (pending->in_use)
 			ledger->asked[pending->call.req_id].serial = pending->call.serial;
 	}
@@ -92,12 +91,12 @@ void call_ledger_look(struct call_ledger *ledger)
 
 uint32_t call_ledger_under_way(const struct call_ledger *ledger)
 {
+	const struct pending_call *pending;
 	uint32_t count = 0;
 	uint32_t i;
 
-	for (i = 0; i < COMMAND_SLOTS; i++)
-		count += ledger->calls->pending[i].in_use &&
-			 !ledger->calls->pending[i].awaits_commit;
+	for (i = 0; (pending = pending_call_at(ledger->calls, i)); i++)
+		count += pending->in_use && pending->call.state != CALL_DONE;
 	return count;
 }
 

@@ -382,6 +382,35 @@ static void test_a_refused_crowd_is_served_in_turns(void **state)
 		close(fds[i]);
 }
 
+#define CROWDED 6u /* listeners, with a full share of refused peers each */
+
+/* However many listeners have a crowd, a turn takes no more peers than it may. */
+static void test_crowds_at_many_listeners_are_served_in_turns(void **state)
+{
+	struct engine_guest *guest = *state;
+	int fds[CROWDED * CALLS_REFUSED_PER_TURN];
+	uint16_t ports[CROWDED];
+	uint32_t i;
+
+	_Static_assert(CROWDED * CALLS_REFUSED_PER_TURN > CALLS_PEERS_PER_TURN, "too many");
+	for (i = 0; i < CROWDED; i++) {
+		ports[i] = listening(guest, 1 + i);
+		assert_int_equal(ask_accept(guest, 1 + i, 20 + i, RING(i)), NO_ANSWER);
+	}
+	engine_guest_store(guest);
+	guest->record_count = 0;
+	engine_guest_policy(guest, REFUSING_ALL);
+	for (i = 0; i < CROWDED * CALLS_REFUSED_PER_TURN; i++)
+		fds[i] = host_connect(ports[i % CROWDED], 1);
+	assert_true(loop_turn(guest->engine->loop, NS_PER_S) > 0);
+	assert_int_equal(refused_peers(guest), CALLS_PEERS_PER_TURN);
+	assert_true(guest->engine->calls.due_first);
+	engine_turn(guest->engine);
+	assert_int_equal(refused_peers(guest), CROWDED * CALLS_REFUSED_PER_TURN);
+	for (i = 0; i < CROWDED * CALLS_REFUSED_PER_TURN; i++)
+		close(fds[i]);
+}
+
 /* Some time before a peer comes; its connection is no older than that. */
 static void test_age_of_an_accepted_socket(void **state)
 {
@@ -588,6 +617,7 @@ int main(void)
 		TEST(test_a_refused_peer_holds_nobody_up),
 		TEST(test_a_refused_peer_is_forgotten),
 		TEST(test_a_refused_crowd_is_served_in_turns),
+		TEST(test_crowds_at_many_listeners_are_served_in_turns),
 		TEST(test_age_of_an_accepted_socket),
 		TEST(test_a_destroyed_listener),
 		TEST(test_accept_needs_a_new_name),

@@ -180,11 +180,10 @@ static uint32_t random_sockets_to_close(struct random_run *run)
 {
 	struct calls *calls = &run->guest->engine->calls;
 	uint32_t count = socket_table_count(calls->sockets) - random_killed(run);
+	const struct pending_call *pending;
 	uint32_t i;
 
-	for (i = 0; i < COMMAND_SLOTS; i++) {
-		const struct pending_call *pending = &calls->pending[i];
-
+	for (i = 0; (pending = pending_call_at(calls, i)); i++) {
 		if (pending->in_use && pending->socket)
 			count -= pending->reserved || pending->call.op == PVCALLS_OP_SOCKET ||
 				 pending->call.op == PVCALLS_OP_RELEASE;
@@ -205,7 +204,7 @@ static void random_end_round(struct random_run *run)
 		random_peers_close(run);
 		random_finish(run);
 	}
-	call_ledger_forget(&run->ledger, run->guest->req_prod - engine->calls.ring.req_cons);
+	call_ledger_forget(&run->ledger, guest_untaken(run->guest));
 	killed = random_killed(run);
 	ASSERT(killed <= run->kills);
 	closes = random_sockets_to_close(run);

@@ -64,6 +64,7 @@ static void adopt(struct engine_guest *guest)
 					    .cancel = 1,
 					    .reuse = 1,
 					    .half_close = 1,
+					    .park = 1,
 					    .take_over = 1};
 	struct fault fault;
 
@@ -117,15 +118,56 @@ static void test_open_calls_are_answered_once(void **state)
 	assert_int_equal(ask_poll(guest, 1), NO_ANSWER);
 	succeed(guest, remains_of(guest));
 	assert_true(guest_collect(guest, &response));
-	assert_int_equal(response.cmd, WIRE_POLL);
-	assert_int_equal(response.ret, -EIO);
-	assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.cmd, WIRE_ACCEPT);
 	assert_int_equal(response.req_id, WIRE_ACCEPT + 1);
 	assert_int_equal(response.id, 1);
 	assert_int_equal(response.ret, -ECONNABORTED);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_POLL);
+	assert_int_equal(response.ret, -EIO);
 	assert_false(guest_collect(guest, &response));
 	assert_int_equal(ask_accept(guest, 1, 11, RING(0)), -EINVAL);
+}
+
+#define PARKED 100u
+
+/* Calls that had no slot any more are told to COLLECTs: of before, and of after. */
+static void test_parked_calls_are_told_once(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request request = call_request(WIRE_POLL, 1);
+	struct wire_response response;
+	bool told[PARKED] = {false};
+	uint32_t count = 0;
+	uint32_t i;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_listen(guest, 1), 0);
+	for (i = 0; i < PARKED; i++) {
+		request.req_id = 1000 + i;
+		guest_push(guest, &request);
+		engine_guest_turn(guest);
+		assert_false(guest_collect(guest, &response));
+	}
+	assert_true(guest->parked_count > PARKED / 2);
+	succeed(guest, remains_of(guest));
+	/* The first successor is killed while most have not been told yet. */
+	succeed(guest, remains_of(guest));
+	for (i = 0; i < 2 * PARKED; i++) {
+		engine_guest_turn(guest);
+		while (guest_collect(guest, &response)) {
+			assert_int_equal(response.cmd, WIRE_POLL);
+			assert_int_equal(response.ret, -EIO);
+			assert_in_range(response.req_id, 1000, 1000 + PARKED - 1);
+			assert_false(told[response.req_id - 1000]);
+			told[response.req_id - 1000] = true;
+			count++;
+		}
+	}
+	assert_int_equal(count, PARKED);
+	assert_int_equal(guest->engine->calls.table.parked, 0);
+	assert_int_equal(ask_socket(guest, 2), 0);
 }
 
 /* A request that was on the ring and not taken is served as if nothing had been. */
@@ -193,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_connections_are_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_calls_are_answered_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_parked_calls_are_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_requests_on_the_ring_are_served, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_killed_between_two_stores, setup, teardown),

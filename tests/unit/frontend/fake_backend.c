@@ -73,11 +73,11 @@ static void fake_backend_welcome(struct fake_backend *fake, int memory)
 	close(fds[0]);
 	snprintf(nodes, sizeof(nodes),
 		 "versions=%s\nmax-page-order=%u\nfunction-calls=1\nfeature-names=%d\n"
-		 "feature-names-on-demand=%d\nfeature-shutdown=%d\nstate=2\n",
+		 "feature-names-on-demand=%d\nfeature-shutdown=%d\nfeature-park=%d\nstate=2\n",
 		 fake->options.versions ? fake->options.versions : "1",
 		 fake->options.max_order ? fake->options.max_order : DATA_ORDER_MAX,
 		 !fake->options.no_names, !fake->options.names_at_once,
-		 !fake->options.no_half_close);
+		 !fake->options.no_half_close, fake->options.parks);
 	fake_backend_say(fake, LOCAL_NODES, 0, nodes, NULL, 0);
 }
 
@@ -94,6 +94,8 @@ static void fake_backend_hang_up(struct fake_backend *fake)
 	fake->memory = NULL;
 	fake->events = NULL;
 	fake_backend_free_guest(fake);
+	memset(fake->parked, 0, sizeof(fake->parked));
+	fake->collect_count = 0;
 }
 
 static void fake_backend_take_message(struct fake_backend *fake)

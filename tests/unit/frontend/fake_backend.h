@@ -41,6 +41,8 @@ struct fake_backend_options {
 	bool no_half_close;
 	bool never_connected; /* stops at state 2 */
 	bool bad_response;    /* answers a request nobody made */
+	bool parks;           /* takes every CONNECT and ACCEPT that waits out of the ring */
+	bool bad_ticket;      /* and gives all of them the same ticket */
 };
 
 /* Starts serving one guest at directory/local.sock. */
@@ -56,10 +58,11 @@ void fake_backend_offer(struct fake_backend *fake, uint16_t listener_port, uint1
 /* What was seen so far. */
 struct fake_backend_counts {
 	unsigned sockets, connects, releases, binds, listens, accepts, polls, open;
-	unsigned ends;  /* half closes */
-	unsigned asked; /* streams of which the own address was asked for */
-	uint64_t bytes; /* taken from out rings */
-	unsigned state; /* the guest's xenbus state */
+	unsigned ends;         /* half closes */
+	unsigned asked;        /* streams of which the own address was asked for */
+	unsigned most_in_ring; /* requests without an answer, after a look at the ring */
+	uint64_t bytes;        /* taken from out rings */
+	unsigned state;        /* the guest's xenbus state */
 };
 struct fake_backend_counts fake_backend_counts(struct fake_backend *fake);
 /* What was seen of a guest that has ended, once all that it had said is taken; waits at most 10 s.

@@ -31,6 +31,38 @@ static void fake_backend_notify(struct fake_backend *fake, uint32_t port)
 	if (__atomic_exchange_n(&events->asleep, 0, __ATOMIC_SEQ_CST))
 		(void)!write(fake->guest_eventfd, &one, sizeof(one));
 }
+
+static void fake_backend_push(struct fake_backend *fake, const struct wire_response *response)
+{
+	command_ring_push(&fake->command, response);
+	if (command_ring_publish(&fake->command))
+		fake_backend_notify(fake, fake->command_port);
+}
+
+/* Tells of parked calls that are done, as long as there are COLLECTs. */
+static void fake_backend_tell(struct fake_backend *fake)
+{
+	uint32_t i;
+
+	for (i = 0; i < FAKE_PARKED && fake->collect_count > 0; i++) {
+		struct parked *parked = &fake->parked[i];
+
+		if (!parked->waits || !parked->done)
+			continue;
+		parked->waits = false;
+		parked->outcome.req_id = fake->collects[0];
+		memmove(fake->collects, fake->collects + 1,
+			--fake->collect_count * sizeof(fake->collects[0]));
+		fake_backend_push(fake, &parked->outcome);
+	}
+}
+
+/* Byte by byte: what a request is of is no matter here. */
+static bool fake_backend_same(const void *one, const void *other)
+{
+	return memcmp(one, other, sizeof(struct wire_request)) == 0;
+}
+
 static void fake_backend_answer(struct fake_backend *fake, const struct wire_request *request,
 				int ret, uint32_t pad)
 {
@@ -39,12 +71,42 @@ static void fake_backend_answer(struct fake_backend *fake, const struct wire_req
 					 .ret = ret,
 					 .pad = pad,
 					 .id = request->id};
+	uint32_t i;
 
+	for (i = 0; i < FAKE_PARKED; i++) {
+		struct parked *parked = &fake->parked[i];
+
+		if (!parked->waits || parked->done || !fake_backend_same(&parked->request, request))
+			continue;
+		parked->done = true;
+		parked->outcome = (struct wire_response){
+			.cmd = WIRE_COLLECT, .ret = ret, .pad = pad, .id = parked->ticket};
+		fake_backend_tell(fake);
+		return;
+	}
 	if (fake->options.bad_response)
 		response.req_id ^= 0x40;
-	command_ring_push(&fake->command, &response);
-	if (command_ring_publish(&fake->command))
-		fake_backend_notify(fake, fake->command_port);
+	fake_backend_push(fake, &response);
+}
+
+/* The call waits: it is parked, if the fake does that. */
+static void fake_backend_park(struct fake_backend *fake, const struct wire_request *request)
+{
+	struct wire_response response = {.req_id = request->req_id,
+					 .cmd = request->cmd,
+					 .ret = -EINPROGRESS,
+					 .id = request->id};
+	uint32_t i = 0;
+
+	if (!fake->options.parks)
+		return;
+	while (fake->parked[i].waits)
+		assert(++i < FAKE_PARKED);
+	fake->parked[i] = (struct parked){.request = *request, .waits = true};
+	if (!fake->options.bad_ticket)
+		fake->parked[i].ticket = i + PARKED_MAX * fake->tickets++;
+	response.pad = fake->parked[i].ticket;
+	fake_backend_push(fake, &response);
 }
 
 static void fake_backend_tell_names(struct stream *stream, bool local)
@@ -262,6 +324,8 @@ static void fake_backend_do_connect(struct fake_backend *fake, const struct wire
 		stream->answer_ns = clock_monotonic_ns() + SLOW_NS;
 	else if (!stream->held && mode != FAKE_HANG)
 		fake_backend_finish_connect(fake, stream);
+	if (!stream->connected)
+		fake_backend_park(fake, request);
 }
 
 void fake_backend_match_accepts(struct fake_backend *fake, struct listener *listener)
@@ -325,7 +389,10 @@ static void fake_backend_do_listener(struct fake_backend *fake, const struct wir
 		fake_backend_answer(fake, request, 0, fake->options.no_names ? 0 : listener->port);
 	} else if (request->cmd == WIRE_ACCEPT) {
 		fake->counts.accepts++;
+		assert(listener->accepts < FAKE_PARKED);
 		listener->accept[listener->accepts++] = *request;
+		if (!listener->offers)
+			fake_backend_park(fake, request);
 		fake_backend_match_accepts(fake, listener);
 	} else {
 		fake->counts.polls++;
@@ -390,6 +457,11 @@ static void fake_backend_do_request(struct fake_backend *fake, const struct wire
 	case WIRE_BIND:
 		fake_backend_do_bind(fake, request);
 		break;
+	case WIRE_COLLECT:
+		assert(fake->options.parks && fake->collect_count < COMMAND_SLOTS);
+		fake->collects[fake->collect_count++] = request->req_id;
+		fake_backend_tell(fake);
+		break;
 	default:
 		fake_backend_do_listener(fake, request);
 		break;
@@ -408,6 +480,8 @@ void fake_backend_serve(struct fake_backend *fake)
 		while (command_ring_take(&fake->command, &request) > 0)
 			fake_backend_do_request(fake, &request);
 	} while (command_ring_final_check(&fake->command));
+	if (fake->command.req_cons - fake->command.rsp_prod > fake->counts.most_in_ring)
+		fake->counts.most_in_ring = fake->command.req_cons - fake->command.rsp_prod;
 	for (stream = fake->streams; stream; stream = stream->next) {
 		if (stream->answer_ns && stream->answer_ns <= now)
 			fake_backend_finish_connect(fake, stream);

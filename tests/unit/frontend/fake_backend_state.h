@@ -11,6 +11,8 @@
 #include "ring/data_ring.h"
 #include "transport/local_wire.h"
 
+#define FAKE_PARKED 512u
+
 struct stream {
 	struct stream *next;
 	uint64_t id;
@@ -32,12 +34,21 @@ struct listener {
 	uint64_t id;
 	uint16_t port;
 	bool listening;
-	struct wire_request accept[COMMAND_SLOTS];
+	struct wire_request accept[FAKE_PARKED];
 	unsigned accepts;
 	struct wire_request poll[COMMAND_SLOTS];
 	unsigned polls;
 	uint16_t offered[1024];
 	unsigned offers;
+};
+
+/* A call that was answered "later". */
+struct parked {
+	struct wire_request request;
+	struct wire_response outcome;
+	uint32_t ticket;
+	bool waits;
+	bool done;
 };
 
 struct fake_backend {
@@ -59,6 +70,10 @@ struct fake_backend {
 	uint32_t command_port;
 	struct stream *streams;
 	struct listener *listeners;
+	struct parked parked[FAKE_PARKED];
+	uint32_t tickets;
+	uint32_t collects[COMMAND_SLOTS]; /* req_id of each, oldest first */
+	uint32_t collect_count;
 	struct fake_backend_counts counts;
 };
 

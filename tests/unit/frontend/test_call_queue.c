@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Calls that wait, and those that go on beside them. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,11 +92,110 @@ static void test_waiting_connects_leave_slots(void **state)
 	fake_backend_stop(fake);
 }
 
+static struct fake_backend *front_test_start_parking(void)
+{
+	return fake_backend_start(directory, &(struct fake_backend_options){.parks = true});
+}
+
+/* What waits is out of the ring: each of 40 listeners has its ACCEPTs, each connect its outcome. */
+static void test_parked_calls(void **state)
+{
+	struct fake_backend *fake = front_test_start_parking();
+	struct pvcalls_front *front = front_test_open_here();
+	struct sockaddr_in to = front_test_address(FAKE_HELD);
+	struct pvcalls_front_socket *listeners[40];
+	struct pvcalls_front_socket *held[DARK];
+	struct tally accepts = {0};
+	struct tally connects = {0};
+	uint16_t i;
+
+	(void)state;
+	for (i = 0; i < 40; i++) {
+		listeners[i] = front_test_listen_on(front, 100 + i);
+		assert_int_equal(pvcalls_front_accept(listeners[i], 1, tally_done, &accepts), 0);
+		assert_int_equal(pvcalls_front_accept(listeners[i], 1, tally_done, &accepts), 0);
+	}
+	for (i = 0; i < DARK; i++) {
+		assert_int_equal(pvcalls_front_socket(front, 1, &held[i]), 0);
+		assert_int_equal(pvcalls_front_connect(held[i], &to, tally_done, &connects), 0);
+	}
+	pvcalls_front_release(front_test_connect_to(front, 4, FAKE_ECHO));
+	for (i = 0; i < 80; i++)
+		fake_backend_offer(fake, 100 + i % 40, FAKE_ECHO);
+	front_test_await(front, &accepts, 80);
+	assert_int_equal(connects.finished, 0);
+	pvcalls_front_release(held[0]);
+	front_test_settle(front);
+	to = front_test_address(FAKE_GO);
+	assert_int_equal(pvcalls_front_socket(front, 1, &held[0]), 0);
+	assert_int_equal(pvcalls_front_connect_wait(held[0], &to, SECONDS(5)), -ECONNREFUSED);
+	front_test_await(front, &connects, DARK - 1);
+	assert_true(fake_backend_counts(fake).most_in_ring < 24);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
+/* A listener that goes and a backend that dies end parked calls, too. */
+static void test_parked_calls_end(void **state)
+{
+	struct fake_backend *fake = front_test_start_parking();
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *listener = front_test_listen_on(front, 100);
+	struct sockaddr_in to = front_test_address(FAKE_HANG);
+	struct pvcalls_front_socket *dark[DARK];
+	struct tally accepts = {0};
+	struct tally connects = {0};
+	int i;
+
+	(void)state;
+	for (i = 0; i < DARK; i++) {
+		assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &accepts), 0);
+		assert_int_equal(pvcalls_front_socket(front, 1, &dark[i]), 0);
+		assert_int_equal(pvcalls_front_connect(dark[i], &to, tally_done, &connects), 0);
+	}
+	assert_int_equal(pvcalls_front_accept_wait(listener, 1, 20, &dark[0]), -ETIMEDOUT);
+	pvcalls_front_release(listener);
+	front_test_settle(front);
+	assert_int_equal(accepts.finished, 0);
+	fake_backend_die(fake);
+	while (connects.finished < DARK)
+		pvcalls_front_wait(front, SECONDS(5));
+	assert_int_equal(connects.good, 0);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
+static void test_a_ticket_twice_ends_the_frontend(void **state)
+{
+	struct fake_backend *fake = fake_backend_start(
+		directory, &(struct fake_backend_options){.parks = true, .bad_ticket = true});
+	struct pvcalls_front *front = front_test_open_here();
+	struct sockaddr_in to = front_test_address(FAKE_HANG);
+	struct pvcalls_front_socket *socket;
+	struct tally tally = {0};
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(pvcalls_front_socket(front, 1, &socket), 0);
+		assert_int_equal(pvcalls_front_connect(socket, &to, tally_done, &tally), 0);
+	}
+	while (tally.finished < 2)
+		pvcalls_front_wait(front, SECONDS(5));
+	assert_int_equal(tally.good, 0);
+	assert_int_equal(pvcalls_front_error(front), -EPROTO);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_listener_gets_an_accept),
 		cmocka_unit_test(test_waiting_connects_leave_slots),
+		cmocka_unit_test(test_parked_calls),
+		cmocka_unit_test(test_parked_calls_end),
+		cmocka_unit_test(test_a_ticket_twice_ends_the_frontend),
 	};
 
 	return cmocka_run_group_tests_name("call_queue", tests, front_test_make_directory,

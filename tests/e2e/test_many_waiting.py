@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Much that waits in one guest: what else it does goes on, and each of its listeners answers."""
+import socket
+
+import pytest
+
+from harness import GUEST_PRELUDE, PYTHON, free_port, make_policy, peers, running
+
+DARK = "10.83.0.99"  # frames to it go to a machine that is not there
+
+# Listens on 50 ports, says which, and greets on each with its number.
+LISTENERS = GUEST_PRELUDE + """
+import selectors
+listeners = []
+for _ in range(50):
+    s = socket.socket()
+    s.bind(('127.0.0.1', 0))
+    s.listen()
+    listeners.append(s)
+chosen = selectors.DefaultSelector()
+for number, s in enumerate(listeners):
+    chosen.register(s, selectors.EVENT_READ, number)
+print(*(s.getsockname()[1] for s in listeners), flush=True)
+while True:
+    for key, _ in chosen.select():
+        c, _ = key.fileobj.accept()
+        c.sendall(b'%d' % key.data)
+        c.close()
+"""
+
+# Connects 100 times into the dark, then does what else a program does; says how many still wait.
+DARK_AND_BRIGHT = GUEST_PRELUDE + """
+import select
+dark, port = sys.argv[1], int(sys.argv[2])
+waiting = [socket.socket() for _ in range(100)]
+for s in waiting:
+    s.setblocking(False)
+    assert s.connect_ex((dark, 80)) == 115
+done = 0
+for _ in range(200):
+    with socket.create_connection(('10.83.0.2', port)) as c:
+        done += c.recv(100) != b''
+    with socket.socket() as l:
+        l.bind(('10.83.0.1', 0))
+        l.listen()
+poll = select.poll()
+for s in waiting:
+    poll.register(s, select.POLLOUT)
+print(done, 100 - len(poll.poll(0)), flush=True)
+for s in waiting:
+    s.close()
+with socket.create_connection(('10.83.0.2', port)) as c:
+    print(c.recv(100) != b'', flush=True)
+"""
+
+
+def test_each_of_fifty_listeners_answers(daemon):
+    """In any order, and again, whether or not others were ever asked."""
+    guest = daemon.popen("server", [PYTHON, "-S", "-c", LISTENERS], text=True)
+    ports = [int(word) for word in guest.stdout.readline().split()]
+    assert len(ports) == 50, guest.stderr.read()
+    for round_of in (reversed(range(50)), [49] * 20, range(50)):
+        for number in round_of:
+            with socket.create_connection(("127.0.0.1", ports[number]), timeout=20) as connection:
+                assert connection.recv(100) == b"%d" % number
+    daemon.end_guest(guest)
+    daemon.stop()
+
+
+@pytest.mark.root
+def test_beside_a_hundred_connects_into_the_dark(make_daemon, network):
+    """200 connects and 200 listeners come and go while all 100 still wait."""
+    port = free_port()
+    daemon = make_daemon({"open.yaml": make_policy("open", floor={"allow": [
+        {"on": ["connect", "bind"], "to": {"net": "any", "ports": "0-65535"}}]})}, netns=network.host)
+    network.ip("-n", network.host, "neigh", "add", DARK, "lladdr", "02:00:00:00:00:01", "dev", network.cables[0])
+    with running(network.inside(network.far, peers("greet", port, "0.0.0.0"))):
+        network.wait_port(network.far, port)
+        done = daemon.run("crawler", [PYTHON, "-S", "-c", DARK_AND_BRIGHT, DARK, str(port)], timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["200", "100", "True"]
+    daemon.settle()
+    rows = daemon.calls("crawler", "connect")
+    assert len([row for row in rows if row["errno"] == 0]) == 201
+    assert len([row for row in rows if row["errno"] != 0]) == 100
+    daemon.stop()

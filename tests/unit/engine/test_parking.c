@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Calls that wait give their slots back: none of them is lost or told twice, and others go on. Most
+ * are POLLs, which need no pages.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "engine/calls/parking.h"
+#include "engine/lifecycle/attach.h"
+#include "engine_invariants.h"
+#include "guest_calls.h"
+
+#define LISTENER 1
+#define MANY     300u
+
+static int open_guest(void **state, bool extensions)
+{
+	struct engine_guest *guest = engine_guest_open(OPEN_POLICY, 2048);
+
+	engine_guest_attach(guest, extensions);
+	*state = guest;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return open_guest(state, true);
+}
+
+static int setup_linux(void **state)
+{
+	return open_guest(state, false);
+}
+
+static int teardown(void **state)
+{
+	engine_guest_close(*state);
+	return 0;
+}
+
+/* A listening socket of the guest on loopback; returns its port. */
+static uint16_t listening(struct engine_guest *guest)
+{
+	assert_int_equal(ask_socket(guest, LISTENER), 0);
+	assert_int_equal(ask_bind(guest, LISTENER, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_listen(guest, LISTENER), 0);
+	return socket_table_find(guest->engine->calls.sockets, LISTENER)->local.port;
+}
+
+/* The next answer, or NULL if the engine has none. */
+static const struct wire_response *next_answer(struct engine_guest *guest)
+{
+	static struct wire_response response;
+	int turns;
+
+	/* A COLLECT that the last look has sent is to be served, too. */
+	for (turns = 0; turns < 3; turns++) {
+		engine_guest_turn(guest);
+		engine_guest_store(guest);
+		engine_invariants_check(guest->engine, 0);
+		if (guest_collect(guest, &response))
+			return &response;
+	}
+	return NULL;
+}
+
+/* POLLs with req_id 100 and on; as many as the ring has slots for at a time. */
+static void poll_many(struct engine_guest *guest, uint32_t count)
+{
+	struct wire_request request = call_request(WIRE_POLL, LISTENER);
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		request.req_id = 100 + i;
+		assert_true(guest->req_prod - guest->rsp_cons < COMMAND_SLOTS);
+		guest_push(guest, &request);
+		if (guest->req_prod - guest->rsp_cons == COMMAND_SLOTS)
+			assert_null(next_answer(guest));
+	}
+	assert_null(next_answer(guest));
+}
+
+/* Each of the POLLs is answered so, once; whatever else is answered is left out. */
+static void assert_polls_answered(struct engine_guest *guest, uint32_t count, int result)
+{
+	bool answered[PARKED_MAX] = {false};
+	const struct wire_response *response;
+	uint32_t polls = 0;
+
+	while (polls < count && (response = next_answer(guest))) {
+		if (response->cmd != WIRE_POLL)
+			continue;
+		assert_int_equal(response->ret, result);
+		assert_true(response->req_id >= 100 && response->req_id < 100 + count);
+		assert_false(answered[response->req_id - 100]);
+		answered[response->req_id - 100] = true;
+		polls++;
+	}
+	assert_int_equal(polls, count);
+	assert_null(next_answer(guest));
+	assert_int_equal(guest->engine->calls.table.parked, 0);
+}
+
+static void test_calls_that_wait_leave_the_ring(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest);
+	int fd;
+
+	poll_many(guest, MANY);
+	assert_true(guest->parked_count >= MANY - PARKING_SLOTS_MAX);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	assert_int_equal(ask_release(guest, 2), 0);
+	fd = host_connect(port, 1);
+	assert_polls_answered(guest, MANY, 0);
+	close(fd);
+}
+
+/* What few calls cost is what it was. */
+static void test_few_calls_stay(void **state)
+{
+	struct engine_guest *guest = *state;
+
+	listening(guest);
+	poll_many(guest, PARKING_SLOTS_MAX);
+	assert_int_equal(guest->parked_ever, 0);
+	poll_many(guest, 1);
+	assert_int_equal(guest->parked_ever, PARKING_SLOTS_MAX + 1 - PARKING_SLOTS_LEFT);
+}
+
+static void test_linux_frontends_keep_their_slots(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request collect = {.cmd = WIRE_COLLECT, .req_id = 7};
+	const struct wire_response *response;
+
+	listening(guest);
+	guest_push(guest, &collect);
+	response = next_answer(guest);
+	assert_non_null(response);
+	assert_int_equal(response->ret, -524);
+	poll_many(guest, COMMAND_SLOTS);
+	assert_int_equal(guest->engine->calls.ring.req_cons - guest->engine->calls.ring.rsp_prod,
+			 COMMAND_SLOTS);
+	assert_int_equal(guest->engine->calls.table.parked, 0);
+}
+
+static void test_a_released_listener_ends_parked_calls(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request release = call_request(WIRE_RELEASE, LISTENER);
+	struct wire_request accept = call_request(WIRE_ACCEPT, LISTENER);
+	const struct wire_response *response;
+	uint32_t ended = 0;
+	uint32_t i;
+
+	listening(guest);
+	for (i = 0; i < MANY; i++) {
+		accept.u.accept.id_new = 1000 + i;
+		guest_push(guest, &accept);
+		assert_null(next_answer(guest));
+	}
+	assert_true(guest->parked_count > 0);
+	guest_push(guest, &release);
+	while ((response = next_answer(guest))) {
+		assert_int_equal(response->ret, response->cmd == WIRE_ACCEPT ? -ECANCELED : 0);
+		ended++;
+	}
+	assert_int_equal(ended, MANY + 1);
+	assert_int_equal(socket_table_count(guest->engine->calls.sockets), 0);
+}
+
+/* An outcome without a COLLECT waits for one, and keeps nothing else waiting. */
+static void test_outcomes_wait_to_be_collected(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest);
+	int fd;
+
+	guest->keeps_no_collects = true;
+	poll_many(guest, MANY);
+	fd = host_connect(port, 1);
+	while (next_answer(guest))
+		;
+	assert_int_equal(guest->engine->calls.table.parked, guest->parked_count);
+	assert_true(guest->parked_count > 0);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	guest->keeps_no_collects = false;
+	assert_int_equal(ask_release(guest, 2), 0);
+	while (next_answer(guest))
+		;
+	assert_int_equal(guest->engine->calls.table.parked, 0);
+	close(fd);
+}
+
+/* With durability: sync the outcome of a parked call waits for its record's commit as well. */
+static void test_outcomes_wait_for_their_commit(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest);
+	struct wire_response response;
+	int fd;
+
+	poll_many(guest, MANY);
+	guest->engine->calls.sync = true;
+	fd = host_connect(port, 1);
+	engine_guest_turn(guest);
+	assert_false(guest_collect(guest, &response));
+	engine_guest_turn(guest);
+	assert_false(guest_collect(guest, &response));
+	assert_polls_answered(guest, MANY, 0);
+	close(fd);
+}
+
+/* As many as there are numbers; then the ring is full, and stays so until one ends. */
+static void test_no_more_than_there_are_numbers(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request request = call_request(WIRE_POLL, LISTENER);
+	uint16_t port = listening(guest);
+	uint32_t count = 0;
+	int fd;
+
+	request.req_id = 100;
+	while (guest->req_prod - guest->rsp_cons < COMMAND_SLOTS) {
+		guest_push(guest, &request);
+		request.req_id++;
+		if (guest->req_prod - guest->rsp_cons == COMMAND_SLOTS)
+			assert_null(next_answer(guest));
+		assert_true(++count <= PARKED_MAX);
+	}
+	assert_int_equal(guest->parked_count, PARKED_MAX - COMMAND_SLOTS);
+	fd = host_connect(port, 1);
+	assert_polls_answered(guest, count, 0);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	close(fd);
+}
+
+static void test_detaching_ends_parked_calls(void **state)
+{
+	struct engine_guest *guest = *state;
+
+	listening(guest);
+	poll_many(guest, MANY);
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	engine_guest_store(guest);
+	engine_invariants_check_detached(guest->engine);
+	engine_guest_attach(guest, true);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	assert_int_equal(guest->engine->calls.table.parked, 0);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_calls_that_wait_leave_the_ring),
+		TEST(test_few_calls_stay),
+		cmocka_unit_test_setup_teardown(test_linux_frontends_keep_their_slots, setup_linux,
+						teardown),
+		TEST(test_a_released_listener_ends_parked_calls),
+		TEST(test_outcomes_wait_to_be_collected),
+		TEST(test_outcomes_wait_for_their_commit),
+		TEST(test_no_more_than_there_are_numbers),
+		TEST(test_detaching_ends_parked_calls),
+	};
+
+	return cmocka_run_group_tests_name("parking", tests, NULL, NULL);
+}
