@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define CELL_MAX   64
-#define COLUMN_MAX 12
+#define COLUMN_MAX 16
 
 #define TABLE_LINE_MAX 4352 /* a path and a name */
 
@@ -81,11 +81,12 @@ static void table_print(const json_t *rows, const struct column *columns, size_t
 void table_print_guests(const json_t *guests)
 {
 	static const struct column columns[] = {
-		{"GUEST", "name", NULL},        {"DOMID", "domid", NULL},
-		{"STATE", "backend", NULL},     {"POLICY", "policy", NULL},
-		{"ENGINE", "engine_pid", NULL}, {"SOCKETS", "counters", "sockets"},
-		{"CALLS", "counters", "calls"}, {"DENIED", "counters", "denied"},
-		{"IN", "counters", "bytes_in"}, {"OUT", "counters", "bytes_out"},
+		{"GUEST", "name", NULL},          {"DOMID", "domid", NULL},
+		{"STATE", "backend", NULL},       {"POLICY", "policy", NULL},
+		{"ENGINE", "engine_pid", NULL},   {"SOCKETS", "counters", "sockets"},
+		{"CALLS", "counters", "calls"},   {"DENIED", "counters", "denied"},
+		{"IN", "counters", "bytes_in"},   {"OUT", "counters", "bytes_out"},
+		{"PARKED", "counters", "parked"}, {"SLOTS", "counters", "waiting"},
 		{"NOTE", "engine", NULL},
 	};
 

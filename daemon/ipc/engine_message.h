@@ -38,6 +38,7 @@ enum engine_message_kind {
 	ENGINE_MESSAGE_READY,    /* the sandbox is closed */
 	ENGINE_MESSAGE_ATTACHED, /* the command ring is served */
 	ENGINE_MESSAGE_FAILED,   /* START, TRANSPORT or ATTACH failed; value: errno; text: why */
+	ENGINE_MESSAGE_FULL,     /* all slots of the command ring wait; text: for what */
 	ENGINE_MESSAGE_BROKEN,   /* the guest broke the protocol and was cut off; text: how */
 	ENGINE_MESSAGE_DETACHED, /* value: 1 if peers are still to get what the guest had written */
 	ENGINE_MESSAGE_PONG,

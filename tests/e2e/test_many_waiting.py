@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Much that waits in one guest: what else it does goes on, and each of its listeners answers."""
+import contextlib
 import socket
+import struct
 
 import pytest
 
-from harness import GUEST_PRELUDE, PYTHON, free_port, make_policy, peers, running
+from frontend import BIND, LISTEN, POLL, SLOTS, Frontend, sockaddr
+from harness import GUEST_PRELUDE, PYTHON, free_port, make_policy, peers, running, wait_for
 
 DARK = "10.83.0.99"  # frames to it go to a machine that is not there
 
@@ -83,4 +86,22 @@ def test_beside_a_hundred_connects_into_the_dark(make_daemon, network):
     rows = daemon.calls("crawler", "connect")
     assert len([row for row in rows if row["errno"] == 0]) == 201
     assert len([row for row in rows if row["errno"] != 0]) == 100
+    daemon.stop()
+
+
+def test_full_slots_are_told(daemon):
+    """A frontend that knows nothing of parked calls fills its ring: the trail and pvcallsctl say of what."""
+    with contextlib.closing(Frontend(daemon.runtime_dir, "old")) as front:
+        front.attach()
+        listener = front.new_socket()
+        assert front.call(BIND, listener, sockaddr("127.0.0.1", 0)) == 0
+        assert front.call(LISTEN, listener, struct.pack("<I", 4)) == 0
+        for _ in range(SLOTS):
+            front.place(POLL, listener)
+        front.show()
+        events = wait_for(lambda: daemon.events("slots_full", "old"), "an event")
+        assert [event["text"] for event in events] == [f"all slots of the command ring wait: {SLOTS} poll"]
+        counters = daemon.guest("old")["counters"]
+        assert (counters["slots"], counters["parked"], counters["waiting"]) == (SLOTS, 0, f"{SLOTS} poll")
+        assert f"{SLOTS} poll" in daemon.ctl("guests").stdout
     daemon.stop()

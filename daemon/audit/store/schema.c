@@ -56,6 +56,7 @@ static const char *const event_names[AUDIT_EVENT_KINDS] = {
 	[AUDIT_EVENT_DISK] = "disk",
 	[AUDIT_EVENT_TRANSPORT] = "transport",
 	[AUDIT_EVENT_UNCLEAN_END] = "unclean_end",
+	[AUDIT_EVENT_SLOTS_FULL] = "slots_full",
 };
 
 #define NAMES(table) (sizeof(table) / sizeof(table)[0])

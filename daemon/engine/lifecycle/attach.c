@@ -68,6 +68,7 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	/* Those that are done and wait for their commit: their guest is not there to be answered.
 	 */
 	pending_calls_reset(calls);
+	slots_watch_reset(&engine->turn.slots_watch);
 	ops->unbind(engine->transport, calls->command_port);
 	ops->unmap(engine->transport, calls->ring.page, 1);
 	calls->ring.page = NULL;

@@ -6,6 +6,15 @@
 #include "engine/lifecycle/supervisor_link.h"
 #include "ipc/audit_record.h"
 
+/* A guest whose slots are full is none that broke the protocol: people are told. */
+static void engine_run_tell_full(struct engine *engine)
+{
+	char *text = engine->turn.slots_watch.text;
+
+	supervisor_link_send(engine, ENGINE_MESSAGE_FULL, 0, 0, text);
+	text[0] = '\0';
+}
+
 bool engine_turn(struct engine *engine)
 {
 	const char *violation = engine->connections.violation.text;
@@ -16,6 +25,8 @@ bool engine_turn(struct engine *engine)
 		engine_detach(engine, AUDIT_CLOSE_CUT_OFF);
 		supervisor_link_send(engine, ENGINE_MESSAGE_BROKEN, 0, 0, violation);
 	}
+	if (engine->turn.slots_watch.text[0])
+		engine_run_tell_full(engine);
 	return busy;
 }
 

@@ -123,6 +123,7 @@ static void status_report_sums(struct report *report)
 	struct open_sockets open = {0};
 	unsigned long long bytes_in;
 	unsigned long long bytes_out;
+	char waiting[SLOTS_WATCH_TEXT];
 
 	socket_table_each(engine->calls.sockets, status_report_count, &open);
 	status_report_add(report, "attached %d\n", engine->calls.attached);
@@ -139,6 +140,11 @@ static void status_report_sums(struct report *report)
 	status_report_add(report, "bytes_out %llu\n", bytes_out);
 	status_report_add(report, "stalls %llu\n", (unsigned long long)sums->stalls);
 	status_report_add(report, "lost_slots %u\n", sums->lost_slots);
+	status_report_add(report, "slots %u\n",
+			  engine->calls.ring.req_cons - engine->calls.ring.rsp_prod);
+	status_report_add(report, "parked %u\n", engine->calls.table.parked);
+	slots_watch_describe(&engine->calls, waiting, sizeof(waiting));
+	status_report_add(report, "waiting %s\n", waiting);
 	status_report_add(report, "audit_waiting %u\n", audit_queue_used(engine->calls.queue));
 	status_report_add(report, "linger_bytes %zu\n", lingering_bytes(engine->calls.lingering));
 }

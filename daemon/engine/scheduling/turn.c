@@ -18,6 +18,7 @@ void turn_init(struct turn *turn, struct loop *loop, struct connections *connect
 	turn->loop = loop;
 	turn->connections = connections;
 	turn->calls = calls;
+	turn->slots_watch.calls = calls;
 	affinity_init(&turn->affinity);
 }
 
@@ -93,6 +94,7 @@ bool turn_work(struct turn *turn)
 				calls->counters.taken * AFFINITY_CALL_BYTES);
 	priority_adjust(&turn->priority, traffic, loop_now_ns(turn->loop));
 	parking_make_room(calls);
+	slots_watch_look(&turn->slots_watch);
 	busy |= turn_has_queued(turn);
 	turn_show_responses(turn);
 	deferred_close_now(&calls->closing);

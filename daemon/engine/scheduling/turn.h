@@ -21,6 +21,7 @@
 #include "engine/connections/connections.h"
 #include "engine/scheduling/affinity.h"
 #include "engine/scheduling/priority.h"
+#include "engine/scheduling/slots_watch.h"
 
 #define TURN_POLL_NS_MIN 50000u   /* the longest time to poll before sleeping, at least */
 #define TURN_POLL_NS_MAX 1000000u /* and at most */
@@ -35,6 +36,7 @@ struct turn {
 	bool shown;   /* memory showed work, and no turn has done any since */
 	struct priority priority;
 	struct affinity affinity;
+	struct slots_watch slots_watch;
 };
 
 /* A turn over these calls and connections, which are borrowed. */

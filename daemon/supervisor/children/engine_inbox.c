@@ -88,6 +88,10 @@ static void engine_inbox_take(struct engine_process *engine, const struct engine
 		if (owner)
 			engine->calls->broken(owner, message->body.text);
 		return;
+	case ENGINE_MESSAGE_FULL:
+		if (owner)
+			engine->calls->full(owner, message->body.text);
+		return;
 	case ENGINE_MESSAGE_DETACHED:
 		engine_inbox_detached(engine, message->value != 0);
 		return;

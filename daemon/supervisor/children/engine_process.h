@@ -46,6 +46,8 @@ struct engine_process_calls {
 	/* START, TRANSPORT or ATTACH failed; error is a negative errno. */
 	void (*failed)(void *owner, int error, const char *text);
 	void (*broken)(void *owner, const char *text);
+	/* All slots of the command ring wait, for this. */
+	void (*full)(void *owner, const char *text);
 	void (*detached)(void *owner);
 	void (*policy_taken)(void *owner, int error, const char *text);
 	/* It ended unasked: crashed, or was killed because it hung. */

@@ -366,6 +366,18 @@ static void guest_engine_broken(void *owner, const char *text)
 	guest_cut_off(owner, text);
 }
 
+static void guest_engine_full(void *owner, const char *text)
+{
+	struct guest *guest = owner;
+	const char *name = guest->device->guest.name;
+
+	log_warning(guest->guests->log,
+		    "guest %s: all slots of its command ring wait, it can ask for nothing else: %s",
+		    name, text);
+	auditd_process_event(guest->guests->auditd, AUDIT_EVENT_SLOTS_FULL, name,
+			     guest->device->uid, "all slots of the command ring wait: %s", text);
+}
+
 static void guest_engine_detached(void *owner)
 {
 	struct guest *guest = owner;
@@ -412,6 +424,7 @@ static const struct engine_process_calls guest_engine_calls = {
 	.attached = guest_engine_attached,
 	.failed = guest_engine_failed,
 	.broken = guest_engine_broken,
+	.full = guest_engine_full,
 	.detached = guest_engine_detached,
 	.policy_taken = guest_engine_policy_taken,
 	.ended = guest_engine_ended,

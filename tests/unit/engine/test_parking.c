@@ -12,10 +12,13 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "engine/calls/parking.h"
 #include "engine/lifecycle/attach.h"
+#include "engine/scheduling/slots_watch.h"
 #include "engine_invariants.h"
 #include "guest_calls.h"
+#include "ipc/engine_message.h"
 
 #define LISTENER 1
 #define MANY     300u
@@ -243,6 +246,70 @@ static void test_no_more_than_there_are_numbers(void **state)
 	close(fd);
 }
 
+/* A listener of the host whose backlog is full: who connects waits. Returns it; *port is its. */
+static int dark_listener(uint16_t *port, int fill[4])
+{
+	int fd = host_listen(port);
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(*port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int i;
+
+	assert_int_equal(listen(fd, 0), 0);
+	for (i = 0; i < 4; i++) {
+		fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		(void)connect(fill[i], (struct sockaddr *)&to, sizeof(to));
+	}
+	return fd;
+}
+
+/* What the engine says to the supervisor of full slots. */
+static void assert_told_full(struct engine_guest *guest, const char *text)
+{
+	uint64_t until = clock_monotonic_ns() + 20 * NS_PER_S;
+	struct engine_message message;
+
+	memset(&message, 0, sizeof(message));
+	while (recv(guest->supervisor, &message, sizeof(message), MSG_DONTWAIT) < 0) {
+		assert_true(clock_monotonic_ns() < until);
+		loop_turn(guest->engine->loop, 100 * NS_PER_MS);
+		engine_guest_turn(guest);
+	}
+	assert_int_equal(message.kind, ENGINE_MESSAGE_FULL);
+	assert_string_equal(message.body.text, text);
+}
+
+/* It is told, once, and the oldest connect has less time for as long as that lasts. */
+static void test_full_slots_of_a_linux_frontend(void **state)
+{
+	struct engine_guest *guest = *state;
+	const struct pending_call *connect = NULL;
+	uint16_t port;
+	int fill[4];
+	int fd;
+	int dark = dark_listener(&port, fill);
+	uint16_t ours = listening(guest);
+	uint32_t i;
+
+	assert_int_equal(ask_socket(guest, 2), 0);
+	guest_make_ring(guest, 8, 1, 24);
+	assert_int_equal(ask_connect(guest, 2, port, 8), NO_ANSWER);
+	connect = socket_table_find(guest->engine->calls.sockets, 2)->holder;
+	assert_true(connect->timer.deadline_ns > connect->call.taken_ns + SLOTS_WATCH_CONNECT_NS);
+	poll_many(guest, COMMAND_SLOTS - 1);
+	assert_int_equal(connect->timer.deadline_ns,
+			 connect->call.taken_ns + SLOTS_WATCH_CONNECT_NS);
+	assert_told_full(guest, "1 connect, 31 poll");
+	/* The POLLs end, and there is room again. */
+	fd = host_connect(ours, 1);
+	assert_polls_answered(guest, COMMAND_SLOTS - 1, 0);
+	assert_true(connect->timer.deadline_ns > connect->call.taken_ns + SLOTS_WATCH_CONNECT_NS);
+	for (i = 0; i < 4; i++)
+		close(fill[i]);
+	close(dark);
+	close(fd);
+}
+
 static void test_detaching_ends_parked_calls(void **state)
 {
 	struct engine_guest *guest = *state;
@@ -265,6 +332,8 @@ int main(void)
 		TEST(test_calls_that_wait_leave_the_ring),
 		TEST(test_few_calls_stay),
 		cmocka_unit_test_setup_teardown(test_linux_frontends_keep_their_slots, setup_linux,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_full_slots_of_a_linux_frontend, setup_linux,
 						teardown),
 		TEST(test_a_released_listener_ends_parked_calls),
 		TEST(test_outcomes_wait_to_be_collected),
