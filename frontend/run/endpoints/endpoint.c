@@ -218,6 +218,18 @@ static void endpoint_release_early(struct endpoint *endpoint)
 	endpoint->early_count = 0;
 }
 
+void endpoint_settle(struct endpoint *endpoint)
+{
+	struct endpoint_table *table = endpoint->table;
+	bool listens = endpoint->state == ENDPOINT_LISTENING;
+	uint32_t promised = endpoint->accepting + (endpoint->state == ENDPOINT_CONNECTING);
+
+	ASSERT(table->promised >= promised && table->listeners >= listens);
+	table->promised -= promised;
+	table->listeners -= listens;
+	endpoint->accepting = 0;
+}
+
 void endpoint_fail(struct endpoint *endpoint, int error)
 {
 	struct endpoint_table *table = endpoint->table;
@@ -227,6 +239,7 @@ void endpoint_fail(struct endpoint *endpoint, int error)
 	if (*place)
 		endpoint_end(*place);
 	*place = endpoint;
+	endpoint_settle(endpoint);
 	endpoint_release_early(endpoint);
 	endpoint_close_end(endpoint);
 	endpoint->error = error;
@@ -240,6 +253,7 @@ void endpoint_end(struct endpoint *endpoint)
 	if (endpoint->state == ENDPOINT_GONE)
 		return;
 	endpoint_forget_failure(endpoint);
+	endpoint_settle(endpoint);
 	waiting_calls_answer_all(endpoint, -ECONNABORTED);
 	endpoint_release_early(endpoint);
 	if (endpoint->remote)

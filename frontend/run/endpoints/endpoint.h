@@ -106,6 +106,8 @@ void endpoint_end_all(struct endpoint_table *table);
  * so only the last FAILED_KEPT of them are kept.
  */
 void endpoint_fail(struct endpoint *endpoint, int error);
+/* The endpoint leaves its state: takes what waits there out of the table's counts. */
+void endpoint_settle(struct endpoint *endpoint);
 /* Closes our end so that the program's reads and writes fail with ECONNRESET, as far as possible.
  */
 void endpoint_reset(struct endpoint *endpoint);

@@ -61,16 +61,34 @@ bool endpoint_table_is_short(struct endpoint_table *table, int error)
 	return true;
 }
 
+uint32_t endpoint_table_ahead(const struct endpoint_table *table)
+{
+	uint32_t share = table->listeners ? ACCEPT_AHEAD_ALL / table->listeners : ACCEPT_AHEAD;
+
+	if (share > ACCEPT_AHEAD)
+		return ACCEPT_AHEAD;
+	return share ? share : 1;
+}
+
+/* Rings in use, but for those that one listener has before anybody comes. */
+static uint32_t endpoint_table_rings(const struct endpoint_table *table)
+{
+	uint32_t promised = table->promised;
+
+	return table->streams + (promised > ACCEPT_AHEAD ? promised - ACCEPT_AHEAD : 0);
+}
+
 uint32_t endpoint_table_order(const struct endpoint_table *table)
 {
+	uint32_t rings = endpoint_table_rings(table);
 	uint32_t max = pvcalls_front_max_order(table->front);
 	uint32_t order = table->order;
 
 	if (!order && pvcalls_front_transport(table->front) == PVCALLS_FRONT_XEN)
-		order = table->streams < XEN_MANY ? XEN_BIG_ORDER : SMALL_ORDER;
+		order = rings < XEN_MANY ? XEN_BIG_ORDER : SMALL_ORDER;
 	else if (!order)
-		order = table->streams < MANY_STREAMS    ? BIG_ORDER
-			: table->streams < CROWD_STREAMS ? MIDDLE_ORDER
-							 : SMALL_ORDER;
+		order = rings < MANY_STREAMS    ? BIG_ORDER
+			: rings < CROWD_STREAMS ? MIDDLE_ORDER
+						: SMALL_ORDER;
 	return order < max ? order : max;
 }

@@ -13,6 +13,8 @@
 
 #define ENDPOINT_BUCKETS 4096u
 #define FAILED_KEPT      256u /* failed endpoints that still know why */
+#define ACCEPT_AHEAD     4u   /* connections that a listener accepts before the program asks */
+#define ACCEPT_AHEAD_ALL 32u  /* of all listeners, if each has one at least */
 
 /* The sockets of all processes of COMMAND, and what they are made of. */
 struct endpoint_table {
@@ -21,6 +23,8 @@ struct endpoint_table {
 	struct trap trap;
 	uint32_t order; /* of every ring; 0: by number of endpoints */
 	uint32_t streams;
+	uint32_t promised; /* rings of ACCEPTs in flight and of connects under way */
+	uint32_t listeners;
 	uint32_t endpoints;
 	struct endpoint *bucket[ENDPOINT_BUCKETS];
 	struct endpoint *pump_first;
@@ -42,6 +46,8 @@ struct endpoint *endpoint_table_find(struct endpoint_table *table, uint64_t inod
 
 /* Whether error means that pages or event channels are short; says so once, with the remedy. */
 bool endpoint_table_is_short(struct endpoint_table *table, int error);
+/* Connections that a listener may accept before the program asks. */
+uint32_t endpoint_table_ahead(const struct endpoint_table *table);
 /* The ring order for one more connection. */
 uint32_t endpoint_table_order(const struct endpoint_table *table);
 

@@ -22,7 +22,6 @@
 
 #define FAILURES_MAX 16  /* accepts that failed one after the other */
 #define RETRY_MS     100 /* until pages for a connection are asked for again */
-#define ACCEPT_AHEAD 4u  /* connections accepted before the program asks */
 
 /*
  * Hands a connection to an accept(). 0; -ENOENT if that is dead, or another -errno to answer it
@@ -100,8 +99,9 @@ static void trapped_accept_done(struct pvcalls_front_socket *socket, int result,
 {
 	struct endpoint *listener = context;
 
-	ASSERT(listener->accepting > 0);
+	ASSERT(listener->accepting > 0 && listener->table->promised > 0);
 	listener->accepting--;
+	listener->table->promised--;
 	if (result) {
 		if (++listener->failures > FAILURES_MAX ||
 		    pvcalls_front_error(listener->table->front))
@@ -119,8 +119,11 @@ static void trapped_accept_done(struct pvcalls_front_socket *socket, int result,
 void trapped_accept_refill(struct endpoint *listener)
 {
 	struct endpoint_table *table = listener->table;
-	uint32_t ahead = listener->backlog < ACCEPT_AHEAD ? listener->backlog : ACCEPT_AHEAD;
+	uint32_t ahead = endpoint_table_ahead(table);
 	int error;
+
+	if (listener->backlog < ahead)
+		ahead = listener->backlog;
 
 	/* Linux' own backend, which tells no names, refuses a second ACCEPT. */
 	if (listener->remote && pvcalls_front_names(listener->remote, NULL, NULL))
@@ -136,6 +139,7 @@ void trapped_accept_refill(struct endpoint *listener)
 			return;
 		}
 		listener->accepting++;
+		table->promised++;
 	}
 }
 

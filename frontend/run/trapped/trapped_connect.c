@@ -63,6 +63,7 @@ static void trapped_connect_succeed(struct endpoint *endpoint)
 
 	if (pvcalls_front_names(endpoint->remote, &endpoint->local, &peer) == 0 && peer.sin_port)
 		endpoint->peer = peer;
+	endpoint_settle(endpoint);
 	endpoint->state = ENDPOINT_CONNECTED;
 	if (!endpoint->blocking)
 		trapped_connect_drain(endpoint);
@@ -75,6 +76,7 @@ static void trapped_connect_fail(struct endpoint *endpoint, int result)
 	pvcalls_front_release(endpoint->remote);
 	endpoint->remote = NULL;
 	if (endpoint->blocking) {
+		endpoint_settle(endpoint);
 		endpoint->state = ENDPOINT_NEW;
 		waiting_calls_answer_all(endpoint, result);
 		return;
@@ -118,6 +120,7 @@ static int trapped_connect_start(struct endpoint *endpoint, const struct sockadd
 		return endpoint_table_is_short(table, error) ? -ENOBUFS : error;
 	}
 	endpoint->state = ENDPOINT_CONNECTING;
+	table->promised++;
 	endpoint->peer = *address;
 	return 0;
 }

@@ -19,6 +19,7 @@ static void trapped_listen_done(struct pvcalls_front_socket *socket, int result,
 
 	endpoint->state = result ? ENDPOINT_BOUND : ENDPOINT_LISTENING;
 	if (!result) {
+		endpoint->table->listeners++;
 		pvcalls_front_names(socket, &names, NULL);
 		if (names.sin_port)
 			endpoint->local.sin_port = names.sin_port;
