@@ -7,6 +7,10 @@
  * each response to rsp[req_id] and wakes inflight_req. A wait queue entry of our own hangs there:
  * its function collects what was answered, in the interrupt, and sends what waited for room.
  *
+ * What may wait for long, CONNECT and ACCEPT, never takes the last slots of the ring. A backend
+ * with feature-park gives their slots back: it answers "later" with a ticket, and tells the outcome
+ * by the answer to a COLLECT, of which some are in flight while calls are parked.
+ *
  * The driver probes once and never again. Here the probe waits until the backend has written its
  * features (state InitWait), and starts again when the backend comes back after it has gone.
  */
@@ -26,6 +30,13 @@
 
 /* So many unanswered ACCEPTs of the ring's 32 slots are worth a warning. */
 #define LOST_SLOTS_WARN 8
+/* CONNECT and ACCEPT in flight; the other slots are for calls that end at once. */
+#define LONG_CALLS_MAX 24
+
+/* feature-park, as daemon/ring/layout.h has it: answers to calls that wait come without a slot. */
+#define PARKED_MAX   4096
+#define COLLECT      0x100
+#define COLLECTS_MAX 4 /* in flight */
 
 static struct {
 	spinlock_t lock;
@@ -40,12 +51,21 @@ static struct {
 	bool reuse;           /* it keeps pages mapped that come again */
 	bool half_close;      /* it takes the end of what a socket writes */
 	struct wait_queue_entry collector;
-	struct list_head waiting;
+	bool parks;                    /* it takes calls that wait out of the ring */
+	struct list_head waiting;      /* for room: what ends at once ... */
+	struct list_head waiting_long; /* ... and CONNECT and ACCEPT */
 	struct session_call *inflight[PVCALLS_NR_RSP_PER_RING];
+	unsigned int inflight_long;
+	struct session_call *parked[PARKED_MAX]; /* by their tickets modulo PARKED_MAX */
+	unsigned int parked_count;
+	struct session_call collect; /* in flight for each COLLECT */
+	unsigned int collects;
 	struct mutex life; /* begin and end of the session */
 } session = {
 	.lock = __SPIN_LOCK_UNLOCKED(session.lock),
 	.waiting = LIST_HEAD_INIT(session.waiting),
+	.waiting_long = LIST_HEAD_INIT(session.waiting_long),
+	.collect.request.cmd = COLLECT,
 	.life = __MUTEX_INITIALIZER(session.life),
 };
 
@@ -59,27 +79,53 @@ static int free_id(void)
 	return -1;
 }
 
+static bool is_long(const struct session_call *call)
+{
+	return call->request.cmd == PVCALLS_CONNECT || call->request.cmd == PVCALLS_ACCEPT;
+}
+
+/* There is room for it. */
+static void send_call(struct session_call *call, int id)
+{
+	struct pvcalls_bedata *bedata = session.bedata;
+	struct xen_pvcalls_request *request =
+		RING_GET_REQUEST(&bedata->ring, bedata->ring.req_prod_pvt);
+
+	*request = call->request;
+	request->req_id = id;
+	bedata->ring.req_prod_pvt++;
+	session.inflight[id] = call;
+	session.inflight_long += is_long(call);
+}
+
+/* A COLLECT if there are too few, or the next call that may go out; NULL: none. */
+static struct session_call *next_call(void)
+{
+	struct list_head *list = &session.waiting;
+	struct session_call *call;
+
+	if (session.collects < min_t(unsigned int, session.parked_count, COLLECTS_MAX)) {
+		session.collects++;
+		return &session.collect;
+	}
+	if (list_empty(list) && session.inflight_long < LONG_CALLS_MAX)
+		list = &session.waiting_long;
+	call = list_first_entry_or_null(list, struct session_call, node);
+	if (call)
+		list_del_init(&call->node);
+	return call;
+}
+
 /* The lock is held. */
 static void send_waiting(void)
 {
 	struct pvcalls_bedata *bedata = session.bedata;
+	struct session_call *call;
 	bool sent = false;
 	int notify, id;
 
-	while (!list_empty(&session.waiting) && !RING_FULL(&bedata->ring)) {
-		struct session_call *call;
-		struct xen_pvcalls_request *request;
-
-		id = free_id();
-		if (id < 0)
-			break;
-		call = list_first_entry(&session.waiting, struct session_call, node);
-		list_del_init(&call->node);
-		request = RING_GET_REQUEST(&bedata->ring, bedata->ring.req_prod_pvt);
-		*request = call->request;
-		request->req_id = id;
-		bedata->ring.req_prod_pvt++;
-		session.inflight[id] = call;
+	while (!RING_FULL(&bedata->ring) && (id = free_id()) >= 0 && (call = next_call())) {
+		send_call(call, id);
 		sent = true;
 	}
 	if (!sent)
@@ -108,28 +154,100 @@ static void answer(struct session_call *call, int result, u32 port, struct list_
 	list_add_tail(&call->node, answered);
 }
 
-static void collect_answers(struct list_head *answered)
+/* The call has no slot any more. False: the last one with this place was not told of yet. */
+static bool park(struct session_call *call, u32 ticket)
+{
+	struct session_call **place = &session.parked[ticket % PARKED_MAX];
+
+	if (*place)
+		return false;
+	call->ticket = ticket;
+	*place = call;
+	session.parked_count++;
+	return true;
+}
+
+/* The outcome of a parked call. False: it was not parked yet. */
+static bool unpark(const struct xen_pvcalls_response *response, struct list_head *answered)
+{
+	u64 ticket = response->u.poll.id;
+	struct session_call **place = &session.parked[ticket % PARKED_MAX];
+
+	if (!*place || (*place)->ticket != ticket)
+		return false;
+	answer(*place, response->ret, response->pad, answered);
+	*place = NULL;
+	session.parked_count--;
+	session.collects--;
+	return true;
+}
+
+/* False: something else is to be taken first. */
+static bool take_answer(struct session_call *call, const struct xen_pvcalls_response *response,
+			struct list_head *answered)
+{
+	if (call == &session.collect)
+		return unpark(response, answered);
+	if (session.parks && response->ret == -EINPROGRESS)
+		return park(call, response->pad);
+	answer(call, response->ret, response->pad, answered);
+	return true;
+}
+
+static void fail_inflight(int error, struct list_head *answered)
+{
+	int id;
+
+	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++) {
+		if (session.inflight[id] && session.inflight[id] != &session.collect)
+			answer(session.inflight[id], error, 0, answered);
+		session.inflight[id] = NULL;
+	}
+	for (id = 0; id < PARKED_MAX; id++) {
+		if (session.parked[id])
+			answer(session.parked[id], error, 0, answered);
+		session.parked[id] = NULL;
+	}
+	session.inflight_long = 0;
+	session.parked_count = 0;
+	session.collects = 0;
+}
+
+/* Takes what can be taken of what was answered. Returns whether some more can be taken now. */
+static bool collect_some(struct list_head *answered)
 {
 	struct pvcalls_bedata *bedata = session.bedata;
+	bool taken = false;
+	bool left = false;
 	int id;
 
 	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++) {
 		struct session_call *call = session.inflight[id];
 		struct xen_pvcalls_response *response = &bedata->rsp[id];
 
-		if (READ_ONCE(bedata->disabled) && call) {
-			session.inflight[id] = NULL;
-			answer(call, -EIO, 0, answered);
-		}
 		if (READ_ONCE(response->req_id) != id)
 			continue;
 		/* read req_id, then the content */
 		smp_rmb();
-		if (session.inflight[id])
-			answer(call, response->ret, response->pad, answered);
+		if (call && !take_answer(call, response, answered)) {
+			left = true;
+			continue;
+		}
+		session.inflight_long -= call && is_long(call);
 		session.inflight[id] = NULL;
 		response->req_id = PVCALLS_INVALID_ID;
+		taken = true;
 	}
+	return taken && left;
+}
+
+/* In which order they were answered the driver's handler doesn't tell. */
+static void collect_answers(struct list_head *answered)
+{
+	if (READ_ONCE(session.bedata->disabled))
+		fail_inflight(-EIO, answered);
+	while (collect_some(answered))
+		;
 }
 
 static int collect(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
@@ -147,6 +265,20 @@ static int collect(struct wait_queue_entry *entry, unsigned int mode, int sync, 
 	return 0;
 }
 
+/* Its socket is released, and the RELEASE would overtake it. */
+static void drop_unsent(u64 id, struct list_head *answered)
+{
+	struct session_call *call, *next;
+
+	list_for_each_entry_safe(call, next, &session.waiting_long, node)
+	{
+		if (call->request.u.release.id != id)
+			continue;
+		list_del_init(&call->node);
+		answer(call, -ECONNABORTED, 0, answered);
+	}
+}
+
 void session_submit(struct session_call *const calls[], unsigned int count)
 {
 	LIST_HEAD(answered);
@@ -156,8 +288,11 @@ void session_submit(struct session_call *const calls[], unsigned int count)
 	spin_lock_irqsave(&session.lock, flags);
 	for (i = 0; i < count; i++) {
 		calls[i]->answered = false;
+		if (calls[i]->request.cmd == PVCALLS_RELEASE)
+			drop_unsent(calls[i]->request.u.release.id, &answered);
 		if (session.bedata && !READ_ONCE(session.bedata->disabled))
-			list_add_tail(&calls[i]->node, &session.waiting);
+			list_add_tail(&calls[i]->node,
+				      is_long(calls[i]) ? &session.waiting_long : &session.waiting);
 		else
 			answer(calls[i], -ENETDOWN, 0, &answered);
 	}
@@ -178,6 +313,7 @@ bool session_forget(struct session_call *call)
 		if (session.inflight[id] != call || session.cancel)
 			continue;
 		session.inflight[id] = NULL;
+		session.inflight_long--;
 		forgotten = true;
 		/* The ring has room for 32 requests without answer, and this one stays. */
 		if (++session.lost_slots >= LOST_SLOTS_WARN)
@@ -232,7 +368,7 @@ static bool backend_has(struct xenbus_device *dev, const char *feature)
 
 /* Features are taken back if the backend has none of them: it may be another than last time. */
 static int write_features(struct xenbus_device *dev, const struct session_peer *offered,
-			  bool cancel)
+			  bool cancel, bool parks)
 {
 	const struct {
 		const char *node;
@@ -243,6 +379,7 @@ static int write_features(struct xenbus_device *dev, const struct session_peer *
 		{"feature-cancel", cancel},
 		{"feature-reuse", offered->reuse},
 		{"feature-shutdown", offered->half_close},
+		{"feature-park", parks},
 	};
 	unsigned int i;
 	int error = 0;
@@ -263,10 +400,11 @@ static int session_begin(struct xenbus_device *dev)
 		.half_close = backend_has(dev, "feature-shutdown"),
 	};
 	bool cancel = backend_has(dev, "feature-cancel");
+	bool parks = backend_has(dev, "feature-park");
 	unsigned int order_max = xenbus_read_unsigned(dev->otherend, "max-page-order", 1);
 	struct pvcalls_bedata *bedata;
 	unsigned long flags;
-	int error = write_features(dev, &offered, cancel);
+	int error = write_features(dev, &offered, cancel, parks);
 
 	if (!error)
 		error = pvcalls_front_probe(dev, NULL);
@@ -284,25 +422,19 @@ static int session_begin(struct xenbus_device *dev)
 	session.cancel = cancel;
 	session.reuse = offered.reuse;
 	session.half_close = offered.half_close;
+	session.parks = parks;
 	session.lost_slots = 0;
 	session.generation++;
 	spin_unlock_irqrestore(&session.lock, flags);
 	return 0;
 }
 
-static void fail_calls(struct list_head *answered)
+static void fail_waiting(struct list_head *waiting, struct list_head *answered)
 {
-	int id;
+	struct session_call *call, *next;
 
-	for (id = 0; id < PVCALLS_NR_RSP_PER_RING; id++) {
-		if (session.inflight[id])
-			answer(session.inflight[id], -ENETDOWN, 0, answered);
-		session.inflight[id] = NULL;
-	}
-	while (!list_empty(&session.waiting)) {
-		struct session_call *call =
-			list_first_entry(&session.waiting, struct session_call, node);
-
+	list_for_each_entry_safe(call, next, waiting, node)
+	{
 		list_del_init(&call->node);
 		answer(call, -ENETDOWN, 0, answered);
 	}
@@ -322,7 +454,9 @@ static void session_end(struct xenbus_device *dev)
 	bedata = session.bedata;
 	session.bedata = NULL;
 	session.generation++;
-	fail_calls(&answered);
+	fail_inflight(-ENETDOWN, &answered);
+	fail_waiting(&session.waiting, &answered);
+	fail_waiting(&session.waiting_long, &answered);
 	spin_unlock_irqrestore(&session.lock, flags);
 	if (!bedata)
 		return;

@@ -22,7 +22,8 @@ struct session_call {
 	/* The answer is there, or will never be (-ENETDOWN). Called in any context. */
 	void (*done)(struct session_call *call);
 	int result;
-	u32 port; /* what a backend with names says to BIND and LISTEN: the bound port */
+	u32 port;   /* what a backend with names says to BIND and LISTEN: the bound port */
+	u32 ticket; /* of a parked call */
 	bool answered;
 };
 

@@ -11,6 +11,7 @@ from tools import wait_for
 
 BUILD = "/opt/pvcalls"
 SERVE = 8080  # where guests serve
+MANY = "8100-8149"  # and where they have many listeners
 OPEN_UUID = "6f2d2f3a-5c1e-4a7b-9c1d-0a83b7c4e001"
 
 
@@ -32,10 +33,10 @@ WEB_RULES = [
     {"id": "no-smtp", "on": "connect", "to": {"ports": [25]}, "verdict": "deny", "errno": "ECONNREFUSED"},
     {"id": "no-vnc", "on": "connect", "to": {"ports": ["5900-5999"]}, "verdict": "deny", "errno": "ENETUNREACH"},
     {"id": "out", "on": "connect", "to": {"net": FAR, "ports": ["1024-65535"]}, "verdict": "allow"},
-    {"id": "serve", "on": ["bind", "listen"], "at": {"ports": [SERVE]}, "verdict": "allow"},
+    {"id": "serve", "on": ["bind", "listen"], "at": {"ports": [SERVE, MANY]}, "verdict": "allow"},
     {"id": "clients", "on": "accept", "from": {"net": NET}, "verdict": "allow"},
 ]
-PUBLISH = {"plugin": "rewrite", "rewrites": [{"id": "publish", "on": "bind", "to": {"ports": [SERVE]}, "set": {"address": DOM0}}]}
+PUBLISH = {"plugin": "rewrite", "rewrites": [{"id": "publish", "on": "bind", "to": {"ports": [SERVE, MANY]}, "set": {"address": DOM0}}]}
 LOG = {"plugin": "log", "calls": "denied"}
 
 POLICIES = {
