@@ -153,6 +153,10 @@ static void load_set_option(struct load_work *work, const char *option)
 		work->streams = (uint32_t)strtoul(value, NULL, 10);
 	else if (strncmp(option, "idle", key) == 0)
 		work->idle = (uint32_t)strtoul(value, NULL, 10);
+	else if (strncmp(option, "dark", key) == 0)
+		work->dark = (uint32_t)strtoul(value, NULL, 10);
+	else if (strncmp(option, "listeners", key) == 0)
+		work->listeners = (uint32_t)strtoul(value, NULL, 10);
 	else if (strncmp(option, "runtime-dir", key) == 0)
 		work->runtime_dir = value;
 	else if (strncmp(option, "name", key) == 0)

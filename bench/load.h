@@ -77,6 +77,8 @@ struct load_work {
 	bool hold;             /* waits before the work and after it, see load_hold() */
 	uint32_t streams;      /* that share the bytes of out and in */
 	uint32_t idle;         /* connections that are there and do nothing */
+	uint32_t dark;         /* connects that nobody answers, to the server's port and one */
+	uint32_t listeners;    /* to which nobody comes */
 	const char *runtime_dir;
 	const char *name;
 	uint32_t order;

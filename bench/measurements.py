@@ -13,6 +13,8 @@ IN_FLIGHT = 16
 STREAMS = 4
 # A connection is three calls, one after the other, each of which waits for a commit: 1/3 at most
 SYNC_REACH, SYNC_AIM = 0.05, 0.2
+DARK = 1000  # connects that nobody answers
+LISTENERS = 200  # that nobody comes to
 ONES = {"ratio": 1, "look-up": 1, "decision": 1}  # divides what is a ratio already
 
 
@@ -90,6 +92,18 @@ def connects(bench):
     figure, = bench.alternate("connect", {name: lambda ring=ring: connect_ruled(bench, ring)
                                           for name, ring in rings.items()},
                               lambda: connect(bench, bench.plain), ["rate"])
+    return figure
+
+
+def connects_beside(bench):
+    """Connects beside much that waits, divided by those of the same guest alone."""
+    waits = {"dark": DARK, "listeners": LISTENERS}
+    rings = bench.of_sides(lambda side: side.ring(1))
+    beside = {name: lambda ring=ring: ring.work("connect", bench.connects, in_flight=IN_FLIGHT,
+                                                **waits) for name, ring in rings.items()}
+    alone = {name: lambda ring=ring: ring.work("connect", bench.connects, in_flight=IN_FLIGHT)
+             for name, ring in rings.items()}
+    figure, = bench.alternate("connects beside what waits", beside, alone, ["rate"])
     return figure
 
 
@@ -171,6 +185,11 @@ def add_calls(bench, table):
         figure = connects(bench)
         table.add_judged("connect+close per second / loopback, 10,000 rules, audit on, "
                          f"{IN_FLIGHT} in flight", figure, figure.absolute("/s", 0), 0.6, 0.95)
+    if bench.wanted("beside"):
+        figure = connects_beside(bench)
+        table.add_judged(f"connect+close per second beside {DARK:,} connects into the dark and "
+                         f"{LISTENERS} listeners / alone", figure, figure.absolute("/s", 0), 0.8,
+                         0.95)
     if bench.wanted("audit-cost"):
         figure = audit_cost(bench)
         table.add_judged("connect rate, audit on / off", figure, figure.absolute("/s", 0), 0.9,

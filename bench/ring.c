@@ -11,7 +11,8 @@
 
 static const char usage[] =
 	"ring out|in|rtt|connect|denied ADDRESS PORT AMOUNT runtime-dir=DIR name=GUEST [order=N] "
-	"[in-flight=N] [destinations=N] [byte=1] [streams=N] [idle=N] [hold=1]";
+	"[in-flight=N] [destinations=N] [byte=1] [streams=N] [idle=N] [dark=N] [listeners=N] "
+	"[hold=1]";
 
 static struct pvcalls_front *front;
 
@@ -328,11 +329,59 @@ static void ring_connected(struct pvcalls_front_socket *socket, int result, void
 	ring_crowd_end(crowd, socket);
 }
 
+static void ring_ended_early(struct pvcalls_front_socket *socket, int result, void *context)
+{
+	(void)socket;
+	(void)context;
+	ring_fail("what was to wait has ended", result);
+}
+
+static void ring_listen(void)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct pvcalls_front_socket *socket;
+	int error = pvcalls_front_socket(front, 1, &socket);
+
+	if (!error)
+		error = pvcalls_front_bind_wait(socket, &any, -1);
+	if (!error)
+		error = pvcalls_front_listen_wait(socket, 1, -1);
+	if (!error)
+		error = pvcalls_front_accept(socket, 1, ring_ended_early, NULL);
+	if (error)
+		ring_fail("listen", error);
+}
+
+/* Connects and listeners that wait until the end. */
+static void ring_wait_for_nobody(const struct load_work *work)
+{
+	struct sockaddr_in dark = work->server;
+	struct pvcalls_front_socket *socket;
+
+	dark.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	dark.sin_port = htons((uint16_t)(ntohs(dark.sin_port) + 1));
+	for (uint32_t i = 0; i < work->listeners; i++)
+		ring_listen();
+	for (uint32_t i = 0; i < work->dark; i++) {
+		int error = pvcalls_front_socket(front, 1, &socket);
+
+		if (!error)
+			error = pvcalls_front_connect(socket, &dark, ring_ended_early, NULL);
+		if (error)
+			ring_fail("connect", error);
+	}
+	/* Whatever travels with this one, those were before it. */
+	if (work->dark)
+		ring_listen();
+}
+
 static void ring_run_connect(const struct load_work *work, int wanted)
 {
 	struct crowd crowd = {.work = work, .wanted = wanted};
 	uint64_t start;
 
+	ring_wait_for_nobody(work);
 	load_hold(work);
 	start = load_now_ns();
 	pvcalls_front_cork(front);

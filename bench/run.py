@@ -77,7 +77,7 @@ def parse():
     parser.add_argument("--pairs", type=int, default=7, help="pairs for each figure (7)")
     parser.add_argument("--quick", action="store_true", help="an eighth of the load, 3 pairs")
     parser.add_argument("--only", action="append", metavar="REGEX",
-                        help="bulk9, bulk4, streams, rtt, connect, audit-cost, sync, decision, "
+                        help="bulk9, bulk4, streams, rtt, connect, beside, audit-cost, sync, decision, "
                         "audit-rows, cpu, idle, budget, memory, path ...")
     parser.add_argument("--against", metavar="BUILD",
                         help="the folder of another build, measured in turn with this one")

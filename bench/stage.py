@@ -57,6 +57,7 @@ class Bench:
             [self.program("plain"), "serve", "0.0.0.0", str(subjects.PORT), "1"],
             self.folder / "server.log")
         wait_for(lambda: port_open(subjects.PORT), "the server")
+        self.dark = subjects.darkness()
         self.plain = subjects.Command(self, "plain loopback TCP")
         self.sides = [Side(self, NOW, self.build)]
         if self.options.against:

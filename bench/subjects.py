@@ -3,12 +3,14 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 import time
 
 from processes import Invalid, children, run, run_held, wait_for
 
 PORT = 7000
+DARK = PORT + 1  # nobody answers there
 RULES_ALLOW = 8000  # rules of the policy that let a destination in, one address each
 RULES_DENY = 2000  # and that refuse one, in the addresses behind them
 SYNC_BYTES = 4096  # of one write of the disk's own rate: what the journal grows by at least
@@ -23,7 +25,8 @@ def write_policy(path):
     """10,000 rules of one address each, of which no connection of the load is spared one."""
     lines = ["version: 1", "name: bench", 'match: {name: ["*"]}', "default: deny", "floor:",
              "  allow:",
-             f"    - {{on: connect, to: {{net: [127.0.0.0/8], ports: [{PORT}]}}}}",
+             f"    - {{on: connect, to: {{net: [127.0.0.0/8], ports: [{PORT}, {DARK}]}}}}",
+             "    - {on: bind, to: {net: [127.0.0.0/8], ports: 0-65535}}",
              "chain:", "  - plugin: filter", "    rules:"]
     for number in range(RULES_ALLOW + RULES_DENY):
         verdict = "allow" if number < RULES_ALLOW else "deny"
@@ -31,7 +34,23 @@ def write_policy(path):
                      f"[{address(BASE + number)}/32], ports: [{PORT}]}}, verdict: {verdict}}}")
     lines.append(f"      - {{id: bulk, on: connect, to: {{net: [127.0.0.1/32], ports: [{PORT}]}}, "
                  "verdict: allow}")
+    lines.append(f"      - {{id: dark, on: connect, to: {{net: [127.0.0.1/32], ports: [{DARK}]}}, "
+                 "verdict: allow}")
+    lines.append("      - {id: listen, on: [bind, listen], verdict: allow}")
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def darkness():
+    """A listener whose backlog is full, with what fills it: who connects to it waits."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", DARK))
+    listener.listen(0)
+    fill = [socket.socket() for _ in range(4)]
+    for connection in fill:
+        connection.setblocking(False)
+        connection.connect_ex(("127.0.0.1", DARK))
+    return [listener, *fill]
 
 
 class Daemon:
@@ -104,6 +123,9 @@ class Daemon:
                 " JOIN names AS n ON n.kind = 'operation' AND n.id = c.kind & 7"
                 " GROUP BY 1, 2, 3, 4")
             for name, verdict, rule, host, count in found:
+                # How many of those that wait for nobody were asked for is not the load's business
+                if name == "accept":
+                    continue
                 key = (name, verdict, rule if name == "connect" else "",
                        host if name == "connect" else 0)
                 counts[key] = counts.get(key, 0) + count
@@ -122,8 +144,17 @@ class Daemon:
             elif share:
                 self.add(("connect", verdict, f"r{first + number}", BASE + first + number), share)
 
+    def expect_waiting(self, dark, listeners):
+        """What waits beside the load, until the guest ends; the last listener comes behind them."""
+        listeners += dark > 0
+        for name, count in (("socket", dark + listeners), ("release", dark + listeners),
+                            ("bind", listeners), ("listen", listeners)):
+            self.add((name, 1, "", 0), count)
+        self.add(("connect", 1, "dark", (127 << 24) + 1), dark)
+
     def add(self, key, count):
-        self.expected[key] = self.expected.get(key, 0) + count
+        if count:
+            self.expected[key] = self.expected.get(key, 0) + count
 
     def check_trail(self):
         """Every call made is in the trail, once, with the right verdict and rule."""
@@ -202,6 +233,7 @@ class Ring(Subject):
              "runtime_dir": self.daemon.folder / "run"})
         result = run_held(argv, probe) if probe else run(argv)
         self.daemon.expect(connects, first, destinations, verb != "denied")
+        self.daemon.expect_waiting(options.get("dark", 0), options.get("listeners", 0))
         self.daemon.check_trail()
         return result
 

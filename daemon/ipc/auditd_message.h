@@ -45,9 +45,9 @@ enum audit_event {
 	AUDIT_EVENT_WRITER_CRASHED,
 	AUDIT_EVENT_RELOAD,
 	AUDIT_EVENT_POLICY_REFUSED,
-	AUDIT_EVENT_OPERATOR,   /* a command of pvcallsctl; uid is whose */
-	AUDIT_EVENT_DISK,       /* the disk failed, filled, or recovered */
-	AUDIT_EVENT_TRANSPORT,  /* xenstored went away, or is back */
+	AUDIT_EVENT_OPERATOR,  /* a command of pvcallsctl; uid is whose */
+	AUDIT_EVENT_DISK,      /* the disk failed, filled, or recovered */
+	AUDIT_EVENT_TRANSPORT, /* xenstored went away, or is back */
 	/* the daemon before this one ended without AUDIT_EVENT_STOP; the writer's own */
 	AUDIT_EVENT_UNCLEAN_END,
 	AUDIT_EVENT_SLOTS_FULL, /* a guest can't ask for anything; text says what it waits for */

@@ -100,9 +100,8 @@ static void log_observe(void *instance, const struct pvcalls_call *call,
 	snprintf(line, sizeof(line),
 		 "call %" PRIu64 " socket %" PRIu64 ": %s%s%s %s by %s%s%s%s%s, result %" PRId32,
 		 call->serial, call->socket, names[call->op], requested, rewrite,
-		 log_verdict(outcome), outcome->decider,
-		 outcome->rule[0] ? " " : "", outcome->rule, outcome->reason[0] ? ": " : "",
-		 outcome->reason, outcome->result);
+		 log_verdict(outcome), outcome->decider, outcome->rule[0] ? " " : "", outcome->rule,
+		 outcome->reason[0] ? ": " : "", outcome->reason, outcome->result);
 	log->host->log(log->host, LEVEL_INFORMATION, line);
 }
 

@@ -182,11 +182,12 @@ static void test_verdicts_and_outcomes_have_names(void **state)
 		add(scene, &record, true);
 	}
 	commit(scene);
-	trail_text(&scene->folder,
-		   "SELECT group_concat(verdict || ' ' || outcome || ' ' || ifnull(errno_name, '-') || ' '"
-		   " || operation || rewritten || ifnull(close_reason, '-')) FROM calls"
-		   " WHERE seq IN (1, 3, 4, 5, 7, 9, 10)",
-		   text, sizeof(text));
+	trail_text(
+		&scene->folder,
+		"SELECT group_concat(verdict || ' ' || outcome || ' ' || ifnull(errno_name, '-') || ' '"
+		" || operation || rewritten || ifnull(close_reason, '-')) FROM calls"
+		" WHERE seq IN (1, 3, 4, 5, 7, 9, 10)",
+		text, sizeof(text));
 	assert_string_equal(text, "deny error ECANCELED connect0-,allow ok - connect0-,"
 				  "allow cancelled ECANCELED connect0-,"
 				  "would_deny error ECANCELED connect0-,"

@@ -38,7 +38,7 @@ struct random_run {
 	int peers[RANDOM_PEERS];
 	struct ring_state rings[RANDOM_RINGS];
 	struct call_ledger ledger;
-	uint32_t kills; /* recorded ones; the RELEASE that follows is not */
+	uint32_t kills;  /* recorded ones; the RELEASE that follows is not */
 	int filler;      /* whose end holds all room for copies of released sockets; -1 */
 	bool stalled;    /* the writer takes nothing */
 	int descriptors; /* of this process, beside those that are counted */

@@ -164,7 +164,8 @@ static uint32_t releases(struct engine_guest *guest)
 	return count;
 }
 
-/* The guest, who is told through its ring, releases it as any other: its end was recorded before. */
+/* The guest, who is told through its ring, releases it as any other: its end was recorded before.
+ */
 static void test_a_killed_socket_has_one_release(void **state)
 {
 	struct engine_guest *guest = *state;
