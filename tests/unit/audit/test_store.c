@@ -196,32 +196,6 @@ static void test_verdicts_and_outcomes_have_names(void **state)
 				  "none cancelled ECANCELED connect0-");
 }
 
-/* A segment that an older writer began: its rows mean what they meant, new ones have new names. */
-static void test_a_segment_of_an_older_writer_gets_our_views(void **state)
-{
-	struct scene *scene = *state;
-	struct audit_record record = {.op = PVCALLS_OP_ACCEPT,
-				      .wall_ns = 1,
-				      .verdict = VERDICT_NONE,
-				      .cancelled = 1,
-				      .result = -ECANCELED};
-	char path[128];
-	char text[64];
-	add_many(scene, 1, 1);
-	commit(scene);
-	store_close(scene->store);
-	scene->store = NULL;
-	snprintf(path, sizeof(path), "%s/audit-00000001.db", scene->folder.path);
-	store_foreign(path, "DELETE FROM names WHERE kind = 'outcome' OR name = 'none';"
-			    "DROP VIEW calls; CREATE VIEW calls AS SELECT seq FROM call_log;");
-	reopen(scene);
-	add(scene, &record, true);
-	commit(scene);
-	trail_text(&scene->folder, "SELECT group_concat(verdict || ' ' || outcome) FROM calls",
-		   text, sizeof(text));
-	assert_string_equal(text, "allow ok,none cancelled");
-}
-
 static void test_segments_are_chained_without_a_gap(void **state)
 {
 	struct scene *scene = *state;
@@ -456,7 +430,6 @@ int main(void)
 		TEST(test_no_address_is_not_address_zero),
 		TEST(test_an_unknown_outcome_has_no_result),
 		TEST(test_verdicts_and_outcomes_have_names),
-		TEST(test_a_segment_of_an_older_writer_gets_our_views),
 		TEST(test_segments_are_chained_without_a_gap),
 		TEST(test_an_old_segment_ends_by_age_if_it_has_rows),
 		TEST(test_a_sealed_segment_is_one_read_only_file),
