@@ -19,8 +19,7 @@
 #include "base/loop.h"
 #include "sock/stream.h"
 
-/* What a socket is. Changed by the functions here, and to SOCKET_STREAM by who serves the stream.
- */
+/* What a socket is. Changed by the functions here; SOCKET_STREAM is set by who serves it. */
 enum socket_state {
 	/* SOCKET was taken. No descriptor yet; BIND and CONNECT may follow. A failed connect leaves
 	 * this state too, so that the guest may try again with the same id. */
@@ -67,8 +66,7 @@ struct guest_socket {
 	struct pending_link *waiting; /* SOCKET_LISTENING: calls that wait at it; as holder */
 	struct guest_socket *next_due; /* SOCKET_LISTENING: behind it in the owner's list ... */
 	bool accepts_due;              /* ... if it is there */
-	struct connection
-		*connection; /* its mapped pages, while it has some; not looked into here */
+	struct connection *connection; /* its mapped pages or NULL; not looked into here */
 };
 
 /*
@@ -79,9 +77,7 @@ int socket_bind(struct guest_socket *guest_socket, const struct pvcalls_endpoint
 		bool only_connects);
 /* Remembers that BIND was answered with this negative errno. */
 void socket_refuse_bind(struct guest_socket *guest_socket, int error);
-/*
- * SOCKET_BOUND to SOCKET_LISTENING; what is accepted is tuned (socket_tune()). Returns 0 or -errno.
- */
+/* SOCKET_BOUND to SOCKET_LISTENING; what is accepted is tuned. Returns 0 or -errno. */
 int socket_listen(struct guest_socket *guest_socket, uint32_t backlog);
 
 /*
@@ -97,8 +93,7 @@ void socket_disconnect(struct guest_socket *guest_socket);
 
 /* Promises a new socket to an ACCEPT: SOCKET_NEW to SOCKET_RESERVED. */
 void socket_reserve(struct guest_socket *guest_socket);
-/* Takes one waiting connection. Returns its descriptor and *peer, or -errno (-EAGAIN: none waits).
- */
+/* Takes a waiting connection. Returns its descriptor and *peer, or -errno (-EAGAIN: none). */
 int socket_accept(struct guest_socket *guest_socket, struct pvcalls_endpoint *peer);
 /* Whether a connection waits on a listening socket. */
 bool socket_has_waiting(const struct guest_socket *guest_socket);

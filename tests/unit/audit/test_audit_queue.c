@@ -546,8 +546,7 @@ static void test_an_engine_believes_no_slot_number(void **state)
 	assert_int_equal(audit_queue_used(ends->queue), 0);
 }
 
-/* A number that is none frees no slot: above all not the one that it would be without its high
- * bits. */
+/* A number that is none frees no slot: above all not that of its low bits. */
 static void test_a_wild_number_frees_nothing_at_a_resume(void **state)
 {
 	struct ends *ends = *state;

@@ -76,6 +76,15 @@ int64_t trail_max(const struct folder *folder, const char *query);
 /* The first column of the first row of the newest segment as text, into text. */
 void trail_text(const struct folder *folder, const char *query, char *text, size_t size);
 
+#define TRAIL_ROWS 60u /* 30 of each guest */
+/*
+ * Makes the folder, and a trail of three segments in it, the last one sealed too. Row i: guest a
+ * (even) or b (odd); connects to 192.0.2.i:443, every sixth one accepts from 198.51.100.i instead;
+ * every fifth one is denied by the floor; one minute apart. Two were cancelled: connect 31 under
+ * way, accept 41 before anybody had come.
+ */
+void trail_of_two_guests(struct folder *folder);
+
 /*
  * SQL that makes a segment as version 1 of the schema had it, number 1, with two calls of guest
  * "old": the first was rewritten from 8.8.8.8:53 to 10.0.0.53:53. For store_foreign().
