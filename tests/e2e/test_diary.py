@@ -17,13 +17,12 @@ import time
 import pytest
 
 from frontend import (ACCEPT, BIND, CONNECT, LISTEN, PAGE, POLL, REFS, RELEASE, RING_ORDER, RSP_PROD, SLOT_BASE, SLOT_BYTES,
-                            SLOTS, SOCKET, Frontend, Stream, connect_payload, sockaddr)
+                      SLOTS, SOCKET, Frontend, Stream, connect_payload, sockaddr)
 from harness import filter_rules, free_port, linger_reset, make_policy
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 CALLS = 10000
-SECONDS = 45  # after which it is enough, however many calls were made: a loaded machine
 SLACK_NS = 10_000_000
 HOST, STRANGER = "127.0.0.1", "127.0.0.9"  # who comes from there is not let in
 NAMES = {SOCKET: "socket", CONNECT: "connect", RELEASE: "release", BIND: "bind", LISTEN: "listen", ACCEPT: "accept", POLL: "poll"}
@@ -438,11 +437,10 @@ class Guest:
         return True
 
     def go(self):
-        """Makes steps until there were enough calls, or time is up."""
+        """Makes steps until there were enough calls."""
         steps = {self.make: 8, self.connect: 8, self.bind: 3, self.accept: 6, self.poll: 2, self.come: 8, self.talk: 4,
                  self.refused: 2, self.unknown: 1, self.release: 7, self.kill: 0.4, self.release_killed: 0.4}
-        deadline = time.monotonic() + SECONDS
-        while self.front.calls < CALLS and time.monotonic() < deadline:
+        while self.front.calls < CALLS:
             step, = self.chance.choices(list(steps), list(steps.values()))
             self.front.step()
             step()
@@ -459,7 +457,7 @@ class Guest:
 PORT, BANNED, MOVED = (free_port() for _ in range(3))
 
 
-@pytest.mark.limit(110)
+@pytest.mark.limit(300)
 def test_the_trail_is_what_happened(make_daemon):
     """10,000 calls of all kinds: who, what, when, with what outcome, in the order in which it was."""
     seed = int(os.environ.get("PVCALLS_TEST_SEED") or random.randrange(1 << 32))
@@ -477,7 +475,6 @@ def test_the_trail_is_what_happened(make_daemon):
         entry.begun, entry.seen = guest.front.begun, time.time_ns()
     rows = daemon.calls("diarist")
     print(f"{calls} calls, {len(rows)} rows, {len(diary)} of them before the end")
-    assert calls > CALLS // 10
     for number, (entry, row) in enumerate(zip(diary, rows)):
         wrong = entry.differs(row)
         assert not wrong, f"seed {seed}, row {number + 1}: {'; '.join(wrong)}\n{row}\n{entry.columns}"

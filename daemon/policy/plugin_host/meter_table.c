@@ -72,6 +72,7 @@ static void meter_table_remove(struct meter_table *table, uint32_t number)
 /* A meter that nothing holds and that would be full again is as good as a new one. */
 static bool meter_entry_is_spent(const struct meter_entry *entry, uint64_t now_ns)
 {
+	ASSERT(entry->meter);
 	if (entry->pinned || entry->meter->refs > 1)
 		return false;
 	meter_allows(entry->meter, entry->burst, now_ns); /* fills it */

@@ -116,6 +116,11 @@ static struct policy_name *policies_read_names(const struct source_list *list)
 	return names;
 }
 
+static bool policies_same(const struct policy_source *one, const struct policy_source *other)
+{
+	return memcmp(one->digest, other->digest, sizeof(one->digest)) == 0;
+}
+
 /* Adds "word NAME, NAME" for the policies of list that other has not, or has otherwise. */
 static void policies_tell_changes(struct policies *policies, const char *word,
 				  const struct source_list *list, const struct source_list *other,
@@ -129,9 +134,7 @@ static void policies_tell_changes(struct policies *policies, const char *word,
 
 	for (i = 0; i < list->count && used < sizeof(policies->changes); i++) {
 		source = policies_find_file(other, list->sources[i].path);
-		if (changed ? !source || !memcmp(source->digest, list->sources[i].digest,
-						 sizeof(source->digest))
-			    : !!source)
+		if (!!source != changed || (source && policies_same(source, &list->sources[i])))
 			continue;
 		if (policy_source_name(&list->sources[i], name))
 			snprintf(name, sizeof(name), "?");
