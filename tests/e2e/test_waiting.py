@@ -83,7 +83,7 @@ def test_programs_that_end_while_their_connects_wait(make_daemon):
 
 
 def test_the_host_is_judged_as_it_is_in_the_end(make_daemon, network):
-    """A delayed CONNECT to what becomes the host's address, a delayed BIND to a port it takes: denied."""
+    """A delayed CONNECT to what becomes the host's address, a delayed BIND to a port it takes: denied, the port as in use."""
     daemon = make_daemon({"slow.yaml": make_policy("slow", "slow", floor=None, chain=[
         {"plugin": "ratelimit", "limits": [
             {"id": "slow", "on": ["connect", "bind"], "rate": "20/m", "burst": 1, "over": "delay"}]}])},
@@ -108,12 +108,12 @@ def test_the_host_is_judged_as_it_is_in_the_end(make_daemon, network):
         network.wait_port(network.host, bound)
         assert not front.take(), "both wait still"
         assert front.wait_answer(connect, 20) == -errno.EACCES
-        assert front.wait_answer(bind, 20) == -errno.EACCES
-        assert front.call(LISTEN, binding, struct.pack("<I", 4)) == -errno.EACCES
+        assert front.wait_answer(bind, 20) == -errno.EADDRINUSE
+        assert front.call(LISTEN, binding, struct.pack("<I", 4)) == -errno.EADDRINUSE
     daemon.settle()
-    for operation, rule in (("connect", "host-address"), ("bind", "host-port")):
+    for operation, rule, number in (("connect", "host-address", errno.EACCES), ("bind", "host-port", errno.EADDRINUSE)):
         row = daemon.calls("slow", operation)[-1]
-        assert (row["verdict"], row["decider"], row["rule"], row["errno"]) == ("deny", "floor", rule, errno.EACCES)
+        assert (row["verdict"], row["decider"], row["rule"], row["errno"]) == ("deny", "floor", rule, number)
     daemon.stop()
 
 
