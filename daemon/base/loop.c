@@ -8,12 +8,14 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/ticks.h"
 
 #define LOOP_BATCH 64
 
 struct loop {
 	int epoll;
 	uint64_t now_ns; /* read once a turn */
+	uint64_t now_ticks;
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_count;          /* events of the batch being dispatched */
 	int batch_next;           /* the first one not yet dispatched */
@@ -21,6 +23,12 @@ struct loop {
 	size_t heap_count;
 	size_t heap_room;
 };
+
+static void loop_read_clock(struct loop *loop)
+{
+	loop->now_ticks = ticks_now();
+	loop->now_ns = clock_monotonic_ns();
+}
 
 struct loop *loop_create(void)
 {
@@ -33,13 +41,18 @@ struct loop *loop_create(void)
 		free(loop);
 		return NULL;
 	}
-	loop->now_ns = clock_monotonic_ns();
+	loop_read_clock(loop);
 	return loop;
 }
 
 uint64_t loop_now_ns(const struct loop *loop)
 {
 	return loop->now_ns;
+}
+
+uint64_t loop_now_ticks(const struct loop *loop)
+{
+	return loop->now_ticks;
 }
 
 void loop_destroy(struct loop *loop)
@@ -221,7 +234,7 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	ASSERT(!loop->batch_count); /* not from a callback */
 	ready = loop_wait(loop, timeout_ns);
 	error = ready < 0 ? errno : 0;
-	loop->now_ns = clock_monotonic_ns();
+	loop_read_clock(loop);
 	if (error)
 		return error == EINTR ? 0 : -error;
 	/* Timers first: a deadline that passed must not be beaten by the event it was meant for. */

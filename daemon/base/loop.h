@@ -61,6 +61,8 @@ void loop_disarm(struct loop *loop, struct loop_timer *timer);
  * the clock of a turn, for whoever is called within it.
  */
 uint64_t loop_now_ns(const struct loop *loop);
+/* The processor's counter (base/ticks.h) just before that reading. */
+uint64_t loop_now_ticks(const struct loop *loop);
 
 #define LOOP_FOREVER UINT64_MAX
 

@@ -41,11 +41,11 @@ enum audit_close {
 
 /*
  * Fixed size; strings end with NUL within their array. Written by one engine, checked by the
- * writer. Times are in nanoseconds. wall_ns is when what the record tells of had happened: the turn
- * of the engine in which the call's outcome was known, within some microseconds of that, a
- * millisecond where much else goes on. So records, which are handed over in the same order, never
- * go back in time unless the clock does. A call that is done within the turn in which it was taken
- * is measured by the processor's counter, one that waited by CLOCK_MONOTONIC from turn to turn.
+ * writer. Times are in nanoseconds. wall_ns is when what the record tells of had happened: when the
+ * call's outcome was known, to a millisecond. So records, which are handed over in the same order,
+ * never go back in time unless the clock is set back. A call that is done within the turn in which
+ * it was taken is measured by the processor's counter, one that waited by CLOCK_MONOTONIC from turn
+ * to turn.
  */
 struct audit_record {
 	/* Which call. */

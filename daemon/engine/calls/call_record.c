@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
+#include "base/wall_clock.h"
 #include "call/wire_errno.h"
 #include "engine/calls/calls.h"
 #include "policy/chain.h"
@@ -21,28 +21,11 @@ bool call_record_take_slot(struct calls *calls, uint32_t *slot)
 	return false;
 }
 
-/*
- * The wall clock as it was read in this turn, or in the loop's before it. Not every turn asks the
- * loop, and between two of them the thread may have lost the processor for long.
- */
-static uint64_t call_record_wall_ns(struct calls *calls)
-{
-	uint64_t now_ns = loop_now_ns(calls->loop);
-	uint64_t turn = calls->connections->turn;
-
-	if (calls->wall_read_ns != now_ns || calls->wall_turn != turn) {
-		calls->wall_read_ns = now_ns;
-		calls->wall_turn = turn;
-		calls->wall_ns = clock_wall_ns();
-	}
-	return calls->wall_ns;
-}
-
 void call_record_stamp(struct pending_call *pending)
 {
 	struct calls *calls = pending->calls;
 
-	pending->call.wall_ns = call_record_wall_ns(calls);
+	pending->call.wall_ns = wall_clock_now_ns(calls->wall_clock);
 	pending->call.taken_ns = loop_now_ns(calls->loop);
 	pending->taken_ticks = ticks_now();
 	pending->view.wall_ns = pending->call.wall_ns;
@@ -128,7 +111,7 @@ void call_record_outcome(struct pending_call *pending, int result)
 	struct audit_record *record = audit_queue_record(calls->queue, pending->call.slot);
 
 	result = wire_errno(result);
-	record->wall_ns = call_record_wall_ns(calls);
+	record->wall_ns = wall_clock_now_ns(calls->wall_clock);
 	record->result = result;
 	record->socket = pending->view.socket;
 	record->parent = pending->view.parent;

@@ -24,6 +24,7 @@
 #include "sock/socket_table.h"
 
 struct policy;
+struct wall_clock; /* base/wall_clock.h */
 
 #define CALLS_PER_TURN         32u /* requests taken before streams get their turn */
 #define CALLS_PEERS_PER_TURN   32u /* peers taken from all backlogs, let in or refused, likewise */
@@ -47,6 +48,7 @@ struct calls_counters {
 /* Zeroed, then calls_init(); policy, queue and sockets follow before a ring is attached. */
 struct calls {
 	struct loop *loop;
+	struct wall_clock *wall_clock; /* the time of day of calls and records; borrowed */
 	const struct log *log;
 	const struct pvcalls_guest *guest;
 	struct connections *connections;
@@ -68,10 +70,7 @@ struct calls {
 	bool responses_due;    /* responses were pushed and not shown yet */
 	bool starved;          /* no audit slot was free: the ring is left unread */
 
-	uint64_t serial;       /* of the last call */
-	uint64_t wall_ns;      /* the wall clock, read in ... */
-	uint64_t wall_turn;    /* ... this turn (connections->turn) ... */
-	uint64_t wall_read_ns; /* ... with this loop_now_ns() */
+	uint64_t serial; /* of the last call */
 	struct ticks_scale scale;
 	bool slept;      /* the thread has, and the policy was not told of that yet */
 	uint64_t sleeps; /* connections->sleeps when the policy was last told of them */

@@ -24,11 +24,14 @@ struct engine *engine_create(int control)
 	engine->recovery_fd = -1;
 	engine->loop = loop_create();
 	engine->calls.lingering = engine->loop ? lingering_create(engine->loop) : NULL;
+	engine->calls.wall_clock = &engine->turn.wall_clock;
 	if (!engine->calls.lingering ||
+	    wall_clock_open(&engine->turn.wall_clock, engine->loop) < 0 ||
 	    serve_init(&engine->calls, &engine->connections, engine->loop, &engine->log,
 		       &engine->recovery_log, &engine->guest) < 0) {
 		if (engine->calls.lingering)
 			lingering_free(engine->calls.lingering);
+		wall_clock_close(&engine->turn.wall_clock);
 		loop_destroy(engine->loop);
 		free(engine);
 		return NULL;
@@ -61,6 +64,7 @@ void engine_destroy(struct engine *engine)
 	fd_close(&engine->queue_event);
 	recovery_log_close(&engine->recovery_log);
 	fd_close(&engine->recovery_fd);
+	wall_clock_close(&engine->turn.wall_clock);
 	loop_destroy(engine->loop);
 	free(engine);
 }

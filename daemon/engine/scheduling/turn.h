@@ -7,9 +7,10 @@
  * budget, then shows the guest its responses and wakes the writer of the trail. Before the engine
  * sleeps it polls a little longer for work, if that has paid lately (base/busy_poll.h).
  *
- * The clock is read once in each turn of the loop, when it has events (loop_now_ns()), and the wall
- * clock once in a turn that has calls. Whoever needs the time within a turn takes these. Before the
- * engine polls or sleeps the clock is read once more: the turn's work is no part of the wait.
+ * The clock is read once in each turn of the loop, when it has events (loop_now_ns()). Whoever
+ * needs the time within a turn takes this, and the time of day is reckoned from it
+ * (base/wall_clock.h). Before the engine polls or sleeps the clock is read once more: the turn's
+ * work is no part of the wait.
  */
 #ifndef ENGINE_SCHEDULING_TURN_H
 #define ENGINE_SCHEDULING_TURN_H
@@ -17,6 +18,7 @@
 #include <stdbool.h>
 
 #include "base/busy_poll.h"
+#include "base/wall_clock.h"
 #include "engine/calls/calls.h"
 #include "engine/connections/connections.h"
 #include "engine/scheduling/affinity.h"
@@ -26,11 +28,13 @@
 #define TURN_POLL_NS_MIN 50000u   /* the longest time to poll before sleeping, at least */
 #define TURN_POLL_NS_MAX 1000000u /* and at most */
 
-/* Zeroed, then turn_init(); priority_init() and busy_poll_calibrate() before the main loop. */
+/* Zeroed, then turn_init(); wall_clock_open(), priority_init() and busy_poll_calibrate() before the
+ * main loop. */
 struct turn {
 	struct loop *loop;
 	struct connections *connections;
 	struct calls *calls;
+	struct wall_clock wall_clock; /* that calls are dated by */
 	struct busy_poll poll;
 	bool unasked; /* sockets were not asked after the last turn */
 	bool shown;   /* memory showed work, and no turn has done any since */
