@@ -19,17 +19,8 @@ static const char *const hook_names[HOOK_KINDS] = {
 	[HOOK_KIND_METRICS] = "metrics",
 };
 
-static struct hook_mark *hook_mark_kept;
-
-void hook_mark_keep_in(struct hook_mark *mark)
+void hook_mark_begin(struct hook_mark *mark, enum hook_kind kind, const char *plugin)
 {
-	hook_mark_kept = mark;
-}
-
-void hook_mark_begin(enum hook_kind kind, const char *plugin)
-{
-	struct hook_mark *mark = hook_mark_kept;
-
 	ASSERT(kind > HOOK_KIND_NONE && kind < HOOK_KINDS && plugin);
 	if (!mark)
 		return;
@@ -41,10 +32,10 @@ void hook_mark_begin(enum hook_kind kind, const char *plugin)
 	__atomic_store_n(&mark->kind, (uint32_t)kind, __ATOMIC_RELEASE);
 }
 
-void hook_mark_end(void)
+void hook_mark_end(struct hook_mark *mark)
 {
-	if (hook_mark_kept)
-		__atomic_store_n(&hook_mark_kept->kind, (uint32_t)HOOK_KIND_NONE, __ATOMIC_RELEASE);
+	if (mark)
+		__atomic_store_n(&mark->kind, (uint32_t)HOOK_KIND_NONE, __ATOMIC_RELEASE);
 }
 
 const char *hook_mark_name(uint32_t kind)

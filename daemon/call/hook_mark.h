@@ -36,11 +36,12 @@ struct hook_mark {
 	char plugin[PVCALLS_NAME_MAX];
 };
 
-/* Where the marks of this process go, which must live as long as it; NULL: nowhere. */
-void hook_mark_keep_in(struct hook_mark *mark);
-/* Before a hook of the plugin of this name, and after it. Hooks don't call each other. */
-void hook_mark_begin(enum hook_kind kind, const char *plugin);
-void hook_mark_end(void);
+/*
+ * Before a hook of the plugin of this name, and after it; nothing for mark NULL. Hooks don't call
+ * each other.
+ */
+void hook_mark_begin(struct hook_mark *mark, enum hook_kind kind, const char *plugin);
+void hook_mark_end(struct hook_mark *mark);
 
 /* The name of a hook as in plugin.h; NULL for none, and for what is no hook. */
 const char *hook_mark_name(uint32_t kind);

@@ -27,9 +27,9 @@ static void chain_run(struct policy *policy, struct trial *trial)
 		if (!instance->plugin->decide || !(instance->plugin->ops & 1u << trial->view->op))
 			continue;
 		verdict_clear(&verdict);
-		hook_mark_begin(HOOK_KIND_DECIDE, instance->plugin->name);
+		hook_mark_begin(policy->shared.mark, HOOK_KIND_DECIDE, instance->plugin->name);
 		instance->plugin->decide(instance->state, trial->view, &verdict);
-		hook_mark_end();
+		hook_mark_end(policy->shared.mark);
 		trial_take_time(trial, instance);
 		trial_take_verdict(trial, instance, &verdict);
 	}
@@ -46,9 +46,9 @@ static void chain_check(struct policy *policy, struct trial *trial)
 		if (!instance->plugin->check || !(instance->plugin->ops & 1u << trial->view->op))
 			continue;
 		verdict_clear(&verdict);
-		hook_mark_begin(HOOK_KIND_CHECK, instance->plugin->name);
+		hook_mark_begin(policy->shared.mark, HOOK_KIND_CHECK, instance->plugin->name);
 		instance->plugin->check(instance->state, trial->view, &verdict);
-		hook_mark_end();
+		hook_mark_end(policy->shared.mark);
 		trial_take_time(trial, instance);
 		if (verdict.kind != PVCALLS_DENY && verdict.kind != PVCALLS_DEFER)
 			trial_take_fault(trial, instance, "", "a check may only deny or defer");
@@ -80,9 +80,9 @@ static bool chain_find_near_miss(const struct policy *policy, const struct pvcal
 		if (!instance->plugin->explain || !(instance->plugin->ops & 1u << call->op))
 			continue;
 		its_rule[0] = its_text[0] = '\0';
-		hook_mark_begin(HOOK_KIND_EXPLAIN, instance->plugin->name);
+		hook_mark_begin(policy->shared.mark, HOOK_KIND_EXPLAIN, instance->plugin->name);
 		far = instance->plugin->explain(instance->state, call, its_rule, its_text);
-		hook_mark_end();
+		hook_mark_end(policy->shared.mark);
 		if (far <= 0 || (nearest && far >= nearest))
 			continue;
 		nearest = far;
@@ -282,9 +282,9 @@ void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 		if (!begun)
 			hook_watch_begin(&policy->watch);
 		begun = true;
-		hook_mark_begin(HOOK_KIND_OBSERVE, instance->plugin->name);
+		hook_mark_begin(policy->shared.mark, HOOK_KIND_OBSERVE, instance->plugin->name);
 		instance->plugin->observe(instance->state, view, &outcome);
-		hook_mark_end();
+		hook_mark_end(policy->shared.mark);
 		if (hook_watch_end(&policy->watch, &took_ns) != HOOK_FINE)
 			instance->stats.slow++;
 	}

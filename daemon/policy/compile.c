@@ -157,6 +157,7 @@ int policy_compile_telling(struct policy **policy, const struct policy_source *s
 		return -ENOMEM;
 	ASSERT(!previous || !previous->shared.compiling);
 	made->shared.compiling = &compiling;
+	made->shared.mark = plugin_registry_mark(registry);
 	compiling.errors.path = source->path;
 	memcpy(made->digest, source->digest, sizeof(made->digest));
 	result = compile_root(made, source, registry);

@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "base/fd.h"
-#include "call/hook_mark.h"
 #include "engine/calls/serve.h"
 #include "policy/host_view/host_view.h"
 #include "policy/plugin_host/allowances.h"
@@ -54,7 +53,6 @@ void engine_destroy(struct engine *engine)
 	allowances_unmap(engine->allowances);
 	if (engine->transport)
 		engine->transport->ops->close(engine->transport);
-	hook_mark_keep_in(NULL);
 	if (calls->queue)
 		audit_queue_close(calls->queue);
 	if (engine->host)

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "call/hook_mark.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/engine_commands.h"
 #include "engine/lifecycle/engine_policy.h"
@@ -68,8 +67,6 @@ static int engine_start_queue(struct engine *engine, const int *fds, size_t coun
 	engine->queue_event = fds[2];
 	engine->calls.queue_event = fds[2];
 	error = audit_queue_open(&engine->calls.queue, fds[0], fds[1], fds[2]);
-	if (!error)
-		hook_mark_keep_in(audit_queue_hook(engine->calls.queue));
 	if (!error)
 		error = loop_add(engine->loop, &engine->queue_source, engine->queue_event, EPOLLIN,
 				 engine_start_queue_event, engine);
@@ -214,6 +211,15 @@ static int engine_start_handle_orphaned(struct fault *fault)
 	return 0;
 }
 
+static int engine_start_plugins(struct engine *engine, struct fault *fault)
+{
+	int error = plugin_registry_load(&engine->plugins, engine->start.plugin_dir, fault);
+
+	if (!error)
+		plugin_registry_mark_hooks(engine->plugins, audit_queue_hook(engine->calls.queue));
+	return error;
+}
+
 static int engine_start_open(struct engine *engine, struct engine_message *message,
 			     struct fault *fault)
 {
@@ -225,7 +231,7 @@ static int engine_start_open(struct engine *engine, struct engine_message *messa
 	if (!error && host_watch_open(engine) < 0)
 		error = fault_set(fault, ENOMEM, "the host's addresses can't be watched");
 	if (!error)
-		error = plugin_registry_load(&engine->plugins, start->plugin_dir, fault);
+		error = engine_start_plugins(engine, fault);
 	if (!error)
 		error = engine_start_take_transport(engine, message, fault);
 	if (!error)

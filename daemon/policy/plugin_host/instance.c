@@ -28,9 +28,9 @@ int instance_create(struct instance *instance, struct instance_context *context,
 	instance->context = context;
 	instance->section = section;
 	host_services_fill(&instance->host, instance);
-	hook_mark_begin(HOOK_KIND_CREATE, plugin->name);
+	hook_mark_begin(instance->context->mark, HOOK_KIND_CREATE, plugin->name);
 	instance->state = plugin->create(&instance->host, section);
-	hook_mark_end();
+	hook_mark_end(instance->context->mark);
 	if (!instance->state && errors->count == before)
 		errors_add(errors, section->at, "plugin %s refused its section and did not say why",
 			   plugin->name);
@@ -48,9 +48,9 @@ static void instance_inherit(struct instance *instance, const struct instance *b
 	instance->stats = before->stats;
 	if (!plugin->inherit)
 		return;
-	hook_mark_begin(HOOK_KIND_INHERIT, plugin->name);
+	hook_mark_begin(instance->context->mark, HOOK_KIND_INHERIT, plugin->name);
 	plugin->inherit(instance->state, before->state);
-	hook_mark_end();
+	hook_mark_end(instance->context->mark);
 }
 
 void instance_attach(struct instance *instance, const struct instance *before)
@@ -61,9 +61,9 @@ void instance_attach(struct instance *instance, const struct instance *before)
 	if (before)
 		instance_inherit(instance, before);
 	if (plugin->guest_attach) {
-		hook_mark_begin(HOOK_KIND_GUEST_ATTACH, plugin->name);
+		hook_mark_begin(instance->context->mark, HOOK_KIND_GUEST_ATTACH, plugin->name);
 		plugin->guest_attach(instance->state, &instance->context->guest);
-		hook_mark_end();
+		hook_mark_end(instance->context->mark);
 	}
 	instance->attached = true;
 }
@@ -74,14 +74,14 @@ static void instance_end(struct instance *instance)
 	const struct pvcalls_plugin *plugin = instance->plugin;
 
 	if (instance->attached && plugin->guest_detach) {
-		hook_mark_begin(HOOK_KIND_GUEST_DETACH, plugin->name);
+		hook_mark_begin(instance->context->mark, HOOK_KIND_GUEST_DETACH, plugin->name);
 		plugin->guest_detach(instance->state, &instance->context->guest);
-		hook_mark_end();
+		hook_mark_end(instance->context->mark);
 	}
 	if (instance->state && plugin->destroy) {
-		hook_mark_begin(HOOK_KIND_DESTROY, plugin->name);
+		hook_mark_begin(instance->context->mark, HOOK_KIND_DESTROY, plugin->name);
 		plugin->destroy(instance->state);
-		hook_mark_end();
+		hook_mark_end(instance->context->mark);
 	}
 }
 
@@ -122,9 +122,9 @@ static size_t instance_write_own_metrics(const struct instance *instance, char *
 	size_t length;
 	size_t count;
 
-	hook_mark_begin(HOOK_KIND_METRICS, instance->plugin->name);
+	hook_mark_begin(instance->context->mark, HOOK_KIND_METRICS, instance->plugin->name);
 	count = instance->plugin->metrics(instance->state, said, sizeof(said) - 1);
-	hook_mark_end();
+	hook_mark_end(instance->context->mark);
 	if (count >= sizeof(said))
 		return 0;
 	said[count] = '\0';

@@ -16,6 +16,7 @@
 #include "policy/yaml/errors.h"
 
 struct allowances; /* policy/plugin_host/allowances.h */
+struct hook_mark;  /* call/hook_mark.h */
 
 /* What is only there while a policy is compiled. */
 struct compiling {
@@ -30,6 +31,7 @@ struct instance_context {
 	const struct log *log;         /* may be NULL */
 	struct compiling *compiling;   /* NULL once the policy serves */
 	struct allowances *allowances; /* borrowed; NULL: nothing outlives the policy */
+	struct hook_mark *mark;        /* of the hook that runs; borrowed, may be NULL */
 	struct meter_table meters;
 	struct counters counters;
 };

@@ -35,6 +35,7 @@ struct registered_plugin {
 struct plugin_registry {
 	struct registered_plugin *list;
 	size_t count;
+	struct hook_mark *mark; /* borrowed; NULL: nobody looks */
 };
 
 static bool plugin_name_is_valid(const char *name)
@@ -221,6 +222,16 @@ void plugin_registry_free(struct plugin_registry *registry)
 	if (registry)
 		free(registry->list);
 	free(registry);
+}
+
+void plugin_registry_mark_hooks(struct plugin_registry *registry, struct hook_mark *mark)
+{
+	registry->mark = mark;
+}
+
+struct hook_mark *plugin_registry_mark(const struct plugin_registry *registry)
+{
+	return registry ? registry->mark : NULL;
 }
 
 const struct pvcalls_plugin *plugin_registry_find(const struct plugin_registry *registry,

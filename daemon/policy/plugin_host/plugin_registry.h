@@ -11,6 +11,7 @@
 
 #define PLUGINS_MAX 64u
 
+struct hook_mark; /* call/hook_mark.h */
 struct plugin_registry;
 
 /*
@@ -24,6 +25,13 @@ int plugin_registry_load(struct plugin_registry **registry, const char *director
 			 struct fault *fault);
 /* Frees the table; the objects stay loaded until the process ends. */
 void plugin_registry_free(struct plugin_registry *registry);
+
+/*
+ * Where it is noted which hook of these plugins is running, by every policy that is compiled from
+ * now on: borrowed, and to outlive them. NULL: nowhere, as in the beginning.
+ */
+void plugin_registry_mark_hooks(struct plugin_registry *registry, struct hook_mark *mark);
+struct hook_mark *plugin_registry_mark(const struct plugin_registry *registry);
 
 /* The plugin of this name, or NULL with a fault that says why (unknown, wrong ABI, ...). */
 const struct pvcalls_plugin *plugin_registry_find(const struct plugin_registry *registry,

@@ -400,12 +400,11 @@ static void test_a_call_that_ended_its_engine(void **state)
 	assert_false(drain_leftover(ends->drain, &cursor, &record));
 	record_fill(written, 40);
 	written->rewritten = 1;
-	hook_mark_keep_in(audit_queue_hook(ends->queue));
 	assert_false(audit_queue_ended_in_hook(ends->memfd, &mark));
 	audit_queue_asked(ends->queue, slot);
-	hook_mark_begin(HOOK_KIND_DECIDE, "first-plugin");
-	hook_mark_end();
-	hook_mark_begin(HOOK_KIND_CHECK, "second");
+	hook_mark_begin(audit_queue_hook(ends->queue), HOOK_KIND_DECIDE, "first-plugin");
+	hook_mark_end(audit_queue_hook(ends->queue));
+	hook_mark_begin(audit_queue_hook(ends->queue), HOOK_KIND_CHECK, "second");
 	cursor = 0;
 	assert_true(drain_busy(ends->drain));
 	assert_true(drain_leftover(ends->drain, &cursor, &record));
@@ -419,13 +418,12 @@ static void test_a_call_that_ended_its_engine(void **state)
 	assert_true(audit_queue_ended_in_hook(ends->memfd, &mark));
 	assert_int_equal(mark.kind, HOOK_KIND_CHECK);
 	assert_string_equal(mark.plugin, "second");
-	hook_mark_end();
+	hook_mark_end(audit_queue_hook(ends->queue));
 	assert_false(audit_queue_ended_in_hook(ends->memfd, &mark));
 	cursor = 0;
 	assert_true(drain_leftover(ends->drain, &cursor, &record));
 	assert_int_equal(record.verdict, VERDICT_NONE);
 	assert_null(drain_damage(ends->drain));
-	hook_mark_keep_in(NULL);
 }
 
 /* What a captured engine writes there is brought into range. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "abi/offsets-1.0.h"
+#include "call/hook_mark.h"
 
 static void test_descriptors(void **state)
 {
@@ -210,6 +211,35 @@ static void test_unsafe_file(void **state)
 	rmdir(directory);
 }
 
+/* A registry's plugins have their mark, which no other's touch. */
+static void test_hooks_are_marked(void **state)
+{
+	struct bench benches[2];
+	struct hook_mark marks[2] = {{.kind = HOOK_KIND_NONE}};
+	struct hook_mark copy;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		bench_open(&benches[i], i ? BAD_PLUGIN_DIR : PLUGIN_DIR);
+		plugin_registry_mark_hooks(benches[i].registry, &marks[i]);
+	}
+	bench_use(&benches[0], "chain: [{plugin: filter, rules: []}]\n");
+	assert_string_equal(marks[0].plugin, "filter");
+	assert_string_equal(marks[1].plugin, "");
+	bench_use(&benches[1], "chain: [{plugin: old}]\n");
+	memset(&marks[1], 0, sizeof(marks[1]));
+	bench_ask(&benches[0], "connect 8.8.8.8:80");
+	assert_string_equal(marks[1].plugin, "");
+	bench_ask(&benches[1], "connect 8.8.8.8:80");
+	assert_string_equal(marks[0].plugin, "filter");
+	assert_string_equal(marks[1].plugin, "old");
+	for (i = 0; i < 2; i++) {
+		assert_false(hook_mark_read(&marks[i], &copy)); /* it is over */
+		bench_close(&benches[i]);
+	}
+}
+
 static void test_describe(void **state)
 {
 	struct fault fault;
@@ -236,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_create_without_reason),
 		cmocka_unit_test(test_unsafe_directory),
 		cmocka_unit_test(test_unsafe_file),
+		cmocka_unit_test(test_hooks_are_marked),
 		cmocka_unit_test(test_describe),
 	};
 
