@@ -15,7 +15,7 @@ static int engine_order_send_start(struct engine_process *engine,
 				   const struct engine_order_start *start)
 {
 	const int fds[] = {start->queue_fd, start->auditd_eventfd, start->engine_eventfd,
-			   start->keeps.allowances, start->keeps.recovery_log};
+			   start->keeps.allowances.fd, start->keeps.recovery_log};
 	struct {
 		uint32_t kind;
 		uint32_t value;

@@ -54,10 +54,17 @@ struct engine_process_calls {
 	void (*ended)(void *owner, const char *text);
 };
 
-/* Memories that outlive an engine. Descriptors, borrowed. */
+/* A memory that an engine has until its process is gone. */
+struct engine_loan {
+	int fd;
+	void (*give_back)(void *lender, const char *guest, int fd);
+	void *lender;
+};
+
+/* Memories that outlive an engine. */
 struct engine_keeps {
-	int recovery_log; /* ipc/recovery_log.h; -1: none */
-	int allowances;   /* policy/plugin_host/allowances.h */
+	int recovery_log;              /* ipc/recovery_log.h, borrowed; -1: none */
+	struct engine_loan allowances; /* policy/plugin_host/allowances.h */
 };
 
 /* A question to an engine (STATUS or KILL) and who waits for its answer. */
@@ -85,6 +92,7 @@ struct engine_process {
 	struct loop_timer answers;  /* of the question that waits longest */
 	struct pvcalls_guest guest;
 	uint8_t queue_id[16];
+	struct engine_loan allowances;
 	uint32_t slot;    /* its uid is the range's first plus this */
 	uint64_t ping_ns; /* when the open PING was sent; 0: none is open */
 	uint64_t pings;

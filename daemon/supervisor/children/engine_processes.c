@@ -52,6 +52,11 @@ static void engine_processes_unlink(struct engine_processes *engines, struct eng
 	engines->count--;
 }
 
+static void engine_loan_return(const struct engine_loan *loan, const char *guest)
+{
+	loan->give_back(loan->lender, guest, loan->fd);
+}
+
 static void engine_processes_free(struct engine_process *engine)
 {
 	struct engine_processes *engines = engine->engines;
@@ -64,6 +69,7 @@ static void engine_processes_free(struct engine_process *engine)
 	child_forget(&engine->child);
 	engine_processes_unlink(engines, engine);
 	engines->slots[engine->slot] = 0;
+	engine_loan_return(&engine->allowances, engine->guest.name);
 	free(engine);
 }
 
@@ -264,19 +270,23 @@ int engine_processes_start(struct engine_processes *engines, struct engine_proce
 	int error;
 
 	ASSERT(owner);
-	if (!engine)
+	if (!engine) {
+		engine_loan_return(&keeps->allowances, device->guest.name);
 		return fault_set(fault, ENOMEM, "no memory for another engine");
+	}
 	*engine = (struct engine_process){
 		.engines = engines,
 		.loop = engines->loop,
 		.socket = -1,
 		.guest = device->guest,
+		.allowances = keeps->allowances,
 		.calls = calls,
 		.owner = owner,
 	};
 	engine->guest.size = sizeof(engine->guest);
 	error = engine_processes_take_slot(engines, &engine->slot);
 	if (error) {
+		engine_loan_return(&engine->allowances, engine->guest.name);
 		free(engine);
 		return fault_set(fault, -error,
 				 "all %u user ids of engine.uids are in use: widen the range in "

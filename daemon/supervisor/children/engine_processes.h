@@ -50,8 +50,9 @@ void engine_processes_kill_all(struct engine_processes *engines);
 void engine_processes_close(struct engine_processes *engines);
 
 /*
- * Starts an engine for device with its policy (NULL: deny all) and its recovery log (-1: none;
- * borrowed). The first call is ready() or failed(). Returns 0 and *made, or -errno with *fault.
+ * Starts an engine for device with its policy (NULL: deny all) and what it keeps; what is lent is
+ * given back when its process is gone, or when it can't be started. The first call is ready() or
+ * failed(). Returns 0 and *made, or -errno with *fault.
  */
 int engine_processes_start(struct engine_processes *engines, struct engine_process **made,
 			   struct device *device, const struct policy_source *policy,

@@ -31,13 +31,6 @@ static void guest_write_state(struct guest *guest, enum xenbus_state state)
 			    guest->device->guest.name, xenbus_state_name(state), strerror(-error));
 }
 
-void guest_return_allowances(struct guest *guest)
-{
-	kept_allowances_take_back(&guest->guests->kept, guest->device->guest.name,
-				  guest->allowances);
-	guest->allowances = -1;
-}
-
 /* Ends what the guest has of an engine; nothing is left to wait for. */
 static void guest_leave_engine(struct guest *guest, enum audit_close reason)
 {
@@ -45,7 +38,6 @@ static void guest_leave_engine(struct guest *guest, enum audit_close reason)
 
 	guest->engine = NULL;
 	guest->attach_wanted = false;
-	guest_return_allowances(guest);
 	if (engine)
 		engine_order_leave(engine, reason);
 }
@@ -127,19 +119,27 @@ static const struct policy_source *guest_match_policy(struct guest *guest)
 	return source;
 }
 
+static void guest_allowances_back(void *lender, const char *name, int fd)
+{
+	kept_allowances_take_back(lender, name, fd);
+}
+
 static void guest_start_engine(struct guest *guest, int recovery_log)
 {
 	struct guests *guests = guest->guests;
 	struct engine_keeps keeps = {.recovery_log = recovery_log};
 	struct fault fault = {.text = ""};
 
-	ASSERT(!guest->engine && !guest->dropped && guest->allowances < 0);
-	keeps.allowances = kept_allowances_lend(&guests->kept, guest->device->guest.name);
-	if (keeps.allowances < 0) {
+	ASSERT(!guest->engine && !guest->dropped);
+	keeps.allowances = (struct engine_loan){
+		.fd = kept_allowances_lend(&guests->kept, guest->device->guest.name),
+		.give_back = guest_allowances_back,
+		.lender = &guests->kept,
+	};
+	if (keeps.allowances.fd < 0) {
 		guest_give_up(guest, "no memory for what it has used of its limits");
 		return;
 	}
-	guest->allowances = keeps.allowances;
 	if (engine_processes_start(guests->engines, &guest->engine, guest->device,
 				   guest_match_policy(guest), &keeps, &guest_engine_calls, guest,
 				   &fault))
@@ -392,7 +392,6 @@ static void guest_engine_ended(void *owner, const char *text)
 	struct guest *guest = owner;
 
 	guest->engine = NULL; /* freed by who calls us */
-	guest_return_allowances(guest);
 	if (!guest->device->lasting || guest->dropped) {
 		guest_drop(guest, AUDIT_CLOSE_CUT_OFF, text);
 		return;

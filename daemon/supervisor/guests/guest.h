@@ -33,7 +33,6 @@ struct guest {
 	bool dropped;       /* its device is being taken away: nothing more is done */
 	bool policy_stale;  /* the last policy sent to it was refused */
 	bool policy_moved;  /* and it was another than the one before, or has changed */
-	int allowances;     /* its engine's, see kept_allowances.h; -1: none */
 	struct loop_timer pause;
 	uint64_t starts_ns; /* CLOCK_MONOTONIC: until then its starts use up its burst */
 	uint64_t since_wall_ns;
@@ -44,8 +43,6 @@ struct guest {
 
 /* Does what its device's states ask for now, until there is nothing to do but wait. */
 void guest_step(struct guest *guest);
-/* Its engine is done with limits: what they stand at is kept. Twice does nothing. */
-void guest_return_allowances(struct guest *guest);
 /* Takes a guest's device away; once. why is for the log of who loses it. */
 void guest_drop(struct guest *guest, enum audit_close reason, const char *why);
 /*

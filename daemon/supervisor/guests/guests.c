@@ -24,7 +24,6 @@ static void guests_device_added(void *context, struct device *device)
 		.next = guests->list,
 		.guests = guests,
 		.device = device,
-		.allowances = -1,
 		.since_wall_ns = clock_wall_ns(),
 	};
 	device->owner = guest;
@@ -53,7 +52,6 @@ static void guests_free_guest(struct guests *guests, struct guest *guest)
 	if (guests->gone)
 		guests->gone(guests->owner, guest);
 	loop_disarm(guests->loop, &guest->pause);
-	guest_return_allowances(guest);
 	free(guest);
 }
 

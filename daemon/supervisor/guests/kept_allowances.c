@@ -15,18 +15,20 @@
 #include "base/fd.h"
 #include "policy/plugin_host/allowances.h"
 
-/* By then an engine that was left has written its last. */
-#define KEPT_LAST_WORD_NS (2 * NS_PER_S)
-
 #define KEPT_OF_ONE_MAX (ALLOWANCES_MAX / 2) /* they fit their sets, but for very few */
+
+/* A memory that an engine has. */
+struct kept_loan {
+	struct kept_loan *next;
+	int fd;
+};
 
 /* One name. */
 struct kept_guest {
 	struct kept_guest *next;
-	uint64_t seed; /* of keys: the same for all of its engines */
-	uint64_t left_ns;
-	uint32_t users; /* engines that have a memory */
-	int last;       /* that of the engine that was left last, -1: nothing more can come */
+	uint64_t seed;    /* of keys: the same for all of its engines */
+	uint64_t left_ns; /* CLOCK_MONOTONIC: the end of its last engine */
+	struct kept_loan *loans;
 	uint32_t count;
 	struct allowance *list; /* count of them, sorted by key */
 	char name[];
@@ -49,13 +51,13 @@ static struct kept_guest *kept_guest_new(struct kept_allowances *kept, const cha
 	if (!guest)
 		return NULL;
 	memcpy(guest->name, name, strlen(name) + 1);
-	guest->last = -1;
 	if (getrandom(&guest->seed, sizeof(guest->seed), 0) != (ssize_t)sizeof(guest->seed)) {
 		free(guest);
 		return NULL;
 	}
 	guest->next = kept->list;
 	kept->list = guest;
+	kept->names++;
 	return guest;
 }
 
@@ -73,11 +75,12 @@ static void kept_guest_remove(struct kept_allowances *kept, struct kept_guest *g
 {
 	struct kept_guest **link = &kept->list;
 
+	ASSERT(!guest->loans && kept->names);
 	while (*link != guest)
 		link = &(*link)->next;
 	*link = guest->next;
+	kept->names--;
 	kept_guest_set_list(kept, guest, NULL, 0);
-	fd_close(&guest->last);
 	free(guest);
 }
 
@@ -170,101 +173,170 @@ static void kept_guest_forget(struct kept_allowances *kept, struct kept_guest *g
 	guest->count = left;
 }
 
-/* Hears the last of engines that were left, and forgets what is full; not the guest it is about. */
-static void kept_allowances_settle(struct kept_allowances *kept, const struct kept_guest *about)
+/* Forgets what is full by now, and the names of which nothing is left. */
+static void kept_allowances_forget(struct kept_allowances *kept)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 	struct kept_guest *guest;
 	struct kept_guest *next;
-	bool over;
 
 	for (guest = kept->list; guest; guest = next) {
 		next = guest->next;
-		over = now_ns - guest->left_ns > KEPT_LAST_WORD_NS;
-		/* Each memory is read when its guest comes back, and once more when it is closed.
-		 */
-		if (guest->last >= 0 && (over || guest == about))
-			kept_guest_add(kept, guest, guest->last);
-		if (over)
-			fd_close(&guest->last);
 		kept_guest_forget(kept, guest, now_ns);
-		if (guest != about && !guest->users && guest->last < 0 && !guest->count)
+		if (!guest->loans && !guest->count)
 			kept_guest_remove(kept, guest);
 	}
 }
 
-/* Those that left first go until there is room. */
-static void kept_allowances_make_room(struct kept_allowances *kept)
+/* Whether of two names without an engine the first is to be forgotten rather than the other. */
+static bool kept_guest_goes_first(const struct kept_guest *one, const struct kept_guest *other,
+				  bool by_size)
 {
-	struct kept_guest *oldest;
+	if (by_size && one->count != other->count)
+		return one->count > other->count;
+	return one->left_ns < other->left_ns;
+}
+
+/* Who is to be forgotten next, of those without an engine; NULL if there is none. */
+static struct kept_guest *kept_allowances_first_to_go(const struct kept_allowances *kept,
+						      bool by_size)
+{
+	struct kept_guest *first = NULL;
 	struct kept_guest *guest;
 
-	while (kept->count > KEPT_ALLOWANCES_MAX) {
-		oldest = NULL;
-		for (guest = kept->list; guest; guest = guest->next)
-			if (!guest->users && (!oldest || guest->left_ns < oldest->left_ns))
-				oldest = guest;
-		if (!oldest)
-			return;
-		kept_guest_remove(kept, oldest);
+	for (guest = kept->list; guest; guest = guest->next)
+		if (!guest->loans && (!first || kept_guest_goes_first(guest, first, by_size)))
+			first = guest;
+	return first;
+}
+
+/*
+ * Those that have most go until there is room, so that whoever makes many does it at its own cost;
+ * of too many names those that left first.
+ */
+static void kept_allowances_make_room(struct kept_allowances *kept)
+{
+	const struct kept_guest *guest;
+	struct kept_guest *first;
+	uint32_t names = 0;
+	uint32_t count = 0;
+
+	for (guest = kept->list; guest; guest = guest->next) {
+		names += !guest->loans;
+		count += guest->loans ? 0 : guest->count;
+	}
+	while (count > KEPT_ALLOWANCES_MAX || names > KEPT_NAMES_MAX) {
+		first = kept_allowances_first_to_go(kept, count > KEPT_ALLOWANCES_MAX);
+		ASSERT(first);
+		names--;
+		count -= first->count;
+		kept_guest_remove(kept, first);
 	}
 }
 
 /* Fills a new memory with what is known. Returns 0 or -errno. */
 static int kept_guest_fill(const struct kept_guest *guest, int fd)
 {
-	struct allowances *memory = calloc(1, sizeof(*memory));
+	struct allowances *memory;
 	uint64_t now_ns = clock_monotonic_ns();
 	ssize_t wrote;
 	uint32_t i;
 
+	/* Without more than its head it costs one page, until the engine uses it. */
+	if (!guest->count)
+		return pwrite(fd, &guest->seed, sizeof(guest->seed), 0) < 0 ? -errno : 0;
+	memory = calloc(1, sizeof(*memory));
 	if (!memory)
 		return -ENOMEM;
 	memory->seed = guest->seed;
 	for (i = 0; i < guest->count; i++)
 		allowances_put(memory, guest->list[i].key, guest->list[i].until_ns, now_ns);
-	/* Without more than its head it costs one page, until the engine uses it. */
-	wrote = pwrite(fd, memory, guest->count ? sizeof(*memory) : sizeof(memory->seed), 0);
+	wrote = pwrite(fd, memory, sizeof(*memory), 0);
 	free(memory);
 	return wrote < 0 ? -errno : 0;
 }
 
+/* A memory of a size that its engine can't change. Returns its descriptor or -errno. */
+static int kept_loan_create(void)
+{
+	int fd = memfd_create("pvcalls-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, sizeof(struct allowances)) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+/* Fills a new memory with all that is known, also of engines that are not at their end yet. */
+static int kept_loan_fill(struct kept_allowances *kept, struct kept_guest *guest, int fd)
+{
+	const struct kept_loan *loan;
+
+	for (loan = guest->loans; loan; loan = loan->next)
+		kept_guest_add(kept, guest, loan->fd);
+	kept_guest_forget(kept, guest, clock_monotonic_ns());
+	return kept_guest_fill(guest, fd);
+}
+
 int kept_allowances_lend(struct kept_allowances *kept, const char *name)
 {
-	struct kept_guest *guest = kept_guest_find(kept, name);
-	autoclose int fd = memfd_create("pvcalls-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int error;
-	int lent;
+	struct kept_loan *loan = calloc(1, sizeof(*loan));
+	struct kept_guest *guest;
+	int error = -ENOMEM;
 
-	if (fd < 0 || ftruncate(fd, sizeof(struct allowances)) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
+	if (!loan)
+		return -ENOMEM;
+	kept_allowances_forget(kept);
+	guest = kept_guest_find(kept, name);
 	if (!guest)
 		guest = kept_guest_new(kept, name);
-	if (!guest)
-		return -ENOMEM;
-	kept_allowances_settle(kept, guest);
-	error = kept_guest_fill(guest, fd);
-	if (error)
+	loan->fd = kept_loan_create();
+	if (loan->fd < 0)
+		error = loan->fd;
+	else if (guest)
+		error = kept_loan_fill(kept, guest, loan->fd);
+	if (error) {
+		fd_close(&loan->fd);
+		free(loan);
 		return error;
-	guest->users++;
-	lent = fd;
-	fd = -1;
-	return lent;
+	}
+	loan->next = guest->loans;
+	guest->loans = loan;
+	return loan->fd;
+}
+
+/* Takes the loan with this descriptor out of the guest's. */
+static struct kept_loan *kept_guest_take_loan(struct kept_guest *guest, int fd)
+{
+	struct kept_loan **link = &guest->loans;
+	struct kept_loan *loan;
+
+	while (*link && (*link)->fd != fd)
+		link = &(*link)->next;
+	loan = *link;
+	ASSERT(loan);
+	*link = loan->next;
+	return loan;
 }
 
 void kept_allowances_take_back(struct kept_allowances *kept, const char *name, int fd)
 {
 	struct kept_guest *guest = kept_guest_find(kept, name);
+	struct kept_loan *loan;
 
-	if (fd < 0)
-		return;
-	ASSERT(guest && guest->users);
-	guest->users--;
+	ASSERT(guest);
+	loan = kept_guest_take_loan(guest, fd);
 	kept_guest_add(kept, guest, fd);
-	fd_close(&guest->last);
-	guest->last = fd;
+	fd_close(&loan->fd);
+	free(loan);
 	guest->left_ns = clock_monotonic_ns();
+	if (!guest->loans && !guest->count)
+		kept_guest_remove(kept, guest);
 	kept_allowances_make_room(kept);
 }
 

@@ -49,8 +49,8 @@ int guest_world_teardown(void **state)
 {
 	struct guest_world *world = *state;
 
-	guests_free(&world->guests);
 	engine_processes_close(&world->engines);
+	guests_free(&world->guests);
 	config_clear(&world->config);
 	loop_destroy(world->loop);
 	while (waitpid(-1, NULL, 0) > 0)
