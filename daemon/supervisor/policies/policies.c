@@ -16,6 +16,8 @@
 #include "policy/source_check.h"
 #include "supervisor/children/job.h"
 
+#define POLICIES_CHANGES_MORE 96u /* bytes for words, and for how many are not named */
+
 /* Directories that exist; one that was asked for by name must. */
 static int policies_choose_directories(const struct policies *policies, const char **chosen,
 				       size_t *count, struct fault *fault)
@@ -116,34 +118,51 @@ static struct policy_name *policies_read_names(const struct source_list *list)
 	return names;
 }
 
-static bool policies_same(const struct policy_source *one, const struct policy_source *other)
+/* Whether this policy of a list is one that the other list has not, or (changed) has otherwise. */
+static bool policies_differs(const struct policy_source *source, const struct source_list *other,
+			     bool changed)
 {
-	return memcmp(one->digest, other->digest, sizeof(one->digest)) == 0;
+	const struct policy_source *same = policies_find_file(other, source->path);
+
+	if (!same)
+		return !changed;
+	return changed && memcmp(same->digest, source->digest, sizeof(source->digest)) != 0;
 }
 
-/* Adds "word NAME, NAME" for the policies of list that other has not, or has otherwise. */
+/*
+ * Adds "word NAME, NAME" for the policies of list that other has not, or has otherwise; how many
+ * there are of those that there is no room for.
+ */
 static void policies_tell_changes(struct policies *policies, const char *word,
 				  const struct source_list *list, const struct source_list *other,
 				  bool changed)
 {
-	size_t used = strlen(policies->changes);
+	char *text = policies->changes;
+	size_t used = strlen(text);
 	const char *before = used ? "; " : "";
-	const struct policy_source *source;
 	char name[PVCALLS_NAME_MAX];
+	size_t more = 0;
+	size_t shown = 0;
 	size_t i;
 
-	for (i = 0; i < list->count && used < sizeof(policies->changes); i++) {
-		source = policies_find_file(other, list->sources[i].path);
-		if (!!source != changed || (source && policies_same(source, &list->sources[i])))
+	for (i = 0; i < list->count; i++) {
+		if (!policies_differs(&list->sources[i], other, changed))
 			continue;
 		if (policy_source_name(&list->sources[i], name))
 			snprintf(name, sizeof(name), "?");
-		snprintf(policies->changes + used, sizeof(policies->changes) - used, "%s%s %s",
-			 before, word, name);
-		used = strlen(policies->changes);
-		before = ",";
-		word = "";
+		if (more ||
+		    used + strlen(name) + POLICIES_CHANGES_MORE > sizeof(policies->changes)) {
+			more++;
+			continue;
+		}
+		snprintf(text + used, sizeof(policies->changes) - used, "%s%s %s",
+			 shown ? "," : before, shown ? "" : word, name);
+		used = strlen(text);
+		shown++;
 	}
+	if (more)
+		snprintf(text + used, sizeof(policies->changes) - used, "%s%s %zu%s",
+			 shown ? " " : before, shown ? "and" : word, more, shown ? " more" : "");
 }
 
 static void policies_put_in_force(struct policies *policies)

@@ -16,7 +16,7 @@
 
 #define POLICIES_CHECK_NS        (10 * NS_PER_S)
 #define POLICIES_DIRECTORIES_MAX 16u
-#define POLICIES_CHANGES_MAX     512u /* bytes, with the NUL */
+#define POLICIES_CHANGES_MAX     352u /* bytes, with the NUL: an event has room for more */
 
 struct job;
 

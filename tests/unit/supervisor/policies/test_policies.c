@@ -216,6 +216,37 @@ static void changes_are_told(void **state)
 	assert_string_equal(world->policies.changes, "gone: one, second, three");
 }
 
+/* More than can be named are counted, of each kind. */
+static void many_changes_are_counted(void **state)
+{
+	struct world *world = *state;
+	char name[64];
+	char path[128];
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "%d.yaml", 10 + i);
+		snprintf(name, sizeof(name), "a-name-of-thirty-two-characters-%d", 10 + i);
+		put_as(world, path, GOOD, name);
+	}
+	assert_int_equal(load(world), 0);
+	assert_non_null(strstr(world->policies.changes, "new: a-name-of-thirty-two-characters-10, "
+							"a-name-of-thirty-two-characters-11, "));
+	assert_non_null(strstr(world->policies.changes, "-16 and 33 more"));
+	for (i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "%s/%d.yaml", world->files, 10 + i);
+		assert_int_equal(unlink(path), 0);
+		snprintf(path, sizeof(path), "%d.yaml", 60 + i);
+		put_as(world, path, GOOD, "other");
+	}
+	assert_int_equal(load(world), 0);
+	assert_non_null(strstr(world->policies.changes, " more; gone: 40"));
+	for (i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "%s/%d.yaml", world->files, 60 + i);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 static void a_check_can_be_dropped(void **state)
 {
 	struct world *world = *state;
@@ -236,6 +267,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_directory_that_goes_makes_them_stale, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(changes_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_changes_are_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_check_can_be_dropped, setup, teardown),
 	};
 
