@@ -2,11 +2,12 @@
 """pvcallsctl: what is, and orders; who may give them."""
 import json
 import os
+import signal
 import socket
 
 import pytest
 
-from harness import GUEST_PRELUDE, PYTHON, check, free_port, make_policy, output_of, peers, program, run, running, wait_for
+from harness import GUEST_PRELUDE, PYTHON, check, end_process, free_port, make_policy, output_of, peers, program, run, running, wait_for
 from test_bad_input import plugin_dir
 
 pytestmark = pytest.mark.root
@@ -106,6 +107,27 @@ for line in sys.stdin:
     for guest in guests:
         guest.stdin.close()
         assert guest.wait(20) == 0
+
+
+def test_status_of_engines_that_hang(make_daemon):
+    """Engines are asked at once: several that hang cost the time of one, and are said."""
+    daemon = make_daemon({"test.yaml": make_policy()})
+
+    def silent(number, count=3):
+        guests = [daemon.popen(f"hangs-{number}-{i}", ["sleep", "60"]) for i in range(count)]
+        pids = [daemon.engine_pid(f"hangs-{number}-{i}") for i in range(count)]
+        wait_for(lambda: daemon.guest(f"hangs-{number}-{count - 1}")["backend"] == "connected", "the last is attached")
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        lines = check(daemon.ctl("status")).stdout.splitlines()
+        for guest in guests:
+            end_process(guest)
+        daemon.settle()
+        return "metrics     3 engines did not answer within 1 s and are not in them" in lines
+
+    # One after the other, the watchdog would have ended the third before it was given up; it may
+    # be early where the machine is slow.
+    assert any(silent(number) for number in range(5))
 
 
 def test_reload_tells_what_it_did(make_daemon):

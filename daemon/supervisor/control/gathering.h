@@ -13,7 +13,8 @@
 #include "supervisor/control/control_socket.h"
 #include "supervisor/guests/guests.h"
 
-#define GATHERING_ANSWER_NS (1 * NS_PER_S) /* for an engine's answer */
+/* For the answers of all engines, however many hang: they are asked at once. */
+#define GATHERING_ANSWER_NS (1 * NS_PER_S)
 
 struct gathering;
 
