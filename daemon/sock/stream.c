@@ -17,6 +17,7 @@ void stream_start(struct stream *stream, int fd, struct meter *meter_in, struct 
 	stream->writable = true;
 	stream->hung_up = false;
 	stream->shut = false;
+	stream->lost = 0;
 	stream->bytes_in = 0;
 	stream->bytes_out = 0;
 	stream->bytes_over = 0;
@@ -59,7 +60,7 @@ struct stream_step {
 static int stream_read_ended(struct stream *stream, ssize_t result)
 {
 	if (result == 0) {
-		data_ring_in_end(&stream->ring, -ENOTCONN);
+		data_ring_in_end(&stream->ring, stream->lost ? stream->lost : -ENOTCONN);
 		return STREAM_NOTIFY;
 	}
 	if (errno == EAGAIN) {
@@ -108,8 +109,13 @@ static int stream_write_ended(struct stream *stream)
 	}
 	if (errno == EINTR)
 		return STREAM_MORE;
+	/*
+	 * Bytes that arrived before a reset are still read. A socket tells its error once, and that
+	 * was now; EPIPE is none of its own: there the end is that of a peer that ended before.
+	 */
+	if (errno != EPIPE)
+		stream->lost = wire_errno(-errno);
 	data_ring_out_end(&stream->ring, wire_errno(-errno));
-	/* Bytes that arrived before a reset are still read; then readv() tells the reset. */
 	stream->readable = true;
 	return STREAM_NOTIFY | STREAM_MORE;
 }

@@ -10,11 +10,11 @@
  * knows that it must send one, see data_ring.h), a meter's timer, or the engine's run queue when
  * the budget was used up.
  *
- * Ends: the peer's FIN puts -ENOTCONN into in_error after the last byte; an error of the socket
- * goes into both directions, -ENOTCONN never into out_error (Linux frontends would take that for
- * "try again"). Nothing is read or written in a direction after its error. The guest's own end, if
- * it can say it (data_ring_out_closing()), becomes the socket's after the last byte, and the other
- * direction goes on.
+ * Ends: the peer's FIN puts -ENOTCONN into in_error after the last byte; an error of the socket,
+ * whichever direction finds it out, goes into both, -ENOTCONN never into out_error (Linux frontends
+ * would take that for "try again"). Nothing is read or written in a direction after its error. The
+ * guest's own end, if it can say it (data_ring_out_closing()), becomes the socket's after the last
+ * byte, and the other direction goes on.
  */
 #ifndef SOCK_STREAM_H
 #define SOCK_STREAM_H
@@ -33,6 +33,7 @@ struct stream {
 	bool writable;
 	bool hung_up;           /* epoll said that the peer has closed: read to the end */
 	bool shut;              /* the peer was told that the guest writes no more */
+	int lost;               /* what ended the connection, if writing found it out; wire errno */
 	uint64_t bytes_in;      /* put into the guest's ring */
 	uint64_t bytes_out;     /* taken from the guest's ring */
 	uint64_t bytes_over;    /* both ways: what meters that only count would have held back */

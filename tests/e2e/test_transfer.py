@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -279,6 +280,74 @@ print(attempt(write))
         assert first.split()[0] == "ECONNRESET" and int(first.split()[1]) in (0, 5), out
         assert second in ("EPIPE", "ECONNRESET"), out
         wait_for(lambda: daemon.guest("reset") is None, "the guest is gone")
+    server.close()
+
+
+HOLDERS = {
+    "who accepted": "print(end(c))",
+    "after shutdown": "c.shutdown(socket.SHUT_WR); print(end(c))",
+    "a duplicate": "d = c.dup(); c.close(); print(end(d))",
+    "a child": "if os.fork(): c.close(); os.wait()\nelse: print(end(c))",
+    "a child's duplicate": "if os.fork(): c.close(); os.wait()\nelse: d = c.dup(); c.close(); print(end(d))",
+    "another program": "os.dup2(c.fileno(), 0); c.close(); os.execl('/bin/sh', 'sh', '-c', 'cat 2>&1')",
+}
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["reset before accept", "reset later"])
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_reset_reaches_whoever_has_the_socket(daemon, holder, early):
+    """What came before a reset is read, then the reset, by whichever process and descriptor has the socket by then."""
+    port = free_port()
+    code = f"""
+def end(c):
+    got = b''
+    try:
+        while data := c.recv(100): got += data
+    except OSError as error:
+        return got.decode() + name(error.errno)
+    return got.decode() + 'end'
+l = socket.create_server(('127.0.0.1', {port}), backlog=1)
+sys.stdin.readline()
+c = l.accept()[0]
+print('accepted', flush=True)
+{HOLDERS[holder]}
+"""
+    guest = daemon.popen("holder", [PYTHON, "-S", "-c", prelude() + code], port=port, text=True, stdin=subprocess.PIPE)
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"five!")
+    wait_for(lambda: any(s["in"] == 5 for s in daemon.ctl_json("sockets", "holder")), "the bytes are in the ring")
+    if early:
+        linger_reset(connection)
+    print(file=guest.stdin, flush=True)
+    assert guest.stdout.readline() == "accepted\n"
+    if not early:
+        if holder == "after shutdown":
+            assert connection.recv(1) == b""
+        linger_reset(connection)
+    out, err = guest.communicate(timeout=30)
+    assert out in ("five!ECONNRESET\n", "five!cat: -: Connection reset by peer\n"), (out, err)
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20])
+def test_an_end_in_order_is_no_reset(daemon, size):
+    """A peer that answers after the guest's end and closes: the guest reads that and the end, as often as it asks."""
+    server = socket.create_server(("127.0.0.1", 0))
+    code = f"""
+c = socket.create_connection(('127.0.0.1', {server.getsockname()[1]}))
+c.sendall(b'x' * {size}); c.shutdown(socket.SHUT_WR)
+print(c.recv(100), c.recv(100), flush=True)
+sys.stdin.readline()
+print(c.recv(100), c.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+"""
+    guest = daemon.popen("order", [PYTHON, "-S", "-c", prelude() + code], text=True, stdin=subprocess.PIPE)
+    connection = server.accept()[0]
+    assert receive(connection)[0] == size
+    connection.sendall(b"answer")
+    connection.close()
+    assert guest.stdout.readline() == "b'answer' b''\n"
+    wait_for(lambda: not daemon.ctl_json("sockets", "order"), "the socket is released")
+    out, err = guest.communicate("\n", timeout=30)
+    assert (guest.returncode, out) == (0, "b'' 0\n"), err
     server.close()
 
 

@@ -7,11 +7,11 @@
  * goes to the end of the queue.
  *
  * Ends: a stream's end in the ring shuts our end down for writing, so the program reads what is
- * left and then the end. A reset closes it with a byte unread. When the last process has closed the
- * program's end, what it wrote goes to the ring first and the socket is released then. After
- * shutdown(SHUT_WR) the ring is told that these were the last bytes; a backend that has no such end
- * (Linux's) lets the peer see it when the program has closed the socket or the peer has ended its
- * own direction.
+ * left and then the end. A reset closes it with a byte unread (reset_mark.c). When the last process
+ * has closed the program's end, what it wrote goes to the ring first and the socket is released
+ * then. After shutdown(SHUT_WR) the ring is told that these were the last bytes; a backend that has
+ * no such end (Linux's) lets the peer see it when the program has closed the socket or the peer has
+ * ended its own direction.
  */
 #include "run/endpoints/byte_pump.h"
 
@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "base/assert.h"
+#include "run/endpoints/reset_mark.h"
 
 #define BUDGET (512u << 10)
 
@@ -60,7 +61,11 @@ static bool byte_pump_out(struct endpoint *endpoint)
 			return false;
 		if (room < 0) {
 			/* The peer takes no more: the program's next write fails. */
-			shutdown(endpoint->source.fd, SHUT_RD);
+			endpoint_refuse(endpoint);
+			endpoint->out_done = true;
+			return false;
+		}
+		if (reset_mark_reached(endpoint)) {
 			endpoint->out_done = true;
 			return false;
 		}
@@ -150,8 +155,10 @@ static void byte_pump_move(struct endpoint *endpoint)
 	}
 	if (endpoint->out_done && endpoint->in_done) {
 		/* A getsockname() that waits has the endpoint queued again when it is answered. */
-		if (!endpoint->waiting)
-			endpoint_end(endpoint);
+		if (endpoint->waiting)
+			return;
+		reset_mark_clear(endpoint);
+		endpoint_end(endpoint);
 		return;
 	}
 	if (endpoint->out_done)

@@ -12,7 +12,9 @@
 
 #include "base/assert.h"
 #include "run/endpoints/endpoint_table.h"
+#include "run/endpoints/reset_mark.h"
 #include "run/endpoints/waiting_calls.h"
+#include "run/program/descriptor_search.h"
 
 #define PAIR_BUFFER (1 << 20) /* bytes; the kernel cuts it to net.core.wmem_max */
 
@@ -145,6 +147,7 @@ int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs)
 	endpoint->out_done = false;
 	endpoint->in_done = false;
 	endpoint->in_discarded = false;
+	endpoint->marked = false;
 	endpoint->filler = 0;
 	return 0;
 }
@@ -171,7 +174,8 @@ struct endpoint *endpoint_find(struct endpoint_table *table, const struct trappe
 	return endpoint;
 }
 
-int endpoint_fetch(struct endpoint *endpoint)
+/* A duplicate of what was last known to be the program's end, or -1. */
+static int endpoint_fetch_known(struct endpoint *endpoint)
 {
 	uint64_t inode = 0;
 	int fd;
@@ -187,6 +191,16 @@ int endpoint_fetch(struct endpoint *endpoint)
 	return -1;
 }
 
+int endpoint_fetch(struct endpoint *endpoint)
+{
+	int fd = endpoint_fetch_known(endpoint);
+
+	if (fd >= 0 || endpoint->hung_up ||
+	    descriptor_search(endpoint->inode, &endpoint->last_tid, &endpoint->last_fd))
+		return fd;
+	return endpoint_fetch_known(endpoint);
+}
+
 void endpoint_close_end(struct endpoint *endpoint)
 {
 	if (endpoint->source.fd >= 0)
@@ -194,15 +208,25 @@ void endpoint_close_end(struct endpoint *endpoint)
 	endpoint->source.fd = -1;
 }
 
+static void endpoint_mark(struct endpoint *endpoint)
+{
+	int theirs = endpoint->marked ? -1 : endpoint_fetch(endpoint);
+
+	if (theirs < 0)
+		return;
+	reset_mark_set(endpoint, theirs);
+	close(theirs);
+}
+
+void endpoint_refuse(struct endpoint *endpoint)
+{
+	endpoint_mark(endpoint);
+	shutdown(endpoint->source.fd, SHUT_RD);
+}
+
 void endpoint_reset(struct endpoint *endpoint)
 {
-	int theirs = endpoint_fetch(endpoint);
-
-	/* A socket that is closed with bytes unread makes its peer fail with ECONNRESET. */
-	if (theirs >= 0) {
-		(void)send(theirs, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-		close(theirs);
-	}
+	endpoint_mark(endpoint);
 	endpoint_close_end(endpoint);
 }
 

@@ -74,6 +74,7 @@ struct endpoint {
 	bool in_done;      /* the program got everything, and the end */
 	bool starved;      /* LISTENING: no pages for an ACCEPT */
 	bool in_discarded; /* the program does not read any more */
+	bool marked;       /* the reset mark is in our end */
 };
 
 /*
@@ -81,10 +82,7 @@ struct endpoint {
  * caller's to close), or NULL with errno set.
  */
 struct endpoint *endpoint_new(struct endpoint_table *table, bool nonblocking, int *theirs);
-/*
- * Makes a new pair for an endpoint whose end is closed. 0 with *theirs, or -errno: then it is as
- * before.
- */
+/* A new pair in the place of a closed one. 0 with *theirs, or -errno: then it is as before. */
 int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs);
 /*
  * The endpoint that a descriptor of the call's process means, with a duplicate of the program's
@@ -92,7 +90,7 @@ int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs);
  */
 struct endpoint *endpoint_find(struct endpoint_table *table, const struct trapped_call *call,
 			       int *theirs);
-/* A duplicate of the program's end from where it was last seen, or -1. */
+/* A duplicate of the program's end, wherever its processes have it, or -1. */
 int endpoint_fetch(struct endpoint *endpoint);
 /* Releases everything; the endpoint is freed by endpoint_bury(). */
 void endpoint_end(struct endpoint *endpoint);
@@ -108,12 +106,12 @@ void endpoint_end_all(struct endpoint_table *table);
 void endpoint_fail(struct endpoint *endpoint, int error);
 /* The endpoint leaves its state: takes what waits there out of the table's counts. */
 void endpoint_settle(struct endpoint *endpoint);
-/* Closes our end so that the program's reads and writes fail with ECONNRESET, as far as possible.
- */
+/* Has the program's writes fail. */
+void endpoint_refuse(struct endpoint *endpoint);
+/* Closes our end so that the program, when it has read what is there, fails with ECONNRESET. */
 void endpoint_reset(struct endpoint *endpoint);
 /* Closes our end, if it is open: the program's hangs up. */
 void endpoint_close_end(struct endpoint *endpoint);
-
 /* Has the pump move the endpoint's bytes in its next turn. */
 void endpoint_queue(struct endpoint *endpoint);
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "run/endpoints/reset_mark.h"
 #include "run/trapped/trapped_accept.h"
 
 void trapped_socket(struct endpoint_table *table, const struct trapped_call *call)
@@ -36,11 +37,23 @@ void trapped_socket(struct endpoint_table *table, const struct trapped_call *cal
 	endpoint->last_fd = number;
 }
 
+static void trapped_shutdown_stream(struct endpoint *endpoint, const struct trapped_call *call,
+				    int theirs)
+{
+	struct trap *trap = &endpoint->table->trap;
+	int how = (int)call->args[1];
+
+	if (!trap_alive(trap, call->id))
+		return;
+	if ((how == SHUT_WR || how == SHUT_RDWR) && !endpoint->in_done)
+		reset_mark_set(endpoint, theirs);
+	trap_answer(trap, call->id, shutdown(theirs, how) < 0 ? -errno : 0);
+}
+
 void trapped_shutdown(struct endpoint *endpoint, const struct trapped_call *call, int theirs)
 {
-	(void)theirs;
 	if (endpoint->state == ENDPOINT_CONNECTED) {
-		trap_continue(&endpoint->table->trap, call->id);
+		trapped_shutdown_stream(endpoint, call, theirs);
 	} else if (endpoint->state == ENDPOINT_LISTENING) {
 		if ((int)call->args[1] != SHUT_WR)
 			trapped_accept_stop(endpoint, -EINVAL);

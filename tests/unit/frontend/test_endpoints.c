@@ -9,9 +9,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,6 +21,7 @@
 #include "fake_backend.h"
 #include "front_test.h"
 #include "run/endpoints/endpoint_table.h"
+#include "run/endpoints/reset_mark.h"
 #include "run/trapped/trapped_bind.h"
 #include "run/trapped/trapped_connect.h"
 
@@ -175,6 +178,68 @@ static void test_an_endpoint_that_cannot_be_renewed_stays(void **state)
 	close(fresh);
 }
 
+/* A child writes as another thread of the program would: it is not us. */
+static void child_writes(int fd, const char *text)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void take_program_bytes(struct world *world, const char *text)
+{
+	char bytes[16];
+
+	assert_int_equal(read(world->endpoint->source.fd, bytes, sizeof(bytes)), strlen(text));
+	assert_memory_equal(bytes, text, strlen(text));
+}
+
+static void test_the_reset_mark_is_behind_what_was_written(void **state)
+{
+	struct world *world = *state;
+	char byte;
+
+	child_writes(world->theirs, "one");
+	reset_mark_set(world->endpoint, world->theirs);
+	assert_int_equal(shutdown(world->theirs, SHUT_WR), 0);
+	assert_false(reset_mark_reached(world->endpoint));
+	take_program_bytes(world, "one");
+	assert_true(reset_mark_reached(world->endpoint));
+	endpoint_reset(world->endpoint);
+	assert_int_equal(read(world->theirs, &byte, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+static void test_a_peer_that_ends_in_order_takes_the_mark_back(void **state)
+{
+	struct world *world = *state;
+	char byte;
+
+	reset_mark_set(world->endpoint, world->theirs);
+	assert_true(reset_mark_reached(world->endpoint));
+	reset_mark_clear(world->endpoint);
+	endpoint_close_end(world->endpoint);
+	assert_int_equal(read(world->theirs, &byte, 1), 0);
+}
+
+/* Another thread has written between the mark and the end of its direction. */
+static void test_bytes_behind_the_mark_are_the_programs(void **state)
+{
+	struct world *world = *state;
+
+	child_writes(world->theirs, "one");
+	reset_mark_set(world->endpoint, world->theirs);
+	child_writes(world->theirs, "two");
+	take_program_bytes(world, "one");
+	assert_false(reset_mark_reached(world->endpoint));
+	take_program_bytes(world, "two");
+	assert_false(reset_mark_reached(world->endpoint));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -183,6 +248,9 @@ int main(void)
 		TEST(test_a_connect_that_fails_at_once_leaves_nothing),
 		TEST(test_a_bound_socket_may_connect_again),
 		TEST(test_an_endpoint_that_cannot_be_renewed_stays),
+		TEST(test_the_reset_mark_is_behind_what_was_written),
+		TEST(test_a_peer_that_ends_in_order_takes_the_mark_back),
+		TEST(test_bytes_behind_the_mark_are_the_programs),
 	};
 
 	return cmocka_run_group_tests_name("endpoints", tests, front_test_make_directory,

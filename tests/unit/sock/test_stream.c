@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A stream between a ring in memory and a real socket pair. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,6 +157,63 @@ static void test_write_error(void **state)
 	assert_int_equal(fixture->indexes->out_error, -EPIPE);
 	pump(fixture, 1000);
 	assert_int_equal(fixture->indexes->in_error, -ENOTCONN);
+}
+
+/* In the place of the pair: a connection that the peer has reset after some bytes. */
+static void open_reset_connection(struct fixture *fixture)
+{
+	const struct linger at_once = {.l_onoff = 1};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct pollfd polled = {.events = POLLIN};
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	close(fixture->near);
+	close(fixture->far);
+	fixture->near = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fixture->near, (struct sockaddr *)&address, size), 0);
+	fixture->far = accept(listener, NULL, NULL);
+	close(listener);
+	assert_int_equal(write(fixture->far, "five!", 5), 5);
+	setsockopt(fixture->far, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(fixture->far);
+	fixture->far = -1;
+	polled.fd = fixture->near;
+	do
+		assert_int_equal(poll(&polled, 1, 5000), 1);
+	while (!(polled.revents & POLLERR));
+	stream_start(&fixture->stream, fixture->near, NULL, NULL);
+}
+
+/* The socket tells its error to the write, and once: reading must not take it for an end. */
+static void test_reset_found_by_writing(void **state)
+{
+	struct fixture *fixture = *state;
+
+	open_reset_connection(fixture);
+	fixture->indexes->out_prod = 10;
+	assert_true(pump(fixture, 1000) & STREAM_NOTIFY);
+	assert_int_equal(fixture->indexes->out_error, -ECONNRESET);
+	stream_event(&fixture->stream, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	pump(fixture, 1000);
+	assert_int_equal(fixture->indexes->in_prod, 5);
+	assert_int_equal(fixture->indexes->in_error, -ECONNRESET);
+}
+
+static void test_reset_found_by_reading(void **state)
+{
+	struct fixture *fixture = *state;
+
+	open_reset_connection(fixture);
+	stream_event(&fixture->stream, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	pump(fixture, 1000);
+	assert_int_equal(fixture->indexes->in_prod, 5);
+	assert_int_equal(fixture->indexes->in_error, -ECONNRESET);
+	assert_int_equal(fixture->indexes->out_error, -ECONNRESET);
 }
 
 static void test_impossible_index(void **state)
@@ -386,6 +446,8 @@ int main(void)
 		TEST(test_end_comes_after_the_last_byte),
 		TEST(test_end_waits_for_room),
 		TEST(test_write_error),
+		TEST(test_reset_found_by_writing),
+		TEST(test_reset_found_by_reading),
 		TEST(test_impossible_index),
 		TEST(test_meter_holds_back),
 		TEST(test_full_socket_waits_for_epoll),
