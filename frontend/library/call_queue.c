@@ -155,6 +155,13 @@ static struct front_call *call_queue_next_accept(struct call_queue *queue)
 	return call_queue_unlink(list, before);
 }
 
+static struct front_call *call_queue_next_connect(struct call_queue *queue)
+{
+	if (!queue->parks && queue->waiting[CALL_WAIT_NETWORK] >= CALLS_CONNECT_MAX)
+		return NULL;
+	return call_queue_pop(&queue->lists[CALL_WAIT_NETWORK]);
+}
+
 /* The next call that there is a slot for. */
 static struct front_call *call_queue_next_of_all(struct call_queue *queue)
 {
@@ -164,7 +171,7 @@ static struct front_call *call_queue_next_of_all(struct call_queue *queue)
 	    queue->waiting[CALL_WAIT_NETWORK] + queue->waiting[CALL_WAIT_PEER] >= CALLS_LONG_MAX)
 		return call;
 	call = call_queue_next_accept(queue);
-	return call ? call : call_queue_pop(&queue->lists[CALL_WAIT_NETWORK]);
+	return call ? call : call_queue_next_connect(queue);
 }
 
 /* The next call that may go out; calls of released sockets, but RELEASE, are not worth a slot. */

@@ -7,7 +7,8 @@
  * POLL may stay unanswered for ever; nothing that is in flight can be taken back. So those get
  * shares of the slots, and some slots are kept for what ends at once: sockets are bound and closed
  * whatever the others wait for. A listener's second ACCEPT is luck: it gets a slot only while few
- * are taken, so that the first ones of other listeners find theirs.
+ * are taken, so that the first ones of other listeners find theirs. If there are more listeners
+ * than slots they take turns: whoever got a connection is behind those that have none in flight.
  *
  * A backend with feature-park answers calls that wait when many slots are taken: they are parked
  * here under the ticket that it gave them, have no slot any more, and nothing needs a share. Their
@@ -23,9 +24,10 @@
 
 #include "library/command_front.h"
 
-#define CALLS_LONG_MAX   24u /* CONNECT, ACCEPT and POLL in flight */
-#define CALLS_ACCEPT_MAX 20u /* of these, ACCEPT and POLL */
-#define CALLS_SPARE_MAX  4u  /* ACCEPT in flight beside which a listener gets another one */
+#define CALLS_LONG_MAX    24u /* CONNECT, ACCEPT and POLL in flight */
+#define CALLS_CONNECT_MAX 20u /* of these, CONNECT */
+#define CALLS_ACCEPT_MAX  20u /* and ACCEPT and POLL */
+#define CALLS_SPARE_MAX   4u  /* ACCEPT in flight beside which a listener gets another one */
 
 #define CALLS_COLLECTS_MAX 4u /* COLLECTs in flight */
 

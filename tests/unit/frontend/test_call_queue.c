@@ -15,6 +15,8 @@
 
 #define LISTENERS 14 /* first ports of which are 100 */
 #define DARK      100
+#define SHARE     20 /* slots for ACCEPTs */
+#define CROWD     26 /* listeners, more than that */
 
 static struct pvcalls_front_socket *front_test_listen_on(struct pvcalls_front *front, uint16_t port)
 {
@@ -62,6 +64,62 @@ static void test_each_listener_gets_an_accept(void **state)
 	fake_backend_stop(fake);
 }
 
+/* A listener that asks again as soon as it has got a connection. */
+struct asker {
+	struct pvcalls_front_socket *listener;
+	const struct asker *first; /* of all */
+	unsigned peers;
+	unsigned first_had; /* peers when this one got its first */
+	bool closed;
+};
+
+static void asker_done(struct pvcalls_front_socket *socket, int result, void *context)
+{
+	struct asker *asker = context;
+
+	(void)socket;
+	if (asker->closed)
+		return;
+	assert_int_equal(result, 0);
+	if (asker->peers++ == 0)
+		asker->first_had = asker->first->peers;
+	assert_int_equal(pvcalls_front_accept(asker->listener, 1, asker_done, asker), 0);
+}
+
+/* More listeners than slots: however many come to the first ones, the last ones get theirs. */
+static void test_listeners_take_turns(void **state)
+{
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct asker askers[CROWD] = {0};
+	uint16_t i;
+
+	(void)state;
+	for (i = 0; i < CROWD; i++) {
+		askers[i].listener = front_test_listen_on(front, 100 + i);
+		askers[i].first = askers;
+		assert_int_equal(
+			pvcalls_front_accept(askers[i].listener, 1, asker_done, &askers[i]), 0);
+	}
+	for (i = 0; i < CROWD; i++)
+		fake_backend_offer(fake, 100, FAKE_ECHO);
+	for (i = CROWD; i-- > SHARE;)
+		fake_backend_offer(fake, 100 + i, FAKE_ECHO);
+	for (i = SHARE; i < CROWD; i++) {
+		while (!askers[i].peers)
+			assert_true(pvcalls_front_wait(front, SECONDS(5)) > 0);
+		/* None of the first one's later peers came before. */
+		assert_int_equal(askers[i].first_had, 1);
+	}
+	for (i = 0; i < CROWD; i++) {
+		askers[i].closed = true;
+		pvcalls_front_release(askers[i].listener);
+	}
+	front_test_settle(front);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
 /* Who connects to where nobody answers can listen, accept and close meanwhile. */
 static void test_waiting_connects_leave_slots(void **state)
 {
@@ -71,23 +129,47 @@ static void test_waiting_connects_leave_slots(void **state)
 	struct pvcalls_front_socket *dark[DARK];
 	struct pvcalls_front_socket *listener;
 	struct tally tally = {0};
-	int i;
+	uint16_t i;
 
 	(void)state;
 	for (i = 0; i < DARK; i++) {
 		assert_int_equal(pvcalls_front_socket(front, 1, &dark[i]), 0);
 		assert_int_equal(pvcalls_front_connect(dark[i], &to, tally_done, &tally), 0);
 	}
-	listener = front_test_listen_on(front, 100);
-	pvcalls_front_release(dark[0]);
-	front_test_settle(front);
-	for (i = 1; i < DARK; i++)
+	for (i = 0; i < 4; i++) {
+		listener = front_test_listen_on(front, 100 + i);
+		assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &tally), 0);
+	}
+	for (i = 0; i < 4; i++) {
+		fake_backend_offer(fake, 103 - i, FAKE_ECHO);
+		front_test_await(front, &tally, i + 1);
+	}
+	for (i = 0; i < DARK; i++)
 		pvcalls_front_release(dark[i]);
-	assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &tally), 0);
-	fake_backend_offer(fake, 100, FAKE_ECHO);
-	front_test_await(front, &tally, 1);
 	front_test_settle(front);
-	assert_int_equal(tally.finished, 1);
+	assert_int_equal(tally.finished, 4);
+	pvcalls_front_close(front, 1000);
+	fake_backend_stop(fake);
+}
+
+/* Nor do listeners that nobody comes to keep anybody from connecting. */
+static void test_listeners_leave_slots(void **state)
+{
+	struct fake_backend *fake = fake_backend_start(directory, NULL);
+	struct pvcalls_front *front = front_test_open_here();
+	struct pvcalls_front_socket *listener;
+	struct tally tally = {0};
+	uint16_t i;
+
+	(void)state;
+	for (i = 0; i < 2 * CROWD; i++) {
+		listener = front_test_listen_on(front, 100 + i);
+		assert_int_equal(pvcalls_front_accept(listener, 1, tally_done, &tally), 0);
+	}
+	for (i = 0; i < 8; i++)
+		pvcalls_front_release(front_test_connect_to(front, 1, FAKE_ECHO));
+	front_test_settle(front);
+	assert_int_equal(tally.finished, 0);
 	pvcalls_front_close(front, 1000);
 	fake_backend_stop(fake);
 }
@@ -192,7 +274,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_listener_gets_an_accept),
+		cmocka_unit_test(test_listeners_take_turns),
 		cmocka_unit_test(test_waiting_connects_leave_slots),
+		cmocka_unit_test(test_listeners_leave_slots),
 		cmocka_unit_test(test_parked_calls),
 		cmocka_unit_test(test_parked_calls_end),
 		cmocka_unit_test(test_a_ticket_twice_ends_the_frontend),
