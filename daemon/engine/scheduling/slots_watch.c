@@ -39,13 +39,19 @@ void slots_watch_describe(const struct calls *calls, char *text, size_t size)
 		snprintf(text, size, "-");
 }
 
+/* It has been full for long. Told now, or when the last time is long ago if it still is then. */
 static void slots_watch_expired(struct loop_timer *timer)
 {
 	struct slots_watch *watch = timer->owner;
-	uint64_t now_ns = loop_now_ns(watch->calls->loop);
+	struct loop *loop = watch->calls->loop;
+	uint64_t now_ns = loop_now_ns(loop);
 
-	if (watch->told && now_ns - watch->told_ns < SLOTS_WATCH_TELL_NS)
+	/* Without memory for the timer this one is not told. */
+	if (watch->told && now_ns - watch->told_ns < SLOTS_WATCH_TELL_NS) {
+		(void)loop_arm(loop, timer, watch->told_ns + SLOTS_WATCH_TELL_NS,
+			       slots_watch_expired, watch);
 		return;
+	}
 	watch->told = true;
 	watch->told_ns = now_ns;
 	slots_watch_describe(watch->calls, watch->text, sizeof(watch->text));

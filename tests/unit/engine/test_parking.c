@@ -310,14 +310,150 @@ static void test_full_slots_of_a_linux_frontend(void **state)
 	close(fd);
 }
 
+/*
+ * The ring is full again and again: that is told once in a minute, and an episode that lasts is
+ * told when the minute is over.
+ */
+static void test_full_slots_are_not_told_too_often(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct slots_watch *watch = &guest->engine->turn.slots_watch;
+	uint16_t ours = listening(guest);
+	uint64_t told_ns;
+	int fd;
+
+	poll_many(guest, COMMAND_SLOTS);
+	assert_told_full(guest, "32 poll");
+	assert_int_equal(watch->timer.heap_slot, 0);
+	told_ns = watch->told_ns;
+	fd = host_connect(ours, 1);
+	assert_polls_answered(guest, COMMAND_SLOTS, 0);
+	guest_make_ring(guest, 8, 1, 24);
+	assert_int_equal(ask_accept(guest, LISTENER, 2, 8), 0);
+	close(fd);
+	/* As if that had been most of a minute ago. */
+	watch->told_ns -= SLOTS_WATCH_TELL_NS - 3 * SLOTS_WATCH_FULL_NS;
+	poll_many(guest, COMMAND_SLOTS);
+	assert_told_full(guest, "32 poll");
+	assert_true(watch->told_ns >= told_ns + 3 * SLOTS_WATCH_FULL_NS);
+	assert_int_equal(watch->timer.heap_slot, 0);
+}
+
+/* COLLECTs of nothing have their slots, as many as there are, and harm nobody but who asked. */
+static void test_collects_of_nothing(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request collect = {.cmd = WIRE_COLLECT};
+	uint16_t port = listening(guest);
+	uint32_t answered = 0;
+	const struct wire_response *response;
+	int fd;
+
+	guest->keeps_no_collects = true;
+	for (; collect.req_id < COMMAND_SLOTS - 1; collect.req_id++)
+		guest_push(guest, &collect);
+	assert_null(next_answer(guest));
+	/* The call that gets the last slot is parked at once, and its outcome told. */
+	guest->collects = collect.req_id;
+	poll_many(guest, 1);
+	assert_int_equal(guest->parked_count, 1);
+	fd = host_connect(port, 1);
+	assert_polls_answered(guest, 1, 0);
+	close(fd);
+	/* All of them, with nothing that could come: told, as other full slots. */
+	guest_push(guest, &collect);
+	collect.req_id++;
+	guest_push(guest, &collect);
+	assert_told_full(guest, "32 collect");
+	while ((response = next_answer(guest)))
+		answered++;
+	assert_int_equal(answered, 0);
+	assert_int_equal(engine_guest_store(guest), 0);
+	/* One more than there are slots is a lie, whatever it asks. */
+	guest_push(guest, &collect);
+	engine_guest_turn(guest);
+	assert_string_not_equal(guest->engine->connections.violation.text, "");
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	engine_guest_attach(guest, true);
+	assert_int_equal(ask_socket(guest, 2), 0);
+}
+
+/* A parked connect whose socket is released is answered once, and so is each release. */
+static void test_a_released_socket_ends_its_parked_connect(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request release = call_request(WIRE_RELEASE, 2);
+	const struct wire_response *response;
+	int results[WIRE_POLL + 1][2] = {0};
+	uint32_t ended[WIRE_POLL + 1] = {0};
+	uint16_t port;
+	int fill[4];
+	int dark = dark_listener(&port, fill);
+	int i;
+
+	listening(guest);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	guest_make_ring(guest, 8, 1, 24);
+	assert_int_equal(ask_connect(guest, 2, port, 8), NO_ANSWER);
+	poll_many(guest, MANY);
+	assert_true(socket_table_find(guest->engine->calls.sockets, 2)->holder->is_parked);
+	guest_push(guest, &release);
+	guest_push(guest, &release);
+	while ((response = next_answer(guest))) {
+		assert_true(response->cmd == WIRE_CONNECT || response->cmd == WIRE_RELEASE);
+		assert_true(ended[response->cmd] < 2);
+		results[response->cmd][ended[response->cmd]++] = response->ret;
+	}
+	assert_int_equal(ended[WIRE_CONNECT], 1);
+	assert_int_equal(results[WIRE_CONNECT][0], -ECONNABORTED);
+	assert_int_equal(ended[WIRE_RELEASE], 2);
+	assert_int_equal(results[WIRE_RELEASE][0], 0);
+	assert_int_equal(results[WIRE_RELEASE][1], 0);
+	for (i = 0; i < 4; i++)
+		close(fill[i]);
+	close(dark);
+}
+
+/* Who says that it parks and not that it takes answers of released listeners takes them all the
+ * same: an ACCEPT that was parked has to have one. */
+static void test_parking_implies_answers(void **state)
+{
+	struct engine_guest *guest = *state;
+	const struct engine_attach_args features = {.park = true};
+	struct wire_request release = call_request(WIRE_RELEASE, LISTENER);
+	struct wire_request accept = call_request(WIRE_ACCEPT, LISTENER);
+	const struct wire_response *response;
+	uint32_t ended = 0;
+	uint32_t i;
+
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	engine_guest_attach_with(guest, &features);
+	listening(guest);
+	for (i = 0; i < COMMAND_SLOTS; i++) {
+		accept.u.accept.id_new = 1000 + i;
+		guest_push(guest, &accept);
+	}
+	assert_null(next_answer(guest));
+	assert_true(guest->parked_count > 0);
+	guest_push(guest, &release);
+	while ((response = next_answer(guest)))
+		ended += response->ret == (response->cmd == WIRE_ACCEPT ? -ECANCELED : 0);
+	assert_int_equal(ended, COMMAND_SLOTS + 1);
+}
+
+#define THOUSAND 1000u
+
 static void test_detaching_ends_parked_calls(void **state)
 {
 	struct engine_guest *guest = *state;
 
 	listening(guest);
-	poll_many(guest, MANY);
+	poll_many(guest, THOUSAND);
+	assert_true(guest->engine->calls.table.parked > THOUSAND - COMMAND_SLOTS);
+	guest->record_count = 0;
 	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
-	engine_guest_store(guest);
+	/* Each of them, and the end of the listener. */
+	assert_int_equal(engine_guest_store(guest), THOUSAND + 1);
 	engine_invariants_check_detached(guest->engine);
 	engine_guest_attach(guest, true);
 	assert_int_equal(ask_socket(guest, 2), 0);
@@ -335,6 +471,11 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_full_slots_of_a_linux_frontend, setup_linux,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_full_slots_are_not_told_too_often, setup_linux,
+						teardown),
+		TEST(test_collects_of_nothing),
+		TEST(test_a_released_socket_ends_its_parked_connect),
+		TEST(test_parking_implies_answers),
 		TEST(test_a_released_listener_ends_parked_calls),
 		TEST(test_outcomes_wait_to_be_collected),
 		TEST(test_outcomes_wait_for_their_commit),

@@ -30,13 +30,22 @@
 
 /* So many unanswered ACCEPTs of the ring's 32 slots are worth a warning. */
 #define LOST_SLOTS_WARN 8
-/* CONNECT and ACCEPT in flight; the other slots are for calls that end at once. */
+/* CONNECT and ACCEPT in flight; the other slots are for calls that end at once ... */
 #define LONG_CALLS_MAX 24
+/* ... and of these, one kind, so that listeners and connects don't keep each other waiting. */
+#define LONG_CALLS_SHARE 20
 
 /* feature-park, as daemon/ring/layout.h has it: answers to calls that wait come without a slot. */
 #define PARKED_MAX   4096
 #define COLLECT      0x100
 #define COLLECTS_MAX 4 /* in flight */
+
+static bool extensions = true;
+module_param(extensions, bool, 0444);
+MODULE_PARM_DESC(extensions, "use what pvcallsd offers beyond the protocol (Y)");
+
+/* What a call's answer waits for. */
+enum wait { WAIT_NONE, WAIT_NETWORK, WAIT_PEER, WAITS };
 
 static struct {
 	spinlock_t lock;
@@ -51,11 +60,10 @@ static struct {
 	bool reuse;           /* it keeps pages mapped that come again */
 	bool half_close;      /* it takes the end of what a socket writes */
 	struct wait_queue_entry collector;
-	bool parks;                    /* it takes calls that wait out of the ring */
-	struct list_head waiting;      /* for room: what ends at once ... */
-	struct list_head waiting_long; /* ... and CONNECT and ACCEPT */
+	bool parks;                      /* it takes calls that wait out of the ring */
+	struct list_head waiting[WAITS]; /* for room, first come first */
 	struct session_call *inflight[PVCALLS_NR_RSP_PER_RING];
-	unsigned int inflight_long;
+	unsigned int inflight_of[WAITS];
 	struct session_call *parked[PARKED_MAX]; /* by their tickets modulo PARKED_MAX */
 	unsigned int parked_count;
 	struct session_call collect; /* in flight for each COLLECT */
@@ -63,8 +71,9 @@ static struct {
 	struct mutex life; /* begin and end of the session */
 } session = {
 	.lock = __SPIN_LOCK_UNLOCKED(session.lock),
-	.waiting = LIST_HEAD_INIT(session.waiting),
-	.waiting_long = LIST_HEAD_INIT(session.waiting_long),
+	.waiting = {LIST_HEAD_INIT(session.waiting[WAIT_NONE]),
+		    LIST_HEAD_INIT(session.waiting[WAIT_NETWORK]),
+		    LIST_HEAD_INIT(session.waiting[WAIT_PEER])},
 	.collect.request.cmd = COLLECT,
 	.life = __MUTEX_INITIALIZER(session.life),
 };
@@ -79,9 +88,26 @@ static int free_id(void)
 	return -1;
 }
 
-static bool is_long(const struct session_call *call)
+static enum wait wait_of(const struct session_call *call)
 {
-	return call->request.cmd == PVCALLS_CONNECT || call->request.cmd == PVCALLS_ACCEPT;
+	switch (call->request.cmd) {
+	case PVCALLS_CONNECT:
+		return WAIT_NETWORK;
+	case PVCALLS_ACCEPT:
+		return WAIT_PEER;
+	default:
+		return WAIT_NONE;
+	}
+}
+
+/* Whether a call of this kind may have one more slot. */
+static bool has_share(enum wait wait)
+{
+	unsigned int others = session.inflight_of[WAIT_NETWORK] + session.inflight_of[WAIT_PEER];
+
+	return wait == WAIT_NONE ||
+	       (others < LONG_CALLS_MAX &&
+		(session.parks || session.inflight_of[wait] < LONG_CALLS_SHARE));
 }
 
 /* There is room for it. */
@@ -95,22 +121,23 @@ static void send_call(struct session_call *call, int id)
 	request->req_id = id;
 	bedata->ring.req_prod_pvt++;
 	session.inflight[id] = call;
-	session.inflight_long += is_long(call);
+	session.inflight_of[wait_of(call)]++;
 }
 
 /* A COLLECT if there are too few, or the next call that may go out; NULL: none. */
 static struct session_call *next_call(void)
 {
-	struct list_head *list = &session.waiting;
-	struct session_call *call;
+	struct session_call *call = NULL;
+	enum wait wait;
 
 	if (session.collects < min_t(unsigned int, session.parked_count, COLLECTS_MAX)) {
 		session.collects++;
 		return &session.collect;
 	}
-	if (list_empty(list) && session.inflight_long < LONG_CALLS_MAX)
-		list = &session.waiting_long;
-	call = list_first_entry_or_null(list, struct session_call, node);
+	for (wait = WAIT_NONE; wait < WAITS && !call; wait++)
+		if (has_share(wait))
+			call = list_first_entry_or_null(&session.waiting[wait],
+							struct session_call, node);
 	if (call)
 		list_del_init(&call->node);
 	return call;
@@ -208,7 +235,7 @@ static void fail_inflight(int error, struct list_head *answered)
 			answer(session.parked[id], error, 0, answered);
 		session.parked[id] = NULL;
 	}
-	session.inflight_long = 0;
+	memset(session.inflight_of, 0, sizeof(session.inflight_of));
 	session.parked_count = 0;
 	session.collects = 0;
 }
@@ -233,7 +260,8 @@ static bool collect_some(struct list_head *answered)
 			left = true;
 			continue;
 		}
-		session.inflight_long -= call && is_long(call);
+		if (call)
+			session.inflight_of[wait_of(call)]--;
 		session.inflight[id] = NULL;
 		response->req_id = PVCALLS_INVALID_ID;
 		taken = true;
@@ -266,11 +294,11 @@ static int collect(struct wait_queue_entry *entry, unsigned int mode, int sync, 
 }
 
 /* Its socket is released, and the RELEASE would overtake it. */
-static void drop_unsent(u64 id, struct list_head *answered)
+static void drop_unsent(struct list_head *waiting, u64 id, struct list_head *answered)
 {
 	struct session_call *call, *next;
 
-	list_for_each_entry_safe(call, next, &session.waiting_long, node)
+	list_for_each_entry_safe(call, next, waiting, node)
 	{
 		if (call->request.u.release.id != id)
 			continue;
@@ -288,11 +316,14 @@ void session_submit(struct session_call *const calls[], unsigned int count)
 	spin_lock_irqsave(&session.lock, flags);
 	for (i = 0; i < count; i++) {
 		calls[i]->answered = false;
-		if (calls[i]->request.cmd == PVCALLS_RELEASE)
-			drop_unsent(calls[i]->request.u.release.id, &answered);
+		if (calls[i]->request.cmd == PVCALLS_RELEASE) {
+			drop_unsent(&session.waiting[WAIT_NETWORK], calls[i]->request.u.release.id,
+				    &answered);
+			drop_unsent(&session.waiting[WAIT_PEER], calls[i]->request.u.release.id,
+				    &answered);
+		}
 		if (session.bedata && !READ_ONCE(session.bedata->disabled))
-			list_add_tail(&calls[i]->node,
-				      is_long(calls[i]) ? &session.waiting_long : &session.waiting);
+			list_add_tail(&calls[i]->node, &session.waiting[wait_of(calls[i])]);
 		else
 			answer(calls[i], -ENETDOWN, 0, &answered);
 	}
@@ -313,7 +344,7 @@ bool session_forget(struct session_call *call)
 		if (session.inflight[id] != call || session.cancel)
 			continue;
 		session.inflight[id] = NULL;
-		session.inflight_long--;
+		session.inflight_of[WAIT_PEER]--;
 		forgotten = true;
 		/* The ring has room for 32 requests without answer, and this one stays. */
 		if (++session.lost_slots >= LOST_SLOTS_WARN)
@@ -363,7 +394,7 @@ const char *session_node(void)
 
 static bool backend_has(struct xenbus_device *dev, const char *feature)
 {
-	return xenbus_read_unsigned(dev->otherend, feature, 0) == 1;
+	return extensions && xenbus_read_unsigned(dev->otherend, feature, 0) == 1;
 }
 
 /* Features are taken back if the backend has none of them: it may be another than last time. */
@@ -449,14 +480,15 @@ static void session_end(struct xenbus_device *dev)
 	struct pvcalls_bedata *bedata;
 	LIST_HEAD(answered);
 	unsigned long flags;
+	enum wait wait;
 
 	spin_lock_irqsave(&session.lock, flags);
 	bedata = session.bedata;
 	session.bedata = NULL;
 	session.generation++;
 	fail_inflight(-ENETDOWN, &answered);
-	fail_waiting(&session.waiting, &answered);
-	fail_waiting(&session.waiting_long, &answered);
+	for (wait = WAIT_NONE; wait < WAITS; wait++)
+		fail_waiting(&session.waiting[wait], &answered);
 	spin_unlock_irqrestore(&session.lock, flags);
 	if (!bedata)
 		return;

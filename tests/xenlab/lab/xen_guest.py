@@ -55,12 +55,13 @@ class Job:
 class Guest:
     """One guest. Made by name; start() brings it up."""
 
-    def __init__(self, name, kind="hook", memory=256, vcpus=1, pvcalls=None, hook="", uuid=None, out="/out"):
+    def __init__(self, name, kind="hook", memory=256, vcpus=1, pvcalls=None, hook="", uuid=None, channels=None, out="/out"):
         assert kind in KINDS, kind
         self.name, self.kind, self.memory, self.vcpus = name, kind, memory, vcpus
         self.pvcalls = kind != "net" if pvcalls is None else pvcalls
         self.hook = hook  # a parameter of the module, such as rogue=1
         self.uuid = uuid  # one is drawn if none is given
+        self.channels = channels  # that it may have; 1,023 if nothing is said
         self.log_path = os.path.join(out, f"guest-{name}.log")
         self.domid = None
         self.channel = None
@@ -73,6 +74,8 @@ class Guest:
                  f"memory = {self.memory}", f"vcpus = {self.vcpus}",
                  f'extra = "console=hvc0 rdinit=/init loglevel=5 panic=1 lab.kind={self.kind} lab.hook={self.hook}"',
                  'on_poweroff = "destroy"', 'on_reboot = "restart"', 'on_crash = "destroy"']
+        if self.channels:
+            lines.append(f"max_event_channels = {self.channels}")
         if self.uuid:
             lines.append(f'uuid = "{self.uuid}"')
         if self.pvcalls:
