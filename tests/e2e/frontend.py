@@ -5,6 +5,7 @@ It can do everything right, and it checks nothing: whatever a test wants written
 or said to the daemon is written and said. See daemon/transport/local_wire.h and daemon/ring/layout.h.
 """
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -15,6 +16,7 @@ import time
 
 HELLO, WELCOME, REFUSED, NODES = 1, 2, 3, 4
 SOCKET, CONNECT, RELEASE, BIND, LISTEN, ACCEPT, POLL = range(7)
+COLLECT = 0x100
 PAGE = 4096
 SLOTS = 32
 EVENTS_BYTES = 64 + 8 * 8 + 512 * 8
@@ -52,12 +54,14 @@ class Frontend:
         self.name = name
         self.said = []
         self.closed = False
+        self.parks = False
         self.next_page = 1
         self.next_port = 2
         self.req_prod = 0
         self.rsp_cons = 0
         self.next_id = 1
         self.answers = {}
+        self.parked = {}  # with feature_park: the requests that were parked, by their tickets
         self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link.connect(os.path.join(runtime_dir, "local.sock"))
         self.link.settimeout(10)
@@ -144,6 +148,7 @@ class Frontend:
         """Brings the device up; features are nodes of the frontend's."""
         self.nodes(state=1)
         self.wait_state(2)
+        self.parks = features.get("feature_park") == 1
         self.nodes(ring_ref=ring_ref, port=port, version=1, **features, state=3)
         self.wait_state(4)
         self.nodes(state=4)
@@ -216,8 +221,15 @@ class Frontend:
         count = 0
         while self.rsp_cons != produced:
             offset = SLOT_BASE + self.rsp_cons % SLOTS * SLOT_BYTES
-            req_id, cmd, result = struct.unpack_from("<IIi", self.memory, offset)
-            self.answers[req_id] = (cmd, result)
+            req_id, cmd, result, extra, name = struct.unpack_from("<IIiIQ", self.memory, offset)
+            if self.parks and cmd == COLLECT:
+                req_id = self.parked.pop(name)
+            if self.parks and cmd != COLLECT and result == -errno.EINPROGRESS:
+                assert extra not in self.parked
+                self.parked[extra] = req_id
+            else:
+                assert req_id not in self.answers
+                self.answers[req_id] = (cmd, result)
             self.rsp_cons = self.rsp_cons + 1 & 0xFFFFFFFF
             count += 1
         return count
