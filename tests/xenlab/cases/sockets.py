@@ -7,10 +7,10 @@ import time
 from collections import Counter
 
 from client_programs import attempts, popen_attempts, told
-from daemon import MANY, SERVE, SLOWNESS
+from daemon import SERVE
 from network import DOM0, FAR, PORTS
 from registry import case
-from tools import check, run, wait_for, xenstore
+from tools import wait_for, xenstore
 
 BOTH = ("hook", "user")
 CLOSED = 1999  # the policy lets it through, and nothing listens there
@@ -251,56 +251,3 @@ def rows_of(lab, since, guest):
     """All calls since then but those that come as a frontend likes: polls, and accepts that were taken back."""
     return [row for row in lab.daemon.calls(guest.name) if row["time_ns"] >= since * 1e9
             and row["operation"] != "poll" and (row["operation"], row["errno_name"]) != ("accept", "ECANCELED")]
-
-
-@case(kinds=BOTH)
-def many_listeners(lab, kind):
-    """Each of 30 listeners of a guest answers, whichever is asked."""
-    first = int(MANY.split("-", maxsplit=1)[0])
-    job = popen_attempts(lab.shared(kind), f"""
-import selectors
-chosen = selectors.DefaultSelector()
-for number in range(30):
-    server = socket.socket()
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.bind(("0.0.0.0", {first} + number))
-    server.listen()
-    chosen.register(server, selectors.EVENT_READ, number)
-say("listening")
-greeted = 0
-while greeted < 60:
-    for key, _ in chosen.select():
-        connection, _ = key.fileobj.accept()
-        connection.sendall(b"%d" % key.data)
-        connection.close()
-        greeted += 1
-tell(greeted)
-""")
-    wait_for(lambda: job.ended() or "listening" in job.said()[1], "the guest listens", 20, 0.1)
-    assert not job.ended(), job.wait().stderr
-    for number in (*reversed(range(30)), *range(30)):
-        with socket.create_connection((DOM0, first + number), 10 * SLOWNESS) as client:
-            assert client.recv(100) == b"%d" % number
-    assert told(job) == [60]
-
-
-@case(kinds=BOTH)
-def beside_the_dark(lab, kind):
-    """40 connects that nobody answers wait; other connects and listeners come and go meanwhile."""
-    check(run(["ip", "neigh", "replace", "10.83.0.99", "lladdr", "02:00:00:00:00:01", "dev", "far0"]))
-    greeted, waiting = attempts(lab.shared(kind), f"""
-waiting = [socket.socket() for _ in range(40)]
-for one in waiting:
-    one.setblocking(False)
-    assert one.connect_ex(("10.83.0.99", 2000)) == errno.EINPROGRESS
-greeted = 0
-for _ in range(5):
-    with socket.create_connection(("{FAR}", {PORTS["greet"]}), 15) as client:
-        greeted += client.recv(100) != b""
-    listen().close()
-poller = select.poll()
-for one in waiting:
-    poller.register(one, select.POLLOUT)
-tell(greeted, 40 - len(poller.poll(0)))
-""")
-    assert (greeted, waiting) == (5, 40), (greeted, waiting)

@@ -75,6 +75,9 @@ static int open_port(struct data_ring *ring)
 	struct evtchn_close close;
 	int error = HYPERVISOR_event_channel_op(EVTCHNOP_alloc_unbound, &unbound);
 
+	if (error == -ENOSPC)
+		pr_warn_ratelimited(
+			"pvcalls-hook: no event channel is left: raise max_event_channels in the guest's configuration, one for each connection\n");
 	if (error)
 		return error;
 	ring->irq =

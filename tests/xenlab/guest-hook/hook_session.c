@@ -136,8 +136,8 @@ static struct session_call *next_call(void)
 	}
 	for (wait = WAIT_NONE; wait < WAITS && !call; wait++)
 		if (has_share(wait))
-			call = list_first_entry_or_null(&session.waiting[wait],
-							struct session_call, node);
+			call = list_first_entry_or_null(&session.waiting[wait], struct session_call,
+							node);
 	if (call)
 		list_del_init(&call->node);
 	return call;

@@ -6,12 +6,13 @@ import time
 
 import harness
 from harness import filter_rules, make_policy
-from network import DOM0, FAR, NET
+from network import DARK, DOM0, FAR, NET
 from tools import wait_for
 
 BUILD = "/opt/pvcalls"
 SERVE = 8080  # where guests serve
-MANY = "8100-8149"  # and where they have many listeners
+FIRST = 8100  # and where they have many listeners
+MANY = f"{FIRST}-{FIRST + 49}"
 OPEN_UUID = "6f2d2f3a-5c1e-4a7b-9c1d-0a83b7c4e001"
 
 
@@ -33,6 +34,7 @@ WEB_RULES = [
     {"id": "no-smtp", "on": "connect", "to": {"ports": [25]}, "verdict": "deny", "errno": "ECONNREFUSED"},
     {"id": "no-vnc", "on": "connect", "to": {"ports": ["5900-5999"]}, "verdict": "deny", "errno": "ENETUNREACH"},
     {"id": "out", "on": "connect", "to": {"net": FAR, "ports": ["1024-65535"]}, "verdict": "allow"},
+    {"id": "dark", "on": "connect", "to": {"net": DARK}, "verdict": "allow"},
     {"id": "serve", "on": ["bind", "listen"], "at": {"ports": [SERVE, MANY]}, "verdict": "allow"},
     {"id": "clients", "on": "accept", "from": {"net": NET}, "verdict": "allow"},
 ]

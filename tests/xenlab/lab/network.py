@@ -10,6 +10,7 @@ from tools import check, run, wait_for
 
 DOM0 = "10.83.0.1"
 FAR = "10.83.0.2"
+DARK = "10.83.0.99"  # a machine that is not there: what is sent to it is lost
 NET = "10.83.0.0/24"
 PORTS = {"source": 7001, "sink": 7002, "echo": 7003, "greet": 7004, "web": 7080, "lines": 7005, "flood": 7006,
          "verdict": 7007}
@@ -29,6 +30,7 @@ class Far:
         ip("link", "add", "far0", "type", "veth", "peer", "name", "eth0", "netns", "far")
         ip("address", "add", f"{DOM0}/24", "dev", "far0")
         ip("link", "set", "far0", "up")
+        ip("neigh", "replace", DARK, "lladdr", "02:00:00:00:00:01", "dev", "far0")
         for words in ("link set lo up", f"address add {FAR}/24 dev eth0", "link set eth0 up"):
             ip("-n", "far", *words.split())
 
