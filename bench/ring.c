@@ -371,9 +371,11 @@ static void ring_wait_for_nobody(const struct load_work *work)
 		if (error)
 			ring_fail("connect", error);
 	}
-	/* Whatever travels with this one, those were before it. */
-	if (work->dark)
-		ring_listen();
+	if (!work->dark)
+		return;
+	/* Connects go out in their order: when this one is answered, all others were asked for. */
+	socket = ring_dial(work, 0);
+	ring_hang_up(&socket, 1);
 }
 
 static void ring_run_connect(const struct load_work *work, int wanted)

@@ -145,8 +145,8 @@ class Daemon:
                 self.add(("connect", verdict, f"r{first + number}", BASE + first + number), share)
 
     def expect_waiting(self, dark, listeners):
-        """What waits beside the load, until the guest ends; the last listener comes behind them."""
-        listeners += dark > 0
+        """What waits beside the load, until the guest ends; behind it comes a connect that does not wait."""
+        self.expect(int(dark > 0), None, 1, True)
         for name, count in (("socket", dark + listeners), ("release", dark + listeners),
                             ("bind", listeners), ("listen", listeners)):
             self.add((name, 1, "", 0), count)
