@@ -249,6 +249,11 @@ bool policy_may_be_host(const struct policy *policy, const struct pvcalls_endpoi
 	return !policy->rules.host || host_view_has_address(policy->rules.host, endpoint->addr);
 }
 
+bool policy_wants_local(const struct policy *policy)
+{
+	return policy->shared.wants_local;
+}
+
 static uint32_t chain_enforced(const struct decision *decision)
 {
 	if (decision->verdict == VERDICT_NONE)

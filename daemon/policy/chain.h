@@ -38,6 +38,8 @@ bool policy_judge_waited(struct policy *policy, struct pvcalls_call *view,
 
 /* Whether an address is the host's own, or may be: then the other end may be on loopback, too. */
 bool policy_may_be_host(const struct policy *policy, const struct pvcalls_endpoint *endpoint);
+/* Whether some plugin looks at which address of the host the peer of an accept came to. */
+bool policy_wants_local(const struct policy *policy);
 
 /* Tells every plugin what came of a call that policy_decide() saw: 0 or a negative errno. */
 void policy_observe(struct policy *policy, const struct pvcalls_call *view,

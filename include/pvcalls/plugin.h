@@ -264,6 +264,12 @@ struct pvcalls_host {
 	int32_t (*set_nearest)(const struct pvcalls_set *set, uint32_t op,
 			       const struct pvcalls_endpoint *endpoint, char *text, size_t size,
 			       uint32_t *misses);
+	/*
+	 * For create: this instance looks at which address of the host a peer came to. accept has
+	 * it as local then, for the price of a system call; without, local is 0.0.0.0 where the
+	 * listener's address is, but for peers that came to loopback.
+	 */
+	void (*want_local)(const struct pvcalls_host *host);
 };
 
 /* Whether a host has one of the functions that were added since 1.0. */

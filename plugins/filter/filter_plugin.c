@@ -141,6 +141,9 @@ static int32_t filter_read_rule(struct filter *filter, int32_t index, value_t *s
 	if (error && denies)
 		result |= host->read_errno_for(host, error, ops, &rule->error);
 	result |= rule_check_ends(host, ops, to, from, at);
+	if (at && (ops & BIT(PVCALLS_OP_ACCEPT)) && host->value_get(at, "net") &&
+	    PVCALLS_HOST_HAS(host, want_local))
+		host->want_local(host);
 	return result | filter_place_rule(filter, index, ops, to ? to : from, at);
 }
 

@@ -39,6 +39,31 @@ def test_server_at_every_address(make_daemon, network, tmp_path):
 
 
 @pytest.mark.needs("curl")
+@pytest.mark.parametrize("how", ["deny", "allow", "pair"])
+def test_accept_at_an_address(make_daemon, network, tmp_path, how):
+    """A rule for peers at one address holds of a server at 0.0.0.0, too."""
+    (tmp_path / "index.html").write_text("hello")
+    network.ip("-n", network.host, "address", "add", "10.83.1.1/24", "dev", network.cables[0])
+    serve = {"id": "serve", "on": ["bind", "listen"], "at": {"ports": [8080]}, "verdict": "allow"}
+    rules = {
+        "deny": [{"id": "closed", "on": "accept", "at": {"net": "10.83.1.1"}, "verdict": "deny"},
+                 {"id": "rest", "on": "accept", "verdict": "allow"}],
+        "allow": [{"id": "open", "on": "accept", "at": {"net": network.HOST, "ports": 8080}, "verdict": "allow"}],
+        "pair": [{"id": "open", "on": "accept", "from": {"net": network.FAR}, "at": {"net": network.HOST}, "verdict": "allow"}],
+    }
+    daemon = make_daemon({"test.yaml": make_policy(floor=None, default="deny", chain=filter_rules(serve, *rules[how]))}, netns=network.host)
+    guest = daemon.popen("shop", [PYTHON, "-m", "http.server", "8080", "-d", str(tmp_path)])
+    network.wait_port(network.host, 8080)
+    assert fetch(network, network.far, network.HOST, 8080) == "hello"
+    assert isinstance(fetch(network, network.far, "10.83.1.1", 8080), int)
+    assert fetch(network, network.far, network.HOST, 8080) == "hello"
+    daemon.end_guest(guest)
+    daemon.settle()
+    rows = [(row["local_address"], row["verdict"]) for row in daemon.calls("shop", "accept") if row["verdict"] != "none"]
+    assert rows == [(network.HOST, "allow"), ("10.83.1.1", "deny"), (network.HOST, "allow")]
+
+
+@pytest.mark.needs("curl")
 def test_loopback_opened_by_name(make_daemon, network, tmp_path):
     """Where the policy opens loopback for a bind, a server at 0.0.0.0 is reached there, too."""
     (tmp_path / "index.html").write_text("hello")

@@ -128,17 +128,21 @@ static bool call_accept_is_sated(struct pending_call *pending)
 }
 
 /*
- * A listener at 0.0.0.0 does not stand for loopback: who comes there is told to the host rules. The
- * kernel is asked only of peers that may be on this host, since others can't come there.
+ * Where the peer of a listener at 0.0.0.0 came. Where rules look at that, they are to see it; and
+ * 0.0.0.0 does not stand for loopback: who comes there is told to the host rules. The kernel is not
+ * asked if it matters to nobody; only peers that may be on this host can have come to loopback.
  */
-static void call_accept_note_loopback(struct pending_call *pending)
+static void call_accept_note_local(struct pending_call *pending)
 {
+	const struct policy *policy = pending->calls->policy;
+	bool wanted = policy_wants_local(policy);
 	struct pvcalls_endpoint local;
 
 	if (!socket_is_bound_to_all(pending->socket) ||
-	    !policy_may_be_host(pending->calls->policy, &pending->peer))
+	    (!wanted && !policy_may_be_host(policy, &pending->peer)))
 		return;
-	if (socket_local_of(pending->peer_fd, &local) == 0 && address_is_loopback(&local))
+	if (socket_local_of(pending->peer_fd, &local) == 0 &&
+	    (wanted || address_is_loopback(&local)))
 		pending->view.local = local;
 }
 
@@ -169,7 +173,7 @@ static int call_accept_await(struct pending_call *pending)
 	calls->peers++;
 	pending->call.requested = pending->peer;
 	pending->view.socket = pending->reserved->number;
-	call_accept_note_loopback(pending);
+	call_accept_note_local(pending);
 	call_record_stamp(pending);
 	pending->reserved->created_ns = pending->call.taken_ns;
 	return 0;

@@ -173,6 +173,11 @@ static void host_remember(const struct pvcalls_host *host, const char *id, uint6
 			       until_ns, clock_monotonic_ns());
 }
 
+static void host_want_local(const struct pvcalls_host *host)
+{
+	host_instance(host)->context->wants_local = true;
+}
+
 void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 {
 	*host = (struct pvcalls_host){
@@ -194,6 +199,7 @@ void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 		.set_find = set_find,
 		.set_near_miss = set_near_miss,
 		.set_nearest = set_nearest,
+		.want_local = host_want_local,
 		.meter = host_meter,
 		.count = host_count,
 		.recall = host_recall,
