@@ -138,6 +138,7 @@ static struct policy *compile_begin(struct host_view *host, const struct pvcalls
 	policy->shared.guest = *guest;
 	policy->shared.log = log;
 	policy->rules.host = host;
+	policy->shared.host_addresses = host ? host_view_addresses(host) : NULL;
 	hook_watch_init(&policy->watch);
 	return policy;
 }

@@ -270,6 +270,13 @@ struct pvcalls_host {
 	 * listener's address is, but for peers that came to loopback.
 	 */
 	void (*want_local)(const struct pvcalls_host *host);
+	/*
+	 * What a bind to 0.0.0.0 means: the address with this number, from 0, of those of the host
+	 * that are not loopback. Returns 0 and the address, its port 0; -1: there is none of that
+	 * number. Not more than 1024 are told of. For decide and check.
+	 */
+	int32_t (*host_address)(const struct pvcalls_host *host, uint32_t number,
+				struct pvcalls_endpoint *address);
 };
 
 /* Whether a host has one of the functions that were added since 1.0. */

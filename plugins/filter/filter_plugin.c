@@ -191,6 +191,40 @@ static int32_t rule_first_of(int32_t a, int32_t b)
 	return a < b ? a : b;
 }
 
+/* A bind to 0.0.0.0, or the listen after it. */
+static bool call_is_of_all_addresses(const struct pvcalls_call *call,
+				     const struct pvcalls_endpoint *local)
+{
+	static const uint8_t all[sizeof(local->addr)];
+
+	return (call->op == PVCALLS_OP_BIND || call->op == PVCALLS_OP_LISTEN) &&
+	       memcmp(local->addr, all, sizeof(all)) == 0;
+}
+
+/*
+ * 0.0.0.0 means all of the host's addresses: a rule that denies one of them denies it. found is
+ * what was found for 0.0.0.0 itself; returns that, or the first such rule that stands before it.
+ */
+static int32_t filter_find_denied(const struct filter *filter, const struct table *table,
+				  const struct pvcalls_call *call,
+				  const struct pvcalls_endpoint *local, int32_t found)
+{
+	const struct pvcalls_host *host = filter->host;
+	struct pvcalls_endpoint one;
+	int32_t rule;
+	uint32_t i;
+
+	for (i = 0; host->host_address(host, i, &one) == 0; i++) {
+		one.port = local->port;
+		rule = host->set_find(table->local, call->op, &one);
+		if (call->op == PVCALLS_OP_BIND)
+			rule = rule_first_of(rule, host->set_find(table->remote, call->op, &one));
+		if (rule >= 0 && filter->rules[rule].kind == PVCALLS_DENY)
+			found = rule_first_of(found, rule);
+	}
+	return found;
+}
+
 static int32_t filter_find(const struct filter *filter, const struct table *table,
 			   const struct pvcalls_call *call)
 {
@@ -202,6 +236,10 @@ static int32_t filter_find(const struct filter *filter, const struct table *tabl
 	const struct pair *pair;
 	uint32_t i;
 
+	/* Port 0 without a rule opens nothing: it is for a connect. */
+	if (call_is_of_all_addresses(call, local) && (local->port || found >= 0) &&
+	    PVCALLS_HOST_HAS(host, host_address))
+		return filter_find_denied(filter, table, call, local, found);
 	for (i = 0; call->op == PVCALLS_OP_ACCEPT && i < filter->pair_count; i++) {
 		pair = &filter->pairs[i];
 		if (found >= 0 && found < pair->rule)

@@ -193,6 +193,11 @@ bool host_view_has_address(const struct host_view *view, const uint8_t addr[4])
 						     (uint32_t)addr[2] << 8 | addr[3]);
 }
 
+const struct ranges *host_view_addresses(const struct host_view *view)
+{
+	return &view->addresses;
+}
+
 bool host_view_is_broadcast(const struct host_view *view, const uint8_t addr[4])
 {
 	return ranges_have(&view->broadcasts, (uint32_t)addr[0] << 24 | (uint32_t)addr[1] << 16 |

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "policy/match/ranges.h"
 
 struct host_view;
 
@@ -64,6 +65,8 @@ void host_view_look(struct host_view *view);
 int host_view_refresh(struct host_view *view);
 /* Whether the IPv4 address (network order) is the host's own, or a broadcast address of it. */
 bool host_view_has_address(const struct host_view *view, const uint8_t addr[4]);
+/* All of these, in host order, normalised. The view's; what stands there changes with it. */
+const struct ranges *host_view_addresses(const struct host_view *view);
 /* Whether it is a broadcast address of the host. */
 bool host_view_is_broadcast(const struct host_view *view, const uint8_t addr[4]);
 /* Ports below this one can't be bound to, whatever a policy says: 0 unless it was set. */

@@ -2,9 +2,11 @@
 #include "policy/plugin_host/host_services.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/match/address.h"
 #include "policy/match/conditions.h"
 #include "policy/match/near_miss.h"
 #include "policy/match/set_compile.h"
@@ -12,6 +14,8 @@
 #include "policy/plugin_host/instance.h"
 #include "policy/plugin_host/plugin_options.h"
 #include "policy/yaml/value_tree.h"
+
+#define HOST_ADDRESSES_MAX 1024u /* that a plugin is told of: more would take it too long */
 
 /* Plugins get their instance of the host's own through a constant table: this is its only way. */
 static struct instance *host_instance(const struct pvcalls_host *host)
@@ -173,6 +177,33 @@ static void host_remember(const struct pvcalls_host *host, const char *id, uint6
 			       until_ns, clock_monotonic_ns());
 }
 
+static bool host_range_is_loopback(const struct range *range)
+{
+	return range->first >> 24 == 127 && range->last >> 24 == 127;
+}
+
+static int32_t host_address(const struct pvcalls_host *host, uint32_t number,
+			    struct pvcalls_endpoint *address)
+{
+	const struct ranges *ranges = host_instance(host)->context->host_addresses;
+	const struct range *range;
+	uint32_t left = number;
+	size_t i;
+
+	for (i = 0; ranges && number < HOST_ADDRESSES_MAX && i < ranges->count; i++) {
+		range = &ranges->list[i];
+		if (host_range_is_loopback(range))
+			continue;
+		if (left <= range->last - range->first) {
+			*address = (struct pvcalls_endpoint){.family = ADDRESS_FAMILY_INET};
+			address_write(range->first + left, address->addr);
+			return 0;
+		}
+		left -= range->last - range->first + 1;
+	}
+	return -1;
+}
+
 static void host_want_local(const struct pvcalls_host *host)
 {
 	host_instance(host)->context->wants_local = true;
@@ -200,6 +231,7 @@ void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 		.set_near_miss = set_near_miss,
 		.set_nearest = set_nearest,
 		.want_local = host_want_local,
+		.host_address = host_address,
 		.meter = host_meter,
 		.count = host_count,
 		.recall = host_recall,

@@ -34,6 +34,7 @@ struct instance_context {
 	struct hook_mark *mark;        /* of the hook that runs; borrowed, may be NULL */
 	struct meter_table meters;
 	struct counters counters;
+	const struct ranges *host_addresses; /* borrowed, host order; NULL: none is known */
 	bool wants_local; /* some instance looks at the address that accept's peers came to */
 };
 

@@ -203,6 +203,39 @@ static void test_audit_of_all(void **state)
 	bench_close(&bench);
 }
 
+/* 0.0.0.0 means the host's addresses but loopback: who may not have one may not have all. */
+static void test_all_addresses(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench,
+		  "chain:\n- plugin: filter\n  rules:\n"
+		  "  - {id: first, on: bind, at: {ports: 8070}, verdict: allow}\n"
+		  "  - {id: lo, on: bind, to: {net: loopback}, verdict: deny}\n"
+		  "  - {id: not-here, on: bind, to: {net: 198.51.100.0/24}, verdict: deny}\n"
+		  "  - {id: lan, on: [bind, listen], at: {net: 10.9.0.0/16, ports: 8080}, "
+		  "verdict: deny}\n"
+		  "  - {id: wan, on: bind, to: {net: 192.0.2.10, ports: [8070, 8090]}, "
+		  "verdict: deny, mode: audit}\n"
+		  "  - {id: rest, on: [bind, listen], at: {ports: [8060-8099]}, "
+		  "verdict: allow}\n");
+	bench_expect(&bench, "bind 0.0.0.0:8060", VERDICT_ALLOW, "filter", "rest");
+	bench_expect(&bench, "bind 0.0.0.0:8070", VERDICT_ALLOW, "filter", "first");
+	bench_expect(&bench, "bind 0.0.0.0:8080", VERDICT_DENY, "filter", "lan");
+	bench_expect(&bench, "listen 0.0.0.0:8080", VERDICT_DENY, "filter", "lan");
+	bench_expect(&bench, "bind 192.0.2.10:8080", VERDICT_ALLOW, "filter", "rest");
+	bench_expect(&bench, "bind 10.9.0.1:8081", VERDICT_ALLOW, "filter", "rest");
+	bench_expect(&bench, "bind 0.0.0.0:8090", VERDICT_WOULD_DENY, "filter", "wan");
+	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_ALLOW, "default", "");
+	bench_use(&bench, "chain:\n- plugin: filter\n  rules:\n"
+			  "  - {id: lan, on: bind, at: {net: 10.9.0.0/16}, verdict: deny}\n"
+			  "  - {id: any, on: [bind, listen], verdict: allow}\n");
+	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_DENY, "filter", "lan");
+	bench_close(&bench);
+}
+
 static void test_default_allow(void **state)
 {
 	struct bench bench;
@@ -225,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_port_ranges_are_numbers),
 		cmocka_unit_test(test_audit_of_one_rule),
 		cmocka_unit_test(test_audit_of_all),
+		cmocka_unit_test(test_all_addresses),
 		cmocka_unit_test(test_default_allow),
 	};
 
