@@ -77,6 +77,24 @@ tell(status, greeted, 40 - len(poller.poll(0)))
     assert (status, greeted, waiting) == ("200", 5, 40), (status, greeted, waiting)
 
 
+@case(kinds=BOTH, seconds=120)
+def closed_early(lab, kind):
+    """Sockets are closed while their connects wait, or have just succeeded; others are as well off as before."""
+    guest = lab.shared(kind)
+    said = attempts(guest, f"""
+for _ in range(3):
+    clients = [socket.socket() for _ in range(60)]
+    for number, client in enumerate(clients):
+        client.setblocking(False)
+        client.connect_ex(("{DARK}", 2000) if number % 2 else ("{FAR}", {PORTS["echo"]}))
+    for client in clients:
+        client.close()
+with socket.create_connection(("{FAR}", {PORTS["greet"]}), 15) as client:
+    tell(client.recv(100) != b"")
+""", seconds=90)
+    assert said == [True]
+
+
 @case(needs=("hook",), seconds=120)
 def without_extensions(lab):
     """A frontend that takes nothing beyond the protocol: its listeners take turns, and it connects beside them."""

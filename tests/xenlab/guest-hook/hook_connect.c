@@ -40,7 +40,7 @@ static void connect_done(struct session_call *call)
 	/* Data may have come before the answer. */
 	if (!error)
 		stream_event(sk);
-	sock_put(sk);
+	socket_done_with(socket);
 }
 
 static void forget_done(struct session_call *call)

@@ -7,8 +7,9 @@
  * moves sk_state and wakes whoever waits; connect() itself waits as TCP's does, so that signals,
  * time-outs and O_NONBLOCK mean what they mean there. BIND and LISTEN are waited for.
  *
- * close() sends RELEASE and returns; pages go back when it is answered (socket_cleanup). A backend
- * without our extension drops what it hasn't sent yet, so there RELEASE waits until the ring is
+ * close() sends RELEASE and returns; pages go back when it is answered, and all calls before it
+ * (socket_cleanup): of a parked one we may hear later than of the RELEASE. A backend without our
+ * extension drops what it hasn't sent yet, so there RELEASE waits until the ring is
  * empty.
  */
 #include <linux/delay.h>
@@ -87,7 +88,16 @@ static void socket_cleanup(struct work_struct *work)
 	sock_put(&socket->sk);
 }
 
-static void release_done(struct session_call *call);
+void socket_done_with(struct hook_socket *socket)
+{
+	if (atomic_dec_and_test(&socket->users))
+		queue_work(cleaner, &socket->cleanup);
+}
+
+static void release_done(struct session_call *call)
+{
+	socket_done_with(container_of(call, struct hook_socket, release_call));
+}
 
 struct hook_socket *socket_new(struct net *net, struct socket *sock, int kern)
 {
@@ -124,7 +134,7 @@ int socket_create(struct net *net, struct socket *sock, int kern)
 
 static void ignore_done(struct session_call *call)
 {
-	sock_put(&container_of(call, struct hook_socket, socket_call)->sk);
+	socket_done_with(container_of(call, struct hook_socket, socket_call));
 }
 
 void socket_set_state(struct sock *sk, int state)
@@ -146,7 +156,7 @@ static unsigned int prepare_socket_call(struct hook_socket *socket, struct sessi
 	call->request.u.socket.domain = AF_INET;
 	call->request.u.socket.type = SOCK_STREAM;
 	call->done = ignore_done;
-	sock_hold(&socket->sk);
+	atomic_inc(&socket->users);
 	calls[0] = call;
 	return 1;
 }
@@ -160,7 +170,7 @@ void socket_submit(struct hook_socket *socket)
 	socket->call.request.u.socket.id = socket->id;
 	socket->calling = true;
 	calls[count++] = &socket->call;
-	sock_hold(&socket->sk);
+	atomic_inc(&socket->users);
 	session_submit(calls, count);
 }
 
@@ -178,7 +188,7 @@ static void wait_done(struct session_call *call)
 
 	WRITE_ONCE(socket->calling, false);
 	complete(&socket->answered);
-	sock_put(&socket->sk);
+	socket_done_with(socket);
 }
 
 void socket_prepare(struct hook_socket *socket, u32 cmd, void (*done)(struct session_call *call))
@@ -308,21 +318,6 @@ out:
 	return error;
 }
 
-/* Both the program and the backend must be done with it. */
-static void done_with(struct hook_socket *socket)
-{
-	if (atomic_dec_and_test(&socket->users))
-		queue_work(cleaner, &socket->cleanup);
-}
-
-static void release_done(struct session_call *call)
-{
-	struct hook_socket *socket = container_of(call, struct hook_socket, release_call);
-
-	done_with(socket);
-	sock_put(&socket->sk);
-}
-
 static void send_release(struct hook_socket *socket)
 {
 	struct session_call *call = &socket->release_call;
@@ -332,7 +327,6 @@ static void send_release(struct hook_socket *socket)
 	call->request.u.release.id = socket->id;
 	if (socket->ring && !session_peer(&peer) && peer.reuse)
 		call->request.u.release.reuse = ring_keep(socket->ring);
-	sock_hold(&socket->sk);
 	session_submit(&call, 1);
 }
 
@@ -372,7 +366,7 @@ static void socket_drain(struct work_struct *work)
 		msleep(1);
 	INIT_WORK(&socket->cleanup, socket_cleanup);
 	send_release(socket);
-	done_with(socket);
+	socket_done_with(socket);
 }
 
 int socket_release(struct socket *sock)
@@ -393,8 +387,8 @@ int socket_release(struct socket *sock)
 	if (!socket->released && socket->id)
 		send_release(socket);
 	else if (!socket->released)
-		done_with(socket); /* the backend knows nothing of it */
-	done_with(socket);
+		socket_done_with(socket); /* the backend knows nothing of it */
+	socket_done_with(socket);
 	return 0;
 }
 

@@ -60,7 +60,7 @@ struct hook_socket {
 	struct session_call release_call;
 	struct completion answered; /* of BIND and LISTEN */
 	struct work_struct cleanup;
-	atomic_t users; /* the program and the backend */
+	atomic_t users; /* the program; calls without an answer, a RELEASE that may come too */
 
 	spinlock_t accept_lock;
 	struct accepting *accepting;
@@ -92,6 +92,8 @@ u64 socket_new_id(void);
 /* For the rogue. */
 void sockets_each_ring(void (*what)(struct data_ring *ring, void *context), void *context);
 void socket_clean(struct work_struct *work);
+/* One of its users is done with it; the last one frees it, in the background. In any context. */
+void socket_done_with(struct hook_socket *socket);
 int sockets_init(void);
 void sockets_exit(void);
 

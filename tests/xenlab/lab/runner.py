@@ -86,10 +86,12 @@ class Lab:
         return self._own[-1]
 
     def end_case(self):
-        """Ends what the case has made; a domain that does not go away fails it."""
+        """Ends what the case has made. A domain that does not go away fails it, and so does a kernel that finds fault with itself."""
         own, self._own = self._own, []
         for guest in own:
             guest.destroy()
+        for guest in (*own, *self._shared.values()):
+            assert "rogue" in guest.hook or not (found := guest.complaints()), f"{guest.name}: {found}"
 
     def reset(self):
         """Throws everything away but the other machine."""

@@ -2,6 +2,7 @@
 """A guest: its configuration, its life by xl, programs in it by its agent."""
 import contextlib
 import os
+import re
 import signal
 
 from channel import Channel, GuestGone
@@ -65,6 +66,7 @@ class Guest:
         self.log_path = os.path.join(out, f"guest-{name}.log")
         self.domid = None
         self.channel = None
+        self.heard = len(self.log())  # what complaints() has looked at; others of this name have used it
 
     # life
 
@@ -155,6 +157,11 @@ class Guest:
         with contextlib.suppress(FileNotFoundError), open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
         return ""
+
+    def complaints(self):
+        """What its kernel has found wrong with itself since this was asked last."""
+        said, self.heard = self.log()[self.heard :], len(self.log())
+        return re.findall(r"(?:WARNING: |BUG: |Oops: ).*", said)
 
     # programs in it
 
