@@ -8,6 +8,7 @@
 #include "run/endpoints/waiting_calls.h"
 #include "run/trapped/trapped_accept.h"
 #include "run/trapped/trapped_calls.h"
+#include "run/trapped/trapped_names.h"
 
 #define FLUSH_MS       10000u /* longest without progress while what was written goes out */
 #define FLUSH_TURN_MS  100    /* longest sleep of a turn meanwhile */
@@ -40,6 +41,7 @@ int run_loop_watch(struct run_loop *loop, int trap_fd, int signal_fd)
 				       pvcalls_front_fd(loop->table.front), EPOLLIN,
 				       run_loop_front_event);
 
+	loop->table.local_done = trapped_names_local_done;
 	if (!error)
 		error = event_source_watch(epoll_fd, &loop->trap_source, trap_fd, EPOLLIN,
 					   run_loop_trap_event);

@@ -139,6 +139,30 @@ static bool byte_pump_in(struct endpoint *endpoint)
 	return false;
 }
 
+/* The own address outlives the stream, so it is the last thing to be asked. Whether it is awaited.
+ */
+static bool byte_pump_ask_local(struct endpoint *endpoint)
+{
+	int error;
+
+	if (endpoint->local.sin_port)
+		return false;
+	error = pvcalls_front_ask_local(endpoint->remote, endpoint->table->local_done, endpoint);
+	if (error == -EALREADY)
+		pvcalls_front_names(endpoint->remote, &endpoint->local, NULL);
+	return !error || error == -EBUSY;
+}
+
+/* Both directions are finished, and the program has its end still. */
+static void byte_pump_finish(struct endpoint *endpoint)
+{
+	/* A getsockname() that waits has the endpoint queued again when it is answered. */
+	if (endpoint->waiting || byte_pump_ask_local(endpoint))
+		return;
+	reset_mark_clear(endpoint);
+	endpoint_finish(endpoint);
+}
+
 /* One turn of an endpoint; ends it when both directions are finished. */
 static void byte_pump_move(struct endpoint *endpoint)
 {
@@ -154,11 +178,7 @@ static void byte_pump_move(struct endpoint *endpoint)
 		return;
 	}
 	if (endpoint->out_done && endpoint->in_done) {
-		/* A getsockname() that waits has the endpoint queued again when it is answered. */
-		if (endpoint->waiting)
-			return;
-		reset_mark_clear(endpoint);
-		endpoint_end(endpoint);
+		byte_pump_finish(endpoint);
 		return;
 	}
 	if (endpoint->out_done)

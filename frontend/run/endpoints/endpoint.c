@@ -18,7 +18,8 @@
 
 #define PAIR_BUFFER (1 << 20) /* bytes; the kernel cuts it to net.core.wmem_max */
 
-static void endpoint_forget_failure(struct endpoint *endpoint)
+/* It is no longer one of those that are kept for what they know. */
+static void endpoint_forget_kept(struct endpoint *endpoint)
 {
 	struct endpoint_table *table = endpoint->table;
 	uint32_t i;
@@ -26,6 +27,9 @@ static void endpoint_forget_failure(struct endpoint *endpoint)
 	for (i = 0; endpoint->state == ENDPOINT_FAILED && i < FAILED_KEPT; i++)
 		if (table->failed[i] == endpoint)
 			table->failed[i] = NULL;
+	for (i = 0; endpoint->state == ENDPOINT_ENDED && i < ENDED_KEPT; i++)
+		if (table->finished[i] == endpoint)
+			table->finished[i] = NULL;
 }
 
 static int endpoint_inode(int fd, uint64_t *inode)
@@ -60,7 +64,8 @@ static void endpoint_event(struct event_source *source, uint32_t events)
 	struct endpoint *endpoint =
 		(struct endpoint *)((char *)source - offsetof(struct endpoint, source));
 
-	if (events & (EPOLLHUP | EPOLLERR))
+	/* With both directions shut, a pair is hung up however many have its end. */
+	if (events & (EPOLLHUP | EPOLLERR) && !(endpoint->shut && endpoint->in_done))
 		endpoint->hung_up = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		endpoint->ending = true;
@@ -141,13 +146,14 @@ int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs)
 		endpoint_table_add(endpoint->table, endpoint);
 		return error;
 	}
-	endpoint_forget_failure(endpoint);
+	endpoint_forget_kept(endpoint);
 	endpoint->ending = false;
 	endpoint->hung_up = false;
 	endpoint->out_done = false;
 	endpoint->in_done = false;
 	endpoint->in_discarded = false;
 	endpoint->marked = false;
+	endpoint->shut = false;
 	endpoint->filler = 0;
 	return 0;
 }
@@ -221,6 +227,7 @@ static void endpoint_mark(struct endpoint *endpoint)
 void endpoint_refuse(struct endpoint *endpoint)
 {
 	endpoint_mark(endpoint);
+	endpoint->shut = true;
 	shutdown(endpoint->source.fd, SHUT_RD);
 }
 
@@ -270,23 +277,46 @@ void endpoint_fail(struct endpoint *endpoint, int error)
 	endpoint->state = ENDPOINT_FAILED;
 }
 
+static void endpoint_release(struct endpoint *endpoint)
+{
+	struct endpoint_table *table = endpoint->table;
+
+	if (endpoint->remote)
+		pvcalls_front_release(endpoint->remote);
+	endpoint->remote = NULL;
+	if (endpoint->state != ENDPOINT_CONNECTED)
+		return;
+	ASSERT(table->streams > 0);
+	table->streams--;
+}
+
+void endpoint_finish(struct endpoint *endpoint)
+{
+	struct endpoint_table *table = endpoint->table;
+	struct endpoint **place = &table->finished[table->finished_next++ % ENDED_KEPT];
+
+	ASSERT(endpoint->state == ENDPOINT_CONNECTED && !endpoint->waiting);
+	if (*place)
+		endpoint_end(*place);
+	*place = endpoint;
+	endpoint_release(endpoint);
+	endpoint_close_end(endpoint);
+	/* What there is to tell of a reset, the program's end of the pair knows. */
+	endpoint->error = 0;
+	endpoint->state = ENDPOINT_ENDED;
+}
+
 void endpoint_end(struct endpoint *endpoint)
 {
 	struct endpoint_table *table = endpoint->table;
 
 	if (endpoint->state == ENDPOINT_GONE)
 		return;
-	endpoint_forget_failure(endpoint);
+	endpoint_forget_kept(endpoint);
 	endpoint_settle(endpoint);
 	waiting_calls_answer_all(endpoint, -ECONNABORTED);
 	endpoint_release_early(endpoint);
-	if (endpoint->remote)
-		pvcalls_front_release(endpoint->remote);
-	if (endpoint->state == ENDPOINT_CONNECTED) {
-		ASSERT(table->streams > 0);
-		table->streams--;
-	}
-	endpoint->remote = NULL;
+	endpoint_release(endpoint);
 	endpoint_close_end(endpoint);
 	endpoint_table_remove(table, endpoint);
 	endpoint->state = ENDPOINT_GONE;

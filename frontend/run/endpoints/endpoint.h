@@ -27,8 +27,8 @@ enum endpoint_state {
 	ENDPOINT_LISTENING,  /* connections are accepted ahead */
 	ENDPOINT_CONNECTING, /* the program's end can't be written to, if it does not block */
 	ENDPOINT_CONNECTED,  /* the pump joins our end with the data ring */
-	ENDPOINT_FAILED,     /* connect() failed unwaited for, or the listener was shut: our end is
-				closed */
+	ENDPOINT_FAILED,     /* connect() failed unwaited for, or the listener was shut */
+	ENDPOINT_ENDED,      /* both directions of a stream have; as FAILED, our end is closed */
 	ENDPOINT_GONE,       /* released; freed at the end of the loop's turn */
 };
 
@@ -75,6 +75,7 @@ struct endpoint {
 	bool starved;      /* LISTENING: no pages for an ACCEPT */
 	bool in_discarded; /* the program does not read any more */
 	bool marked;       /* the reset mark is in our end */
+	bool shut;         /* the program's direction is: by itself, or since the peer has left */
 };
 
 /*
@@ -99,11 +100,12 @@ void endpoint_bury(struct endpoint_table *table);
 /* Ends and frees all of them. */
 void endpoint_end_all(struct endpoint_table *table);
 /*
- * The endpoint's attempt came to nothing: closes our end, which hangs up the program's, and keeps
- * the error (or 0) for the program to ask for. Nobody tells when the program closes such a socket,
- * so only the last FAILED_KEPT of them are kept.
+ * The attempt came to nothing: closes our end, which hangs up the program's, and keeps the error
+ * (or 0) to be asked for. Nobody tells when such a socket is closed: the last FAILED_KEPT are kept.
  */
 void endpoint_fail(struct endpoint *endpoint, int error);
+/* Both directions of a stream have ended: releases it. The last ENDED_KEPT keep their names. */
+void endpoint_finish(struct endpoint *endpoint);
 /* The endpoint leaves its state: takes what waits there out of the table's counts. */
 void endpoint_settle(struct endpoint *endpoint);
 /* Has the program's writes fail. */

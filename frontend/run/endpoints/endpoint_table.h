@@ -13,6 +13,7 @@
 
 #define ENDPOINT_BUCKETS 4096u
 #define FAILED_KEPT      256u /* failed endpoints that still know why */
+#define ENDED_KEPT       256u /* ended ones that still know their names */
 #define ACCEPT_AHEAD     4u   /* connections that a listener accepts before the program asks */
 #define ACCEPT_AHEAD_ALL 32u  /* of all listeners, if each has one at least */
 
@@ -32,7 +33,12 @@ struct endpoint_table {
 	struct endpoint *ended;
 	struct endpoint *failed[FAILED_KEPT];
 	uint32_t failed_next;
+	struct endpoint *finished[ENDED_KEPT];
+	uint32_t finished_next;
 	uint32_t deadlines; /* of calls that wait */
+	/* An endpoint was asked the own address of, and has it, or never will: answers who waits.
+	 */
+	pvcalls_front_done local_done;
 	bool told_shortage;
 	uint64_t retry_ms; /* when ACCEPTs that got no pages are tried again; 0: none */
 };

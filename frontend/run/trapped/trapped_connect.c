@@ -208,6 +208,7 @@ void trapped_connect(struct endpoint *endpoint, const struct trapped_call *call,
 	case ENDPOINT_BINDING:
 	case ENDPOINT_STARTING:
 	case ENDPOINT_LISTENING:
+	case ENDPOINT_ENDED:
 	case ENDPOINT_GONE:
 		trapped_answer(endpoint, call, -EISCONN);
 		break;

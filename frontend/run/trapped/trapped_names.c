@@ -16,8 +16,7 @@ static void trapped_names_tell(struct trap *trap, const struct trapped_call *cal
 		trap_answer(trap, call->id, error);
 }
 
-/* The backend has told, or has gone: then there is no more to tell than what is known. */
-static void trapped_names_local_done(struct pvcalls_front_socket *socket, int result, void *context)
+void trapped_names_local_done(struct pvcalls_front_socket *socket, int result, void *context)
 {
 	struct endpoint *endpoint = context;
 

@@ -220,7 +220,9 @@ static bool trapped_options_own(const struct endpoint *endpoint, int level, int 
 	switch (name) {
 	case SO_ERROR:
 		*value = endpoint->error;
-		return endpoint->state != ENDPOINT_CONNECTED || endpoint->error;
+		return (endpoint->state != ENDPOINT_CONNECTED &&
+			endpoint->state != ENDPOINT_ENDED) ||
+		       endpoint->error;
 	case SO_TYPE:
 		*value = SOCK_STREAM;
 		return true;

@@ -45,8 +45,11 @@ static void trapped_shutdown_stream(struct endpoint *endpoint, const struct trap
 
 	if (!trap_alive(trap, call->id))
 		return;
-	if ((how == SHUT_WR || how == SHUT_RDWR) && !endpoint->in_done)
-		reset_mark_set(endpoint, theirs);
+	if (how == SHUT_WR || how == SHUT_RDWR) {
+		endpoint->shut = true;
+		if (!endpoint->in_done)
+			reset_mark_set(endpoint, theirs);
+	}
 	trap_answer(trap, call->id, shutdown(theirs, how) < 0 ? -errno : 0);
 }
 

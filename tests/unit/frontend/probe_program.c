@@ -239,6 +239,44 @@ static void probe_no_half_close(void)
 	CHECK(read(fd, buffer, 1) == 0);
 }
 
+/* A stream that has ended is a TCP socket still, and knows who it was. */
+static void probe_is_ended(int fd)
+{
+	struct sockaddr_in name = {0};
+	socklen_t size = sizeof(name);
+	int value = 0;
+
+	CHECK(getsockname(fd, (struct sockaddr *)&name, &size) == 0);
+	CHECK(size == sizeof(name) && ntohs(name.sin_port) == FAKE_LOCAL_PORT);
+	FAILS(getpeername(fd, (struct sockaddr *)&name, &size), ENOTCONN);
+	size = sizeof(value);
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &size) == 0 && value == AF_INET);
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &size) == 0 && value == 0);
+	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof(value)) == 0);
+	FAILS(shutdown(fd, SHUT_WR), ENOTCONN);
+	FAILS(probe_connect_to(fd, FAKE_ECHO), EISCONN);
+	FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	CHECK(read(fd, &value, 1) == 0);
+}
+
+static void probe_ended(void)
+{
+	int fd = probe_connected(FAKE_ANSWER);
+	char buffer[16];
+
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	probe_read_all(fd, buffer, 2);
+	CHECK(read(fd, buffer, 1) == 0);
+	probe_is_ended(fd);
+	/* The peer was the first. */
+	fd = probe_connected(FAKE_HELLO);
+	probe_read_all(fd, buffer, 6);
+	CHECK(read(fd, buffer, 1) == 0);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	probe_let_go();
+	probe_is_ended(fd);
+}
+
 static void probe_other_families(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -433,6 +471,7 @@ static const struct {
 	{"write-and-close", probe_write_and_close},
 	{"half-close", probe_half_close},
 	{"no-half-close", probe_no_half_close},
+	{"ended", probe_ended},
 	{"other-families", probe_other_families},
 	{"names-and-options", probe_names_and_options},
 	{"shared", probe_shared},

@@ -109,6 +109,7 @@ PROBE(test_interrupted, "interrupted")
 PROBE(test_end, "end")
 PROBE(test_reset, "reset")
 PROBE(test_download, "download")
+PROBE(test_ended, "ended")
 PROBE(test_other_families, "other-families")
 PROBE(test_names_and_options, "names-and-options")
 PROBE(test_shared, "shared")
@@ -271,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_download),
 		cmocka_unit_test(test_everything_written_arrives),
 		cmocka_unit_test(test_run_half_close),
