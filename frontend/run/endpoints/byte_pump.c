@@ -153,7 +153,7 @@ static bool byte_pump_ask_local(struct endpoint *endpoint)
 	return !error || error == -EBUSY;
 }
 
-/* Both directions are finished, and the program has its end still. */
+/* Both directions are finished, and the program may have its end still. */
 static void byte_pump_finish(struct endpoint *endpoint)
 {
 	/* A getsockname() that waits has the endpoint queued again when it is answered. */
@@ -173,11 +173,11 @@ static void byte_pump_move(struct endpoint *endpoint)
 	more = byte_pump_out(endpoint);
 	if (byte_pump_in(endpoint))
 		more = true;
-	if (endpoint->out_done && endpoint->hung_up) {
+	if (endpoint->out_done && endpoint->hung_up && !endpoint->shut_read) {
 		endpoint_end(endpoint);
 		return;
 	}
-	if (endpoint->out_done && endpoint->in_done) {
+	if (endpoint->out_done && (endpoint->in_done || endpoint->hung_up)) {
 		byte_pump_finish(endpoint);
 		return;
 	}

@@ -154,6 +154,7 @@ int endpoint_renew(struct endpoint *endpoint, bool nonblocking, int *theirs)
 	endpoint->in_discarded = false;
 	endpoint->marked = false;
 	endpoint->shut = false;
+	endpoint->shut_read = false;
 	endpoint->filler = 0;
 	return 0;
 }

@@ -76,6 +76,7 @@ struct endpoint {
 	bool in_discarded; /* the program does not read any more */
 	bool marked;       /* the reset mark is in our end */
 	bool shut;         /* the program's direction is: by itself, or since the peer has left */
+	bool shut_read;    /* the program reads no more: a pair shut both ways is hung up, too */
 };
 
 /*
@@ -95,9 +96,8 @@ struct endpoint *endpoint_find(struct endpoint_table *table, const struct trappe
 int endpoint_fetch(struct endpoint *endpoint);
 /* Releases everything; the endpoint is freed by endpoint_bury(). */
 void endpoint_end(struct endpoint *endpoint);
-/* Frees endpoints that have ended; at the end of a turn. */
+/* Frees endpoints that have ended, at the end of a turn; ends and frees all of them. */
 void endpoint_bury(struct endpoint_table *table);
-/* Ends and frees all of them. */
 void endpoint_end_all(struct endpoint_table *table);
 /*
  * The attempt came to nothing: closes our end, which hangs up the program's, and keeps the error

@@ -50,6 +50,8 @@ static void trapped_shutdown_stream(struct endpoint *endpoint, const struct trap
 		if (!endpoint->in_done)
 			reset_mark_set(endpoint, theirs);
 	}
+	if (how == SHUT_RD || how == SHUT_RDWR)
+		endpoint->shut_read = true;
 	trap_answer(trap, call->id, shutdown(theirs, how) < 0 ? -errno : 0);
 }
 
