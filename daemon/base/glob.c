@@ -6,6 +6,7 @@
 #include "base/glob.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* One byte of a set, that may stand behind a "\"; moves *pattern behind it. False: there is none.
  */
@@ -117,4 +118,18 @@ bool glob_matches(const char *pattern, const char *text)
 	while (*pattern == '*')
 		pattern++;
 	return *pattern == '\0';
+}
+
+bool glob_covers(const char *wide, const char *narrow)
+{
+	static const char special[] = "*?[\\";
+	size_t head = strcspn(wide, special);
+
+	if (strcmp(wide, narrow) == 0)
+		return true;
+	if (!narrow[strcspn(narrow, special)])
+		return glob_matches(wide, narrow);
+	/* "web*" and "web-??" */
+	return wide[head] == '*' && wide[head + strspn(wide + head, "*")] == '\0' &&
+	       strcspn(narrow, special) >= head && memcmp(wide, narrow, head) == 0;
 }

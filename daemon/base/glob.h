@@ -23,4 +23,7 @@ bool glob_is_valid(const char *pattern);
  */
 bool glob_matches(const char *pattern, const char *text);
 
+/* Whether certainly all that fits narrow fits wide, too. False where it takes more to tell. */
+bool glob_covers(const char *wide, const char *narrow);
+
 #endif

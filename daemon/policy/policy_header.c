@@ -201,3 +201,42 @@ bool policy_header_matches(const struct policy_header *header, const struct pvca
 	       header_any_fits(tree_get(header->match, "uuid"), guest, header_glob_fits, true) &&
 	       header_any_fits(tree_get(header->match, "domid"), guest, header_domid_fits, false);
 }
+
+/* Whether one of a key's patterns covers this one; numbers are patterns without a wildcard. */
+static bool header_any_covers(const struct pvcalls_value *wide, const char *narrow)
+{
+	uint32_t i;
+
+	if (wide->kind == PVCALLS_VALUE_SCALAR)
+		return glob_covers(wide->text, narrow);
+	for (i = 0; i < wide->count; i++)
+		if (glob_covers(tree_item(wide, i)->text, narrow))
+			return true;
+	return false;
+}
+
+static bool header_key_covers(const struct policy_header *wide, const struct policy_header *narrow,
+			      const char *key)
+{
+	const struct pvcalls_value *theirs = tree_get(narrow->match, key);
+	const struct pvcalls_value *ours = tree_get(wide->match, key);
+	uint32_t i;
+
+	if (!ours || header_any_covers(ours, "*"))
+		return true;
+	if (!theirs)
+		return false;
+	if (theirs->kind == PVCALLS_VALUE_SCALAR)
+		return header_any_covers(ours, theirs->text);
+	for (i = 0; i < theirs->count; i++)
+		if (!header_any_covers(ours, tree_item(theirs, i)->text))
+			return false;
+	return true;
+}
+
+bool policy_header_covers(const struct policy_header *wide, const struct policy_header *narrow)
+{
+	ASSERT(wide->match && narrow->match);
+	return header_key_covers(wide, narrow, "name") && header_key_covers(wide, narrow, "uuid") &&
+	       header_key_covers(wide, narrow, "domid");
+}

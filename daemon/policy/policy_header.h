@@ -20,5 +20,7 @@ int policy_header_read(struct policy_header *header, const struct pvcalls_value 
 		       struct errors *errors);
 /* Whether a `match` that was read without error fits the guest. */
 bool policy_header_matches(const struct policy_header *header, const struct pvcalls_guest *guest);
+/* Whether certainly every guest that narrow fits is one that wide fits. */
+bool policy_header_covers(const struct policy_header *wide, const struct policy_header *narrow);
 
 #endif

@@ -69,10 +69,35 @@ int policy_source_check(const struct policy_source *source, const struct plugin_
 	return result;
 }
 
+/* Tells of a policy that no guest gets, because each that it is for gets one before it. */
+static void source_list_warn_of_unused(const struct source_list *list, size_t index,
+				       struct errors *warnings)
+{
+	const struct errors errors = {.path = list->sources[index].path, .warnings = warnings};
+	struct arena memory = {NULL};
+	struct policy_header header;
+	struct policy_header before;
+	size_t i;
+
+	if (source_read_header(&list->sources[index], &memory, &header))
+		return;
+	for (i = 0; i < index; i++) {
+		if (source_read_header(&list->sources[i], &memory, &before) ||
+		    !policy_header_covers(&before, &header))
+			continue;
+		errors_warn(&errors, header.match->at,
+			    "policy %s is never used: all its guests get policy %s of %s",
+			    header.name, before.name, list->sources[i].path);
+		break;
+	}
+	arena_free(&memory);
+}
+
 int source_list_check(const struct source_list *list, const struct plugin_registry *registry,
 		      struct host_view *host, struct fault *fault)
 {
-	struct errors errors = {0};
+	struct errors warnings = {0};
+	struct errors errors = {.warnings = &warnings};
 	int result = 0;
 	int told;
 	size_t i;
@@ -82,7 +107,11 @@ int source_list_check(const struct source_list *list, const struct plugin_regist
 	for (i = 0; i < list->count; i++)
 		if (policy_source_check(&list->sources[i], registry, host, &errors))
 			result = -EINVAL;
+	for (i = 0; i < list->count && !result; i++)
+		source_list_warn_of_unused(list, i, &warnings);
 	told = errors_tell(&errors, fault);
+	errors_tell(&warnings, fault);
 	errors_free(&errors);
+	errors_free(&warnings);
 	return told ? told : result;
 }

@@ -28,7 +28,8 @@ const struct policy_source *source_list_match(const struct source_list *list,
 					      const struct pvcalls_guest *guest);
 /*
  * Checks every source as above, and throws the result away. Returns 0 or -EINVAL with every error
- * of every file in *fault, one per line. Runs plugins' code: call it in a child.
+ * of every file in *fault, one per line; behind them, or alone with 0, what is valid and can't have
+ * been meant (errors_warn()), of the list as a whole, too. Runs plugins' code: call it in a child.
  */
 int source_list_check(const struct source_list *list, const struct plugin_registry *registry,
 		      struct host_view *host, struct fault *fault);

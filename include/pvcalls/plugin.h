@@ -277,6 +277,15 @@ struct pvcalls_host {
 	 */
 	int32_t (*host_address)(const struct pvcalls_host *host, uint32_t number,
 				struct pvcalls_endpoint *address);
+	/* As error_at, for what is valid and can't have been meant: told, and nothing fails. */
+	void (*warn_at)(const struct pvcalls_host *host, const struct pvcalls_value *at,
+			const char *text);
+	/*
+	 * Of a set that is built: whether rule `index`, which has operation op, is never found for
+	 * it, since others before it match all that it does. The index of one of those, or -1: it
+	 * is found.
+	 */
+	int32_t (*set_hidden)(const struct pvcalls_set *set, uint32_t index, uint32_t op);
 };
 
 /* Whether a host has one of the functions that were added since 1.0. */

@@ -3,14 +3,17 @@
  * filter: ordered rules over operation, address and port; the first that matches speaks.
  *
  * Theory of operation. The host finds the first match among any number of rules for one endpoint at
- * a time. Rules about the remote end (to, from, or no condition) and rules about the guest's own
- * end (at) are therefore two sets, each with a place for every rule, so that an index means the
- * same rule in both and the smaller one is the first match. The few rules on accept with both from
+ * a time. Rules about the remote end (to, from) and rules about the guest's own end (at) are
+ * therefore two sets, each with a place for every rule, so that an index means the same rule in
+ * both and the smaller one is the first match. Of a bind there is one end only: all its rules are
+ * in the first set. Rules without a condition are in both, so that each knows what they hide. The
+ * few rules on accept with both from
  * and at are tried one by one. A rule with `mode: audit` must not hide the rules behind it: a
  * second table without these rules says what is enforced.
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <pvcalls/plugin.h>
@@ -20,7 +23,11 @@
 #define TO_OPS    (BIT(PVCALLS_OP_CONNECT) | BIT(PVCALLS_OP_BIND))
 #define FROM_OPS  BIT(PVCALLS_OP_ACCEPT)
 #define AT_OPS    (BIT(PVCALLS_OP_BIND) | BIT(PVCALLS_OP_LISTEN) | BIT(PVCALLS_OP_ACCEPT))
+#define OWN_OPS   (BIT(PVCALLS_OP_LISTEN) | BIT(PVCALLS_OP_ACCEPT)) /* of which it is looked up */
 #define PAIRS_MAX 64u
+
+#define WARNING_BYTES 256u
+#define HIDDEN        "rule %s can never speak%s%s: what it is for is matched before it, as by rule %s"
 
 typedef const struct pvcalls_value value_t;
 
@@ -29,6 +36,9 @@ struct rule {
 	uint32_t kind; /* PVCALLS_ALLOW or PVCALLS_DENY */
 	uint32_t error;
 	uint32_t audit;
+	uint32_t ops;
+	uint32_t local; /* 1: it is about the guest's own end */
+	uint32_t ends;  /* it is about: 0, 1 or 2 */
 };
 
 struct table {
@@ -55,9 +65,12 @@ static int32_t table_add_rule(struct filter *filter, struct table *table, uint32
 			      value_t *remote, value_t *local)
 {
 	const struct pvcalls_host *host = filter->host;
-	int32_t result = host->set_add(host, table->remote, local ? 0 : ops, remote);
+	uint32_t kept = ops & PVCALLS_SET_QUIET;
+	uint32_t here = local ? ops & (BIT(PVCALLS_OP_BIND) | kept) : ops;
+	uint32_t there = remote ? 0 : ops & (OWN_OPS | kept);
 
-	return result | host->set_add(host, table->local, local ? ops : 0, local);
+	return host->set_add(host, table->remote, here, local ? local : remote) |
+	       host->set_add(host, table->local, there, local);
 }
 
 static int32_t filter_add_pair(struct filter *filter, int32_t index, value_t *from, value_t *at)
@@ -79,10 +92,13 @@ static int32_t filter_add_pair(struct filter *filter, int32_t index, value_t *fr
 static int32_t filter_place_rule(struct filter *filter, int32_t index, uint32_t ops,
 				 value_t *remote, value_t *local)
 {
-	const struct rule *rule = &filter->rules[index];
+	struct rule *rule = &filter->rules[index];
 	int32_t result = 0;
 
-	if (remote && local) {
+	rule->ops = ops;
+	rule->local = !!local;
+	rule->ends = !!remote + !!local;
+	if (rule->ends == 2) {
 		result = filter_add_pair(filter, index, remote, local);
 		ops = 0;
 		remote = local = NULL;
@@ -159,6 +175,53 @@ static int32_t table_build(const struct pvcalls_host *host, const struct table *
 	return host->set_build(host, table->remote) | host->set_build(host, table->local);
 }
 
+/* The rule that hides another for an operation, or -1; rules in audit mode hide only each other. */
+static int32_t filter_find_hiding(const struct filter *filter, uint32_t index, uint32_t op)
+{
+	static const struct pvcalls_endpoint none;
+	const struct rule *rule = &filter->rules[index];
+	const struct table *table = rule->audit ? &filter->all : &filter->enforced;
+	const struct pvcalls_set *set =
+		rule->local && op != PVCALLS_OP_BIND ? table->local : table->remote;
+	int32_t found;
+
+	if (rule->ends < 2)
+		return filter->host->set_hidden(set, index, op);
+	found = filter->host->set_find(table->remote, op, &none);
+	return found >= 0 && found < (int32_t)index ? found : -1;
+}
+
+/* A rule that no call can find, or a deny of which an allow has taken an operation away. */
+static void filter_warn_of_hidden(const struct filter *filter, uint32_t index, value_t *section)
+{
+	static const char *const names[PVCALLS_OP_COUNT] = {"socket", "connect", "release", "bind",
+							    "listen", "accept",  "poll"};
+	const struct rule *rule = &filter->rules[index];
+	int32_t hiding[PVCALLS_OP_COUNT];
+	char text[WARNING_BYTES];
+	int32_t by = -1;
+	uint32_t hidden = 0;
+	uint32_t op;
+
+	for (op = 0; op < PVCALLS_OP_COUNT; op++) {
+		hiding[op] = rule->ops & BIT(op) ? filter_find_hiding(filter, index, op) : -1;
+		hidden |= hiding[op] >= 0 ? BIT(op) : 0;
+		by = hiding[op] >= 0 ? hiding[op] : by;
+	}
+	if (hidden && hidden == rule->ops) {
+		snprintf(text, sizeof(text), HIDDEN, rule->id, "", "", filter->rules[by].id);
+		filter->host->warn_at(filter->host, section, text);
+		return;
+	}
+	for (op = 0; op < PVCALLS_OP_COUNT && rule->kind == PVCALLS_DENY && rule->ends; op++) {
+		if (hiding[op] < 0 || filter->rules[hiding[op]].kind == PVCALLS_DENY)
+			continue;
+		snprintf(text, sizeof(text), HIDDEN, rule->id, " for ", names[op],
+			 filter->rules[hiding[op]].id);
+		filter->host->warn_at(filter->host, section, text);
+	}
+}
+
 static void *filter_create(const struct pvcalls_host *host, value_t *section)
 {
 	value_t *rules = host->value_get(section, "rules");
@@ -181,6 +244,8 @@ static void *filter_create(const struct pvcalls_host *host, value_t *section)
 		result |= filter_read_rule(filter, (int32_t)i, host->value_item(rules, i));
 	if (result || table_build(host, &filter->all) || table_build(host, &filter->enforced))
 		return NULL;
+	for (i = 0; i < count; i++)
+		filter_warn_of_hidden(filter, i, host->value_item(rules, i));
 	return filter;
 }
 

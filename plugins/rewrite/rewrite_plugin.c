@@ -4,14 +4,17 @@
  * What comes of it is looked at by the host rules and by every other plugin's check again.
  */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <pvcalls/plugin.h>
 
-#define OPS (1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_BIND)
+#define OPS           (1u << PVCALLS_OP_CONNECT | 1u << PVCALLS_OP_BIND)
+#define WARNING_BYTES 256u
 
 struct rewrite_entry {
 	char id[PVCALLS_RULE_MAX];
+	uint32_t ops;
 	uint32_t has_address;
 	uint32_t has_port;
 	struct pvcalls_endpoint to;
@@ -62,7 +65,36 @@ static int32_t rewrite_read_entry(struct rewrite *rewrite, uint32_t index,
 	result = host->read_id(host, id, entry->id);
 	result |= host->read_ops(host, on, OPS, &ops);
 	result |= rewrite_entry_read_new(host, set, entry);
+	entry->ops = ops;
 	return result | host->set_add(host, rewrite->set, ops, to);
+}
+
+/* Tells of an entry that no call can find. */
+static void rewrite_warn_of_hidden(const struct rewrite *rewrite, uint32_t index,
+				   const struct pvcalls_value *section)
+{
+	const struct pvcalls_host *host = rewrite->host;
+	const struct rewrite_entry *entry = &rewrite->entries[index];
+	char text[WARNING_BYTES];
+	int32_t hiding = -1;
+	int32_t found;
+	uint32_t op;
+
+	for (op = 0; op < PVCALLS_OP_COUNT; op++) {
+		if (!(entry->ops & 1u << op))
+			continue;
+		found = host->set_hidden(rewrite->set, index, op);
+		if (found < 0)
+			return;
+		hiding = found;
+	}
+	if (hiding < 0)
+		return;
+	snprintf(text, sizeof(text),
+		 "rewrite %s can never be used: what it is for is matched before it, as by rewrite "
+		 "%s",
+		 entry->id, rewrite->entries[hiding].id);
+	host->warn_at(host, section, text);
 }
 
 static void *rewrite_create(const struct pvcalls_host *host, const struct pvcalls_value *section)
@@ -89,6 +121,8 @@ static void *rewrite_create(const struct pvcalls_host *host, const struct pvcall
 		result |= rewrite_read_entry(rewrite, i, host->value_item(list, i));
 	if (result || host->set_build(host, rewrite->set))
 		return NULL;
+	for (i = 0; i < count; i++)
+		rewrite_warn_of_hidden(rewrite, i, host->value_item(list, i));
 	return rewrite;
 }
 

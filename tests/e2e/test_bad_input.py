@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from frontend import RELEASE, Frontend
-from harness import ROOT, build_dir, check, free_port, make_policy, peers, program, run, running, tagged, wait_for
+from harness import ROOT, build_dir, check, filter_rules, free_port, make_policy, peers, program, run, running, tagged, wait_for
 from test_audit import check_serials, no_gaps
 
 pytestmark = pytest.mark.root
@@ -85,6 +85,23 @@ def test_check_config(make_daemon):
     done = check(run([*daemon.command(), "--check-config"]))
     assert "test.yaml" in done.stdout
     assert not os.path.exists(daemon.state_dir) and not os.path.exists(daemon.runtime_dir)
+
+
+def test_rules_that_never_speak_are_warned_of(make_daemon):
+    """By --check-config, the start and a reload; the policy is used all the same, and nothing is said of a good one."""
+    hidden = make_policy(chain=filter_rules({"id": "lan", "on": "connect", "to": {"net": "10.0.0.0/8"}, "verdict": "allow"},
+                                            {"id": "no-db", "on": "connect", "to": {"net": "10.20.0.5"}, "verdict": "deny"}))
+    words = "warning: rule no-db can never speak: what it is for is matched before it, as by rule lan"
+    daemon = make_daemon({"test.yaml": hidden}, start=False)
+    done = check(run([*daemon.command(), "--check-config"]))
+    assert words in done.stdout and "policy.d/test.yaml:" in done.stdout and not done.stderr
+    daemon.start()
+    assert daemon.log().count(words) == 1
+    daemon.write_policy("test.yaml", make_policy())
+    assert "warnings" not in check(daemon.ctl("reload")).stdout
+    daemon.write_policy("test.yaml", hidden)
+    assert "with warnings, see the log" in check(daemon.ctl("reload")).stdout
+    assert daemon.log().count(words) == 2
 
 
 @pytest.mark.parametrize("text, word", [

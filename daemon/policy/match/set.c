@@ -110,6 +110,32 @@ int32_t set_find(const struct pvcalls_set *set, uint32_t op,
 	return (value & SET_NEAR) ? -1 : (int32_t)(value & SET_RULE) - 1;
 }
 
+/* Where a rule begins: the lowest address and port that it matches. False: it matches none. */
+static bool set_rule_first(const struct set_rule *rule, uint32_t *address, uint32_t *port)
+{
+	if ((!rule->any_net && !rule->nets.count) || (!rule->any_port && !rule->ports.count))
+		return false;
+	*address = rule->any_net ? 0 : rule->nets.list[0].first;
+	*port = rule->any_port ? 0 : rule->ports.list[0].first;
+	return true;
+}
+
+int32_t set_hidden(const struct pvcalls_set *set, uint32_t index, uint32_t op)
+{
+	const struct set_rule *rule;
+	uint32_t address;
+	uint32_t port;
+
+	if (index >= set->count || op >= PVCALLS_OP_COUNT || !set->by_op[op])
+		return -1;
+	rule = &set->rules[index];
+	/* The first without conditions is found for endpoints that have no address. */
+	if (!(rule->ops & ~rule->spoken & 1u << op) || set->unconditional[op] == (int32_t)index ||
+	    !set_rule_first(rule, &address, &port))
+		return -1;
+	return (int32_t)(set_table_find(set->by_op[op], address, port) & SET_RULE) - 1;
+}
+
 static bool set_rule_matches(const struct set_rule *rule, uint32_t op,
 			     const struct pvcalls_endpoint *endpoint)
 {

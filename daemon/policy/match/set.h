@@ -50,6 +50,7 @@ struct set_rule {
 	struct ranges nets; /* normalised */
 	struct ranges ports;
 	const struct pvcalls_value *match; /* as written, for near misses; may be NULL */
+	uint32_t spoken; /* compiled: operations for which some endpoint finds this rule */
 };
 
 struct pvcalls_set {
@@ -79,6 +80,9 @@ int32_t set_find(const struct pvcalls_set *set, uint32_t op,
 /* What set_find() must say, found by trying one rule after the other: for tests. */
 int32_t set_find_slowly(const struct pvcalls_set *set, uint32_t op,
 			const struct pvcalls_endpoint *endpoint);
+
+/* See pvcalls/plugin.h: set_hidden. */
+int32_t set_hidden(const struct pvcalls_set *set, uint32_t index, uint32_t op);
 
 /* The leaf for an address (host order) and port: shared with near_miss.c. */
 uint32_t set_table_find(const struct set_table *table, uint32_t address, uint32_t port);

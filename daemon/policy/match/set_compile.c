@@ -23,7 +23,7 @@ struct set_cut {
 
 /* The table being built. */
 struct set_build {
-	const struct pvcalls_set *set;
+	struct pvcalls_set *set;
 	struct set_table *table;
 	struct set_classes classes;
 	struct sweep addresses;
@@ -33,7 +33,8 @@ struct set_build {
 	size_t cut_capacity;
 	size_t span_capacity;
 	uint64_t work;
-	uint32_t near; /* while ports are swept: the leaf where no rule lies */
+	uint32_t near;   /* while ports are swept: the leaf where no rule lies */
+	uint32_t spoken; /* while ports are swept: operations for which what is found speaks */
 };
 
 static int set_build_add_span(struct set_build *build, uint32_t start, uint32_t value)
@@ -78,6 +79,8 @@ static int set_build_step_port(void *context, uint32_t point, const uint32_t *ru
 	uint32_t value = count ? SET_LEAF | (rules[0] + 1) : build->near;
 
 	build->work++;
+	if (count)
+		build->set->rules[rules[0]].spoken |= build->spoken;
 	if (point && table->spans[table->span_count - 1].value == value)
 		return 0;
 	return set_build_add_span(build, point, value);
@@ -107,6 +110,7 @@ static int set_build_compile_class(struct set_build *build, const uint32_t *rule
 	size_t i;
 
 	build->near = SET_LEAF;
+	build->spoken = build->table->ops;
 	for (i = 0; i < count && !result; i++) {
 		if (build->near == SET_LEAF && !build->set->rules[rules[i]].quiet)
 			build->near = SET_LEAF | SET_NEAR | (rules[i] + 1);
@@ -145,8 +149,10 @@ static int set_build_class(struct set_build *build, const uint32_t *rules, size_
 	if (!count)
 		return 0;
 	*value |= rules[0] + 1;
-	if (build->set->rules[rules[0]].any_port)
+	if (build->set->rules[rules[0]].any_port) {
+		build->set->rules[rules[0]].spoken |= build->table->ops;
 		return 0;
+	}
 	known = set_classes_find(&build->classes, rules, count);
 	if (!known)
 		return set_build_compile_class(build, rules, count, value);
@@ -267,6 +273,7 @@ static int set_build_lay_by_port(struct set_build *build)
 	size_t i;
 
 	build->near = SET_LEAF;
+	build->spoken = 0;
 	for (i = 0; i < build->set->count && !result; i++) {
 		rule = &build->set->rules[i];
 		if (!(rule->ops & build->table->ops) || rule->quiet)
@@ -285,7 +292,7 @@ static int set_build_lay_by_port(struct set_build *build)
 	return result;
 }
 
-static int set_compile_table(const struct pvcalls_set *set, struct set_table *table)
+static int set_compile_table(struct pvcalls_set *set, struct set_table *table)
 {
 	struct set_build build = {.set = set, .table = table};
 	int result;
@@ -339,6 +346,14 @@ static struct set_table *set_table_for(struct pvcalls_set *set, uint32_t op)
 	return &set->tables[i];
 }
 
+static void set_forget_spoken(struct pvcalls_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->count; i++)
+		set->rules[i].spoken = 0;
+}
+
 int set_compile(struct pvcalls_set *set)
 {
 	int result = 0;
@@ -346,6 +361,7 @@ int set_compile(struct pvcalls_set *set)
 	uint32_t i;
 
 	set_drop_tables(set);
+	set_forget_spoken(set);
 	set->tables = calloc(PVCALLS_OP_COUNT, sizeof(*set->tables));
 	if (!set->tables)
 		return -ENOMEM;

@@ -59,6 +59,16 @@ static int32_t host_error_at(const struct pvcalls_host *host, const struct pvcal
 	return -1;
 }
 
+static void host_warn_at(const struct pvcalls_host *host, const struct pvcalls_value *at,
+			 const char *text)
+{
+	struct compiling *compiling = host_compiling(host);
+
+	if (compiling)
+		errors_warn(&compiling->errors, at ? at->at : host_instance(host)->section->at,
+			    "%s", text);
+}
+
 static uint32_t host_value_kind(const struct pvcalls_value *value)
 {
 	return value ? value->kind : 0;
@@ -236,6 +246,8 @@ void host_services_fill(struct pvcalls_host *host, struct instance *instance)
 		.count = host_count,
 		.recall = host_recall,
 		.remember = host_remember,
+		.warn_at = host_warn_at,
+		.set_hidden = set_hidden,
 	};
 	plugin_options_fill(host);
 }

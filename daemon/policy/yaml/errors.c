@@ -54,33 +54,56 @@ static void errors_append(struct errors *errors, const char *line, size_t length
 	errors->text[errors->used] = '\0';
 }
 
-int errors_add(struct errors *errors, struct position at, const char *format, ...)
+static void errors_add_line(struct errors *errors, struct position at, const char *kind,
+			    const char *format, va_list arguments)
+	__attribute__((format(printf, 4, 0)));
+
+static void errors_add_line(struct errors *errors, struct position at, const char *kind,
+			    const char *format, va_list arguments)
 {
 	char line[LINE_BYTES];
-	va_list arguments;
 	int head;
 
 	ASSERT(errors->path);
 	if (errors->count >= POLICY_ERRORS_MAX) {
 		errors->count++;
-		return -EINVAL;
+		return;
 	}
 	if (at.line)
-		head = snprintf(line, sizeof(line) / 2, "%s:%u:%u: ", errors->path, at.line,
-				at.column);
+		head = snprintf(line, sizeof(line) / 2, "%s:%u:%u: %s", errors->path, at.line,
+				at.column, kind);
 	else
-		head = snprintf(line, sizeof(line) / 2, "%s: ", errors->path);
+		head = snprintf(line, sizeof(line) / 2, "%s: %s", errors->path, kind);
 	if (head < 0 || (size_t)head >= sizeof(line) / 2)
 		head = sizeof(line) / 2 - 1;
-	va_start(arguments, format);
 	vsnprintf(line + head, sizeof(line) - (size_t)head, format, arguments);
-	va_end(arguments);
 	errors_make_printable(line);
 	if (errors_have(errors, line, strlen(line)))
-		return -EINVAL;
+		return;
 	errors->count++;
 	errors_append(errors, line, strlen(line));
+}
+
+int errors_add(struct errors *errors, struct position at, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	errors_add_line(errors, at, "", format, arguments);
+	va_end(arguments);
 	return -EINVAL;
+}
+
+void errors_warn(const struct errors *errors, struct position at, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!errors->warnings)
+		return;
+	errors->warnings->path = errors->path;
+	va_start(arguments, format);
+	errors_add_line(errors->warnings, at, "warning: ", format, arguments);
+	va_end(arguments);
 }
 
 /* Bytes of the whole lines that fit into room. */

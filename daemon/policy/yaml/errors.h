@@ -25,7 +25,8 @@ struct errors {
 	char *text; /* lines, each ended by \n; NULL while there is none */
 	size_t used;
 	size_t capacity;
-	uint32_t count; /* errors seen, kept or not */
+	uint32_t count;          /* errors seen, kept or not */
+	struct errors *warnings; /* borrowed, for errors_warn(); NULL: nobody wants them */
 };
 
 /*
@@ -34,6 +35,13 @@ struct errors {
  * -EINVAL, for `return`.
  */
 int errors_add(struct errors *errors, struct position at, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * The same for what is valid and can't have been meant: "path:line:column: warning: message", added
+ * to the warnings. It makes nothing fail.
+ */
+void errors_warn(const struct errors *errors, struct position at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /*

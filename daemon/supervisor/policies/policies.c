@@ -193,6 +193,7 @@ static void policies_check_done(void *owner, int result, const char *text)
 		policies_refuse(policies, &fault);
 	} else {
 		policies_put_in_force(policies);
+		snprintf(fault.text, sizeof(fault.text), "%s", text);
 	}
 	policies->checked(policies->owner, result ? -EINVAL : 0, &fault);
 }

@@ -47,8 +47,8 @@ struct policies {
 
 /*
  * Reads the directories and checks every file in a child. checked() follows, from the loop: with 0
- * the new ones are in force; with -EINVAL and all errors nothing has changed. Returns 0, -EBUSY
- * (a check runs already), or -errno with *fault.
+ * the new ones are in force, and *fault has their warnings; with -EINVAL and all errors nothing has
+ * changed. Returns 0, -EBUSY (a check runs already), or -errno with *fault.
  */
 int policies_load(struct policies *policies,
 		  void (*checked)(void *owner, int error, const struct fault *fault), void *owner,

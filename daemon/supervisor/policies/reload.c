@@ -57,8 +57,11 @@ static void reload_finish(struct reload *reload)
 				policies->changes[0] ? policies->changes : "none changed",
 				reload->moved, reload->sent);
 	if (reload->refused || unanswered)
-		snprintf(text + used, sizeof(text) - used,
-			 "; %u refused theirs, %u have not answered", reload->refused, unanswered);
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 "; %u refused theirs, %u have not answered",
+					 reload->refused, unanswered);
+	if (reload->warned)
+		snprintf(text + used, sizeof(text) - used, "; with warnings, see the log");
 	log_info(guests->log, "reload: %s", text);
 	auditd_process_event(guests->auditd, AUDIT_EVENT_RELOAD, NULL, reload->uid, "%s", text);
 	reload_tell(reload, 0, text);
@@ -102,6 +105,9 @@ static void reload_checked(void *owner, int error, const struct fault *fault)
 		reload_tell(reload, error, fault->text);
 		return;
 	}
+	reload->warned = fault->text[0];
+	if (reload->warned)
+		log_lines(reload->guests->log, LOG_LEVEL_WARNING, "reload", fault->text);
 	reload->sent = 0;
 	reload->moved = 0;
 	reload->refused = 0;

@@ -25,6 +25,7 @@ struct reload {
 	uint32_t sent;
 	uint32_t moved; /* guests that are served by another policy, or text, than before */
 	uint32_t refused;
+	bool warned;         /* the policies have warnings */
 	reload_done_fn done; /* NULL: nobody waits */
 	void *owner;
 };

@@ -69,7 +69,8 @@ struct supervisor {
 	bool policies_checked; /* the first check is over, with this outcome: */
 	int policies_error;
 	bool auditd_ready;
-	struct fault fault; /* why the start failed */
+	struct fault fault;    /* why the start failed */
+	struct fault warnings; /* of the policies, one per line */
 };
 
 static bool supervisor_is_privileged(void)
@@ -152,6 +153,8 @@ static void supervisor_policies_checked(void *owner, int error, const struct fau
 	supervisor->policies_error = error;
 	if (error)
 		supervisor->fault = *fault;
+	else
+		supervisor->warnings = *fault;
 }
 
 static enum exit_status supervisor_load_policies(struct supervisor *supervisor)
@@ -341,6 +344,9 @@ static void supervisor_announce(struct supervisor *supervisor)
 			    (unsigned int)geteuid());
 	if (supervisor->policies.set.count == 0)
 		log_warning(&supervisor->log, "no policies: every call of every guest is denied");
+	if (supervisor->warnings.text[0])
+		log_lines(&supervisor->log, LOG_LEVEL_WARNING, "policies",
+			  supervisor->warnings.text);
 }
 
 static enum exit_status supervisor_take_directories(struct supervisor *supervisor)
@@ -392,6 +398,8 @@ static enum exit_status supervisor_check(struct supervisor *supervisor)
 	       supervisor->policies.set.count, supervisor->directories.plugins);
 	for (size_t i = 0; i < supervisor->policies.set.count; i++)
 		printf("ok: %s\n", supervisor->policies.set.sources[i].path);
+	if (supervisor->warnings.text[0])
+		printf("%s\n", supervisor->warnings.text);
 	return STATUS_OK;
 }
 

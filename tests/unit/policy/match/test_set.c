@@ -113,6 +113,8 @@ static void compare(const struct pvcalls_set *set, uint32_t space, int times)
 		op = random32() % 9;
 		found = op < PVCALLS_OP_COUNT ? set_find_slowly(set, op, &endpoint) : -1;
 		assert_int_equal(set_find(set, op, &endpoint), found);
+		if (found >= 0)
+			assert_int_equal(set_hidden(set, (uint32_t)found, op), -1);
 		near = found < 0 ? set_nearest(set, op, &endpoint, text, sizeof(text), &misses)
 				 : -1;
 		if (near < 0)
