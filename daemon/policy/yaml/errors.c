@@ -55,11 +55,7 @@ static void errors_append(struct errors *errors, const char *line, size_t length
 }
 
 static void errors_add_line(struct errors *errors, struct position at, const char *kind,
-			    const char *format, va_list arguments)
-	__attribute__((format(printf, 4, 0)));
-
-static void errors_add_line(struct errors *errors, struct position at, const char *kind,
-			    const char *format, va_list arguments)
+			    const char *message)
 {
 	char line[LINE_BYTES];
 	int head;
@@ -76,7 +72,7 @@ static void errors_add_line(struct errors *errors, struct position at, const cha
 		head = snprintf(line, sizeof(line) / 2, "%s: %s", errors->path, kind);
 	if (head < 0 || (size_t)head >= sizeof(line) / 2)
 		head = sizeof(line) / 2 - 1;
-	vsnprintf(line + head, sizeof(line) - (size_t)head, format, arguments);
+	snprintf(line + head, sizeof(line) - (size_t)head, "%s", message);
 	errors_make_printable(line);
 	if (errors_have(errors, line, strlen(line)))
 		return;
@@ -86,24 +82,28 @@ static void errors_add_line(struct errors *errors, struct position at, const cha
 
 int errors_add(struct errors *errors, struct position at, const char *format, ...)
 {
+	char message[LINE_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	errors_add_line(errors, at, "", format, arguments);
+	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
+	errors_add_line(errors, at, "", message);
 	return -EINVAL;
 }
 
 void errors_warn(const struct errors *errors, struct position at, const char *format, ...)
 {
+	char message[LINE_BYTES];
 	va_list arguments;
 
 	if (!errors->warnings)
 		return;
 	errors->warnings->path = errors->path;
 	va_start(arguments, format);
-	errors_add_line(errors->warnings, at, "warning: ", format, arguments);
+	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
+	errors_add_line(errors->warnings, at, "warning: ", message);
 }
 
 /* Bytes of the whole lines that fit into room. */
