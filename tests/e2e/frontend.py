@@ -228,7 +228,7 @@ class Frontend:
                 assert extra not in self.parked
                 self.parked[extra] = req_id
             else:
-                assert req_id not in self.answers
+                assert not self.parks or req_id not in self.answers
                 self.answers[req_id] = (cmd, result)
             self.rsp_cons = self.rsp_cons + 1 & 0xFFFFFFFF
             count += 1
