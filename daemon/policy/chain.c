@@ -221,6 +221,9 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
 	chain_take_default(policy, &trial);
 	if (last.rule && trial.weight < TRIAL_DENY)
 		chain_overrule(&trial, last);
+	if (view->op == PVCALLS_OP_BIND &&
+	    host_rules_let_connect_only(&policy->rules, &view->effective))
+		decision->only_connects = true;
 	trial_settle(&trial);
 	decision->effective = view->effective;
 }

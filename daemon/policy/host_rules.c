@@ -104,6 +104,12 @@ static struct host_denial host_rules_judge_right(const struct host_rules *rules,
 					  "engine: {low_ports: true} in pvcallsd.yaml");
 }
 
+bool host_rules_let_connect_only(const struct host_rules *rules, const struct pvcalls_endpoint *at)
+{
+	return at->port == 0 && address_is_loopback(at) &&
+	       !host_rules_have_opened(rules, PVCALLS_OP_BIND, at);
+}
+
 /* What a policy can open by name. 0.0.0.0 is no address that is kept from guests. */
 static struct host_denial host_rules_judge_bind_kind(const struct host_rules *rules,
 						     const struct pvcalls_endpoint *at)
@@ -111,7 +117,7 @@ static struct host_denial host_rules_judge_bind_kind(const struct host_rules *ru
 	uint32_t address = address_of_endpoint(at);
 	struct host_denial denial = host_denial_none;
 
-	if (address)
+	if (address && !host_rules_let_connect_only(rules, at))
 		denial = host_rules_judge_kind(address);
 	if (denial.rule)
 		return denial;
@@ -148,9 +154,13 @@ static struct host_denial host_rules_judge_listen(const struct pvcalls_call *cal
 {
 	const struct pvcalls_endpoint *local = &call->local;
 
-	/* It is bound, and has no port yet: the chain denies it. */
+	/* It is bound, and has no port yet: the chain denies it, if not this. */
 	if (call->flags & PVCALLS_CALL_BOUND_WITHOUT_RULE)
-		return host_denial_none;
+		return address_is_loopback(local)
+			       ? host_denial_of(
+					 "loopback",
+					 "bound to port 0 of the host itself: only to connect")
+			       : host_denial_none;
 	if (local->family == 0 || (address_of_endpoint(local) == 0 && local->port == 0))
 		return host_denial_of("unbound",
 				      "listen without bind would listen on every address");

@@ -48,6 +48,12 @@ int host_rules_read(struct host_rules *rules, const struct pvcalls_value *sectio
 void host_rules_free(struct host_rules *rules);
 
 /*
+ * Whether a bind to this address is permitted only since it is made before a connect: port 0 of a
+ * loopback address that no rule opens. The socket may not listen.
+ */
+bool host_rules_let_connect_only(const struct host_rules *rules, const struct pvcalls_endpoint *at);
+
+/*
  * Brings what is known of the host up to date and judges the effective address of connect and bind,
  * or the local one of listen and accept; other operations are permitted. *unknown tells that the
  * host can't be read: then they deny whatever the address is.

@@ -91,13 +91,35 @@ static void test_unspecified_takes_a_rule(void **state)
 	bench_close(&bench);
 }
 
-static uint32_t ask_listen_of_free_bind(struct bench *bench)
+static uint32_t ask_listen_of_free_bind(struct bench *bench, const char *listen)
 {
-	assert_int_equal(policy_test_read_call("listen 0.0.0.0:0", &bench->call), 0);
+	assert_int_equal(policy_test_read_call(listen, &bench->call), 0);
 	bench->call.guest = &bench->guest;
 	bench->call.flags = PVCALLS_CALL_BOUND_WITHOUT_RULE;
 	policy_decide(bench->policy, &bench->call, &bench->decision);
 	return bench->decision.verdict;
+}
+
+/* Nor does it become one at loopback where the chain allows everything; what opens that does. */
+static void test_bind_to_loopback_before_a_connect(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, ALLOW_ALL);
+	bench_expect(&bench, "bind 127.0.0.2:0", VERDICT_ALLOW, "default", "default");
+	assert_true(bench.decision.only_connects);
+	assert_int_equal(ask_listen_of_free_bind(&bench, "listen 127.0.0.2:0"), VERDICT_DENY);
+	assert_string_equal(bench.decision.rule, "loopback");
+	bench_expect(&bench, "bind 10.9.0.1:0", VERDICT_ALLOW, "default", "default");
+	assert_false(bench.decision.only_connects);
+	expect_host_rule(&bench, "bind 169.254.3.4:0", "link-local");
+	bench_use(&bench,
+		  ALLOW_ALL "floor: {allow: [{on: bind, to: {net: 127.0.0.2, ports: 0}}]}\n");
+	bench_expect(&bench, "bind 127.0.0.2:0", VERDICT_ALLOW, "default", "default");
+	assert_false(bench.decision.only_connects);
+	bench_close(&bench);
 }
 
 /* A bind to port 0 before a connect is free; it must not become a listener that no rule allows. */
@@ -120,15 +142,17 @@ static void test_bind_before_a_connect(void **state)
 	bench_expect(&bench, "bind 8.8.8.8:0", VERDICT_ALLOW, "filter", "any");
 	assert_false(bench.decision.only_connects);
 	bench_expect(&bench, "bind 192.0.2.10:0", VERDICT_DENY, "filter", "none");
-	expect_host_rule(&bench, "bind 127.0.0.1:0", "loopback");
+	bench_expect(&bench, "bind 127.0.0.1:0", VERDICT_ALLOW, "default", "");
+	assert_true(bench.decision.only_connects);
 	bench_expect(&bench, "listen 10.9.0.1:43210", VERDICT_ALLOW, "filter", "listen");
-	assert_int_equal(ask_listen_of_free_bind(&bench), VERDICT_DENY);
+	assert_int_equal(ask_listen_of_free_bind(&bench, "listen 0.0.0.0:0"), VERDICT_DENY);
 	assert_string_equal(bench.decision.reason,
 			    "bound to port 0 without a rule for that: only to connect");
 	snprintf(text, sizeof(text), "mode: audit\n%s", rules);
 	bench_use(&bench, text);
 	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_ALLOW, "default", "");
-	assert_int_equal(ask_listen_of_free_bind(&bench), VERDICT_WOULD_DENY);
+	assert_int_equal(ask_listen_of_free_bind(&bench, "listen 0.0.0.0:0"), VERDICT_WOULD_DENY);
+	assert_int_equal(ask_listen_of_free_bind(&bench, "listen 127.0.0.1:0"), VERDICT_DENY);
 	policy_free(bench.policy);
 	assert_int_equal(policy_deny_all(&bench.policy, bench.host, &bench.guest, NULL), 0);
 	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_DENY, "default", "default");
@@ -277,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_deny_all),
 		cmocka_unit_test(test_unspecified_takes_a_rule),
 		cmocka_unit_test(test_bind_before_a_connect),
+		cmocka_unit_test(test_bind_to_loopback_before_a_connect),
 		cmocka_unit_test(test_accept_at_loopback),
 		cmocka_unit_test(test_low_ports),
 	};
