@@ -94,7 +94,7 @@ stage_release() {
 
 stage_e2e() {
 	{ build dev && PVCALLS_BUILD=$PWD/build/dev tests/launcher.sh /usr/bin/python3 -B -m pytest -q \
-		-p no:cacheprovider tests/e2e; } >"$logs/e2e.log" 2>&1
+		-p no:cacheprovider -n 2 --durations 10 tests/e2e; } >"$logs/e2e.log" 2>&1
 	result e2e $? "$(sed -nE 's/^=*\s*([0-9]+) passed.*/\1/p' "$logs/e2e.log" | tail -n 1)"
 }
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What tests share: daemons that are checked when the test ends, and a bound on every test."""
+import ctypes
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +15,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
 
 TEST_SECONDS = 120
+CLONE_NEWNET = 0x40000000
+
+
+def leave_network():
+    """A network of its own, with loopback: workers beside one another (-n) don't take each other's ports."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) < 0:
+        raise OSError(ctypes.get_errno(), "a worker's network namespace can't be made")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def pytest_configure(config):
@@ -20,6 +30,8 @@ def pytest_configure(config):
     closed = [str(folder) for folder in (here, *here.parents) if not folder.stat().st_mode & 1]
     if closed and os.geteuid() == 0:
         raise pytest.UsageError(f"{closed[-1]} is closed to the users that tests become: put tests/launcher.sh before the command")
+    if "PYTEST_XDIST_WORKER" in os.environ and os.geteuid() == 0:
+        leave_network()
     # In the background or under nohup they are ignored, and so they would be in what the tests start. A
     # handler is not passed on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
