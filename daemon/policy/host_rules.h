@@ -9,9 +9,8 @@
  * these kinds, but the host's own unicast ones are what there is to bind to, and 0.0.0.0 means all
  * of them; not to ports below 1024, nor to any the host listens on. listen: not without a bind
  * before it, which would listen on every address. accept: not at a loopback address, where a
- * listener at 0.0.0.0 would otherwise be reached by what runs on the host. What is named in `floor:
- * {allow:
- * ...}` is let through; ports of the host never are.
+ * listener at 0.0.0.0 would otherwise be reached by what runs on the host. What is named under
+ * `floor: {allow: ...}` is let through; ports of the host never are.
  */
 #ifndef POLICY_HOST_RULES_H
 #define POLICY_HOST_RULES_H
