@@ -204,7 +204,7 @@ static void filter_warn_of_hidden(const struct filter *filter, uint32_t index, v
 	uint32_t op;
 
 	for (op = 0; op < PVCALLS_OP_COUNT; op++) {
-		hiding[op] = rule->ops & BIT(op) ? filter_find_hiding(filter, index, op) : -1;
+		hiding[op] = (rule->ops & BIT(op)) ? filter_find_hiding(filter, index, op) : -1;
 		hidden |= hiding[op] >= 0 ? BIT(op) : 0;
 		by = hiding[op] >= 0 ? hiding[op] : by;
 	}
