@@ -5,10 +5,12 @@ import glob
 import os
 import re
 import shlex
+import time
 
 import pytest
 
-from harness import PYTHON, ROOT, check, make_policy, peers, program, run, running, wait_for
+from harness import GUEST_PRELUDE, PYTHON, ROOT, build_dir, check, free_port, has_sanitizer, make_policy, peers, proc_status, program, run, running, wait_for
+from test_bad_input import plugin_dir
 from test_policy import binds, connects
 
 pytestmark = pytest.mark.root
@@ -234,11 +236,114 @@ def test_policies_of_pages_are_valid(make_daemon):
                            for number, path in enumerate(plugins)})
 
 
+def test_example_of_pvcalls_policy(make_daemon, network):
+    """pvcalls-policy(5): the guests that it names reach what it says, and no more."""
+    add_addresses(network, "1.1.1.1", "10.20.1.1", "192.0.2.7")
+    _, example = manual_blocks("pvcalls-policy.5.scd")
+    daemon = make_daemon({"web.yaml": example}, netns=network.host)
+    with far_servers(network, greeters=[("1.1.1.1", 443), ("10.20.1.1", 8100), ("192.0.2.7", 8000)]):
+        targets = [["1.1.1.1", 443], ["10.20.1.1", 8100], ["192.0.2.7", 8000], ["1.1.1.1", 25], ["10.20.1.1", 8101], ["10.21.1.1", 443],
+                   ["127.0.0.1", 22]]
+        expected = ["ok"] * 3 + ["ECONNREFUSED"] + ["EACCES"] * 3
+        assert connects(daemon, "web-1", targets) == expected
+        assert connects(daemon, "shop", targets) == expected
+        assert connects(daemon, "db", targets) == ["EACCES"] * len(targets)
+    assert binds(daemon, "shop", [["0.0.0.0", 8080]]) == ["EACCES"]
+    daemon.settle()
+    rows = daemon.calls("shop", "connect")
+    assert [row["rule"] for row in rows[:4]] == ["out"] * 3 + ["no-smtp"] and rows[-1]["decider"] == "floor"
+    lines = [line for line in daemon.log().splitlines() if ": connect 1.1.1.1:" in line]
+    assert len(lines) == 2 and all("1.1.1.1:25 denied by filter no-smtp" in line for line in lines), lines
+
+
+def test_floor_of_pvcalls_policy(make_daemon, network):
+    """pvcalls-policy(5): what it opens by name is open to who has a rule for it, and nothing beside it is."""
+    floor, _ = manual_blocks("pvcalls-policy.5.scd")
+    head = "version: 1\nname: page\nmatch: {name: page}\n"
+    rule = "chain:\n  - plugin: filter\n    rules:\n      - {id: all, on: connect, verdict: allow}\n"
+    targets = [["127.0.0.1", 5432], ["127.0.0.1", 5433], ["127.0.0.2", 5432], [network.HOST, 5432]]
+    daemon = make_daemon({"page.yaml": head + floor}, netns=network.host)
+    with running(network.inside(network.host, peers("greet", 5432, "0.0.0.0"))):
+        network.wait_port(network.host, 5432)
+        assert connects(daemon, "page", targets) == ["EACCES"] * 4
+        daemon.write_policy("page.yaml", head + floor + rule)
+        daemon.reload()
+        assert connects(daemon, "page", targets) == ["ok"] + ["EACCES"] * 3
+        daemon.write_policy("page.yaml", head + "mode: audit\n" + rule)
+        daemon.reload()
+        assert connects(daemon, "page", targets) == ["EACCES"] * 4, "mode: audit opens nothing"
+    daemon.settle()
+    assert [row["decider"] for row in daemon.calls("page", "connect")] == ["default"] + ["floor"] * 3 + ["filter"] + ["floor"] * 7
+
+
+def test_policy_of_the_first_page(make_daemon, network):
+    """README.md: a web frontend fetches by https from the public, so often, and does nothing else."""
+    add_addresses(network, "1.1.1.1", "9.9.9.9")
+    readme, = yaml_blocks("README.md")
+    assert "rate: 200/s, burst: 400" in readme
+    daemon = make_daemon({"web.yaml": readme.replace("rate: 200/s, burst: 400", "rate: 1/h, burst: 2")}, netns=network.host)
+    with far_servers(network, greeters=[("1.1.1.1", 443), ("9.9.9.9", 443)]):
+        found = connects(daemon, "web-7", [["1.1.1.1", 443], ["10.1.1.1", 443], ["1.1.1.1", 443], ["1.1.1.1", 443], ["9.9.9.9", 443]])
+    assert found == ["ok", "EACCES", "ok", "ECONNREFUSED", "ok"]
+
+
+def test_line_of_the_log_plugin(make_daemon, network):
+    """plugins/log/README.md: the line that it shows is what the plugin writes."""
+    line, = re.findall(r"^    (log: call .*)$", text_of("plugins", "log", "README.md"), re.MULTILINE)
+    policy = make_policy(floor=None, default="deny", chain=[
+        {"plugin": "log"},
+        {"plugin": "rewrite", "rewrites": [{"id": "dns", "on": "connect", "to": {"ports": 53}, "set": {"address": network.FAR}}]},
+        {"plugin": "filter", "rules": [{"id": "resolve", "on": "connect", "to": {"net": network.FAR, "ports": 53}, "verdict": "allow"}]}])
+    daemon = make_daemon({"test.yaml": policy}, netns=network.host)
+    with far_servers(network, greeters=[(network.FAR, 53)]):
+        assert connects(daemon, "shop", [["192.0.2.1", 53]]) == ["ok"]
+    daemon.settle()
+    wanted = re.escape(line.replace("10.0.0.53", network.FAR)).replace("call\\ 12\\ socket\\ 5", r"call\ \d+\ socket\ \d+")
+    assert re.search(wanted + "$", daemon.log(), re.MULTILINE), daemon.log()
+
+
 def test_configuration_of_its_page(make_daemon):
-    """The example of pvcallsd.yaml(5), but for the user that this host has not."""
+    """pvcallsd.yaml(5): the daemon of its example; but for the user that this host has not."""
     example, = manual_blocks("pvcallsd.yaml.5.scd")
     assert "users: [monitor]" in example
-    is_valid(make_daemon, {"1.yaml": make_policy()}, config=example.replace("monitor", "nobody"))
+    daemon = make_daemon(config=example.replace("monitor", "nobody"))
+    assert daemon.ctl_json("status")["durability"] == "sync"
+    for user, name, status in (("www-data", "web-1", 0), ("www-data", "backup", 5), ("backup", "backup", 0), (1004, "backup", 0), ("nobody", "web-1", 5)):
+        done = daemon.python(name, "print(os.getuid())", user=user)
+        assert done.returncode == status, (user, name, done.stderr)
+    assert daemon.ctl("status", user="nobody").returncode == 0
+    assert daemon.ctl("reload", user="nobody").returncode == 5
+    assert daemon.ctl("status", user="www-data").returncode != 0
+    guest = daemon.popen("web-1", [PYTHON, "-S", "-c", "import socket, sys; s = socket.socket(); print('ready', flush=True); sys.stdin.read()"],
+                         stdin=-1, text=True)
+    assert guest.stdout.readline() == "ready\n"
+    assert 2000000000 <= int(proc_status(daemon.engine_pid("web-1"))["Uid"].split()[0]) <= 2000000127
+    guest.stdin.close()
+    assert guest.wait(20) == 0
+    code = "kept = []\ndef more(): kept.append(s := socket.socket()); s.bind(('127.0.0.1', 0))\n" \
+        "while (found := attempt(more)) == 'ok': pass\nprint(len(kept) - 1, found)"
+    found = check(daemon.run("web-1", ["sh", "-c", 'ulimit -n 4096; exec "$@"', "sh", PYTHON, "-S", "-c", GUEST_PRELUDE + code])).stdout
+    assert found.split()[0] == "1024", found
+
+
+@pytest.mark.needs("sqlite3")
+def test_example_of_the_schema(make_daemon):
+    """pvcalls-audit-schema(7): its query finds the denied calls, in the live segment and in one that is sealed."""
+    line, = re.findall(r"^\t(sqlite3 .*)$", text_of("man", "pvcalls-audit-schema.7.scd"), re.MULTILINE)
+    daemon = make_daemon({"test.yaml": make_policy(default="deny", chain=[{"plugin": "filter", "rules": [
+        {"id": "one", "on": "connect", "to": {"net": "127.0.0.1"}, "verdict": "allow"}]}])}, config="audit: {segment_bytes: 1MiB}\n")
+
+    def found():
+        done = check(run(shlex.split(line), cwd=os.path.join(daemon.state_dir, "audit")))
+        return [row.split("|")[1:] for row in done.stdout.splitlines()]
+
+    connects(daemon, "web-1", [["127.0.0.1", 9], ["192.0.2.1", 80], ["198.51.100.1", 80]])
+    daemon.settle()
+    assert found() == [["web-1", "192.0.2.1"], ["web-1", "198.51.100.1"]]
+    sealed = os.path.join(daemon.state_dir, "audit", "audit-00000001.db")
+    code = "for _ in range(1000): attempt(socket.socket().connect, ('192.0.2.2', 80))"
+    wait_for(lambda: check(daemon.python("web-2", code)) and not os.stat(sealed).st_mode & 0o222, "the first segment is sealed")
+    assert found()[:2] == [["web-1", "192.0.2.1"], ["web-1", "198.51.100.1"]] and ["web-2", "192.0.2.2"] in found()
 
 
 @pytest.mark.needs("curl")
@@ -290,27 +395,53 @@ def test_examples_of_pvcalls_audit(make_daemon):
 
 @pytest.mark.needs("gcc")
 def test_building_a_plugin(make_daemon):
-    """pvcalls-plugin(3): its command makes a plugin that loads, of the one to copy."""
+    """pvcalls-plugin(3): its command makes a plugin that loads, of the one to copy; and that one does what its page says."""
     command, = re.findall(r"^cc (.*)$", text_of("man", "pvcalls-plugin.3.scd"), re.MULTILINE)
-    daemon = make_daemon(start=False)
-    folder = os.path.join(daemon.dir, "plugins")
-    os.mkdir(folder, 0o755)
+    section, = yaml_blocks("plugins", "example", "README.md")
+    assert "from: 8\n  to: 18\n" in section
+    policy = make_policy(chain=None) + "\n"
+    daemon = make_daemon({"test.yaml": policy}, start=False)
+    folder = plugin_dir(daemon, raw=b"")
+    os.unlink(os.path.join(folder, "odd.so"))
+    os.unlink(os.path.join(folder, "example.so"))
+    daemon.arguments = ["--plugin-dir", folder]
     words = shlex.split(command.replace("_NAME_.so", "example.so").replace("_NAME_.c", os.path.join(ROOT, "plugins/example/example_plugin.c")))
     check(run(["gcc", "-I", os.path.join(ROOT, "include"), *words], cwd=folder))
     path = os.path.join(folder, "example.so")
     os.chmod(path, 0o755)
     assert "office hours" in check(run([program("pvcallsctl"), "plugins", "--file", path])).stdout
+    daemon.start()
+    hour = time.gmtime().tm_hour
+    day, night = f"from: {max(hour - 1, 0)}\n  to: {min(hour + 3, 24)}\n", f"from: {(hour + 5) % 20}\n  to: {(hour + 5) % 20 + 2}\n"
+    head = "version: 1\nname: hours\nmatch: {name: shop}\ndefault: allow\nfloor: {allow: [{on: connect, to: {net: loopback}}]}\nchain:\n"
+    for hours, expected in ((day, "ECONNREFUSED"), (night, "EACCES")):
+        daemon.write_policy("test.yaml", head + section.replace("from: 8\n  to: 18\n", hours))
+        daemon.reload()
+        assert connects(daemon, "shop", [["127.0.0.1", free_port()]]) == [expected]
+    daemon.settle()
+    assert [row["rule"] for row in daemon.calls("shop", "connect", verdict="deny")] == ["closed"]
 
 
 @pytest.mark.needs("gcc")
-def test_building_a_frontend(make_daemon):
-    """pvcalls-frontend(3): what it shows compiles."""
+def test_building_a_frontend(make_daemon, network):
+    """pvcalls-frontend(3): what it shows compiles, and gets the page."""
     loop, example = manual_blocks("pvcalls-frontend.3.scd")
-    example = example.replace(", ...}", "}").replace("\t...\n", "").replace("\\\\", "\\")
-    source = "#include <arpa/inet.h>\n#include <err.h>\n#include <poll.h>\n#include <pvcalls/frontend.h>\n" \
-        f"void example(void);\nvoid example(void)\n{{\n{example}}}\n" \
-        f"void loop(struct pvcalls_front *front);\nvoid loop(struct pvcalls_front *front)\n{{\n{loop}}}\n"
-    path = os.path.join(make_daemon(start=False).dir, "example.c")
-    with open(path, "w", encoding="utf-8") as file:
+    daemon = make_daemon({"test.yaml": make_policy(floor=None)}, netns=network.host)
+    for shown, ours in (('.name = "demo"', f'.name = "demo", .runtime_dir = "{daemon.runtime_dir}"'), ("\\\\", "\\"),
+                        (", ...}", f', .sin_addr = {{inet_addr("{network.FAR}")}}}}'),
+                        ("\t...\n", "\tchar text[64];\n\tlong got = pvcalls_front_read(socket, text, sizeof(text));\n\tprintf(\"%.*s\", (int)got, text);\n")):
+        assert example.count(shown), shown
+        example = example.replace(shown, ours)
+    source = "#include <arpa/inet.h>\n#include <err.h>\n#include <poll.h>\n#include <stdio.h>\n#include <pvcalls/frontend.h>\n" \
+        f"void loop(struct pvcalls_front *front);\nvoid loop(struct pvcalls_front *front)\n{{\n{loop}}}\n" \
+        f"int main(void)\n{{\n{example}\treturn 0;\n}}\n"
+    path = os.path.join(daemon.dir, "example")
+    with open(path + ".c", "w", encoding="utf-8") as file:
         file.write(source)
-    check(run(["gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", os.path.join(ROOT, "include"), path]))
+    links = re.findall(r"^\*cc\* \.\.\. \*(-l.*)\*$", text_of("man", "pvcalls-frontend.3.scd"), re.MULTILINE)
+    libraries = os.path.join(build_dir(), "lib")
+    checked = ["-fsanitize=address,undefined"] if has_sanitizer() else []
+    check(run(["gcc", "-Wall", "-Wextra", "-Werror", *checked, "-I", os.path.join(ROOT, "include"), path + ".c", "-o", path,
+               "-L", libraries, f"-Wl,-rpath,{libraries}", *links]))
+    with far_servers(network, pages=[(network.FAR, 80)]):
+        assert check(run([path], env=daemon.environment(daemon.guest_tag))).stdout.startswith("HTTP/1.0 200 OK")
