@@ -489,6 +489,19 @@ def test_low_ports_where_configured(make_daemon, network):
     assert binds(able, "shop", [[network.HOST, 80], [network.HOST, 81]]) == ["ok", "EACCES"]
 
 
+def test_low_ports_in_policy_tests(make_daemon, network):
+    """What a policy's tests say of a port below 1024 is what its guests will meet with this configuration."""
+    policy = make_policy(floor={"allow": [{"on": "bind", "to": {"net": network.HOST, "ports": 80}}]},
+                         tests=[{"call": f"bind {network.HOST}:80", "expect": "allow"}])
+    daemon = make_daemon({"test.yaml": policy}, netns=network.host, start=False)
+    refused = check(run([*daemon.command(), "--check-config"]), 3)
+    assert "it came out as deny by floor low-port" in refused.stderr and "engine: {low_ports: true}" in refused.stderr, refused.stderr
+    daemon.write_config("engine: {low_ports: true}\n")
+    check(run([*daemon.command(), "--check-config"]))
+    daemon.start()
+    assert binds(daemon, "shop", [[network.HOST, 80]]) == ["ok"]
+
+
 def test_denied_bind_is_remembered(make_daemon):
     """A frontend that does not look at BIND's result meets its error at LISTEN."""
     import frontend

@@ -4,7 +4,6 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <string.h>
@@ -14,14 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/decimal.h"
-#include "base/fd.h"
+#include "policy/host_view/unprivileged_ports.h"
 
 /* Descriptors beside the guest's sockets: loop, queue, bells, netlink, and those about to be reset.
  */
 #define SPARE_DESCRIPTORS 64u
-
-#define UNPRIVILEGED_PORTS "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 /*
  * What serving a guest takes. No open, no exec, no fork, no memory that can be executed. socket()
@@ -133,20 +129,10 @@ int engine_sandbox_drop_privileges(uint32_t uid, bool low_ports, struct fault *f
 
 uint32_t engine_sandbox_first_port(void)
 {
-	autoclose int fd = -1;
-	char text[16] = "";
-	uint64_t port;
-	ssize_t got;
+	bool low_ports = capng_get_caps_process() == 0 &&
+			 capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE);
 
-	if (capng_get_caps_process() == 0 &&
-	    capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE))
-		return 0;
-	fd = open(UNPRIVILEGED_PORTS, O_RDONLY | O_CLOEXEC);
-	got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (got > 0 && text[got - 1] == '\n')
-		text[got - 1] = '\0';
-	return got > 0 && decimal_read(text, UINT16_MAX + 1u, &port) == 0 ? (uint32_t)port
-									  : IPPORT_RESERVED;
+	return low_ports ? 0 : unprivileged_ports_first();
 }
 
 int engine_sandbox_raise_limits(uint32_t sockets, struct fault *fault)

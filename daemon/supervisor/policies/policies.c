@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "policy/host_view/host_view.h"
+#include "policy/host_view/unprivileged_ports.h"
 #include "policy/plugin_host/plugin_registry.h"
 #include "policy/source_check.h"
 #include "supervisor/children/job.h"
@@ -66,8 +67,11 @@ static int policies_check(void *context, int output)
 				  policies->check_uid, strerror(errno));
 	if (!error)
 		error = host_view_open_addresses(&host, &fault);
-	if (!error)
+	if (!error) {
+		host_view_set_first_port(host,
+					 policies->low_ports ? 0 : unprivileged_ports_first());
 		error = source_list_check(&policies->candidate, registry, host, &fault);
+	}
 	job_say(output, fault.text);
 	return error ? 1 : 0;
 }

@@ -32,6 +32,7 @@ struct policies {
 	bool directories_given; /* a missing one is an error */
 	const char *plugin_dir;
 	uint32_t check_uid;                 /* what checks run as; UINT32_MAX: stay */
+	bool low_ports;                     /* engines may bind to ports below 1024 */
 	struct source_list set;             /* in force */
 	struct policy_name *names;          /* of the policies of set; NULL: there was no memory */
 	char changes[POLICIES_CHANGES_MAX]; /* what the last load changed, in words */

@@ -173,6 +173,7 @@ static enum exit_status supervisor_load_policies(struct supervisor *supervisor)
 		.check_uid = supervisor_is_privileged()
 				     ? config->uids_first + config->uids_count - 1
 				     : UINT32_MAX,
+		.low_ports = supervisor_is_privileged() && config->low_ports,
 	};
 	error = policies_load(&supervisor->policies, supervisor_policies_checked, supervisor,
 			      &supervisor->fault);
