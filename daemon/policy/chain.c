@@ -141,7 +141,8 @@ static void chain_take_default(const struct policy *policy, struct trial *trial)
 		trial_say(trial, TRIAL_ALLOW, 0, "default", "", "this operation needs no rule");
 		return;
 	}
-	if (call_operations[trial->view->op].always_runs || policy->default_allows) {
+	if (call_operations[trial->view->op].always_runs ||
+	    (policy->default_allows && !chain_is_of_free_bind(trial))) {
 		trial_say(trial, TRIAL_ALLOW, 0, "default", "default", "default: allow");
 		return;
 	}
@@ -221,9 +222,11 @@ void policy_decide(struct policy *policy, struct pvcalls_call *view, struct deci
 	chain_take_default(policy, &trial);
 	if (last.rule && trial.weight < TRIAL_DENY)
 		chain_overrule(&trial, last);
-	if (view->op == PVCALLS_OP_BIND &&
-	    host_rules_let_connect_only(&policy->rules, &view->effective))
-		decision->only_connects = true;
+	if (view->op == PVCALLS_OP_BIND)
+		decision->only_connects =
+			view->effective.port == 0 &&
+			(decision->only_connects ||
+			 host_rules_let_connect_only(&policy->rules, &view->effective));
 	trial_settle(&trial);
 	decision->effective = view->effective;
 }

@@ -112,9 +112,13 @@ static void trial_take_meters(struct trial *trial, const struct pvcalls_verdict 
 }
 
 /* Whether flags and what goes with them make sense. */
-static bool verdict_flags_are_valid(const struct pvcalls_verdict *verdict)
+static bool verdict_flags_are_valid(const struct pvcalls_verdict *verdict,
+				    const struct pvcalls_call *view)
 {
-	if (verdict->flags & ~PVCALLS_VERDICT_AUDIT_ONLY)
+	if (verdict->flags & ~(PVCALLS_VERDICT_AUDIT_ONLY | PVCALLS_VERDICT_CONNECTS_ONLY))
+		return false;
+	if ((verdict->flags & PVCALLS_VERDICT_CONNECTS_ONLY) &&
+	    (view->op != PVCALLS_OP_BIND || view->effective.port))
 		return false;
 	if (!(verdict->flags & PVCALLS_VERDICT_AUDIT_ONLY))
 		return true;
@@ -126,11 +130,13 @@ void trial_take_verdict(struct trial *trial, struct instance *instance,
 {
 	verdict->rule[PVCALLS_RULE_MAX - 1] = '\0';
 	verdict->reason[PVCALLS_REASON_MAX - 1] = '\0';
-	if (!verdict_flags_are_valid(verdict)) {
+	if (!verdict_flags_are_valid(verdict, trial->view)) {
 		trial_take_fault(trial, instance, verdict->rule, "answered with unknown flags");
 		return;
 	}
 	trial_take_meters(trial, verdict);
+	if (verdict->flags & PVCALLS_VERDICT_CONNECTS_ONLY)
+		trial->decision->only_connects = true;
 	if ((verdict->flags & PVCALLS_VERDICT_AUDIT_ONLY) && verdict->enforced == PVCALLS_ALLOW)
 		trial->allowed = true;
 	if (verdict->kind == PVCALLS_ALLOW)

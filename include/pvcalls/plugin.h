@@ -121,6 +121,11 @@ struct pvcalls_verdict {
  * field `enforced` says what the plugin's other rules make of the call.
  */
 #define PVCALLS_VERDICT_AUDIT_ONLY 1u
+/*
+ * For a bind to port 0: what is bound may connect, and not listen. Such a bind needs no rule; this
+ * says that it may not have more, though a rule or the default allows it.
+ */
+#define PVCALLS_VERDICT_CONNECTS_ONLY 2u
 
 /* What came of a call: given to observe hooks. */
 struct pvcalls_outcome {

@@ -301,8 +301,9 @@ static int32_t filter_find(const struct filter *filter, const struct table *tabl
 	const struct pair *pair;
 	uint32_t i;
 
-	/* Port 0 without a rule opens nothing: it is for a connect. */
-	if (call_is_of_all_addresses(call, local) && (local->port || found >= 0) &&
+	/* A bind to port 0 is for a connect: see filter_lets_only_connect(). */
+	if (call_is_of_all_addresses(call, local) &&
+	    (local->port || (found >= 0 && call->op == PVCALLS_OP_LISTEN)) &&
 	    PVCALLS_HOST_HAS(host, host_address))
 		return filter_find_denied(filter, table, call, local, found);
 	for (i = 0; call->op == PVCALLS_OP_ACCEPT && i < filter->pair_count; i++) {
@@ -316,6 +317,22 @@ static int32_t filter_find(const struct filter *filter, const struct table *tabl
 			return pair->rule;
 	}
 	return found;
+}
+
+/*
+ * A bind to 0.0.0.0, port 0, is what programs make before a connect, so a deny of one address does
+ * not deny it; but to listen there would open that address, too.
+ */
+static bool filter_lets_only_connect(const struct filter *filter, const struct pvcalls_call *call)
+{
+	const struct pvcalls_endpoint *at = &call->effective;
+	int32_t found;
+
+	if (call->op != PVCALLS_OP_BIND || at->port || !call_is_of_all_addresses(call, at) ||
+	    !PVCALLS_HOST_HAS(filter->host, host_address))
+		return false;
+	found = filter_find(filter, &filter->enforced, call);
+	return filter_find_denied(filter, &filter->enforced, call, at, found) != found;
 }
 
 static void rule_say(const struct rule *rule, struct pvcalls_verdict *verdict)
@@ -332,6 +349,8 @@ static void filter_decide(void *instance, const struct pvcalls_call *call,
 	int32_t found = filter_find(filter, &filter->all, call);
 	int32_t enforced;
 
+	if (filter_lets_only_connect(filter, call))
+		verdict->flags = PVCALLS_VERDICT_CONNECTS_ONLY;
 	if (found < 0)
 		return;
 	rule_say(&filter->rules[found], verdict);
@@ -342,7 +361,7 @@ static void filter_decide(void *instance, const struct pvcalls_call *call,
 		rule_say(&filter->rules[enforced], verdict);
 		return;
 	}
-	verdict->flags = PVCALLS_VERDICT_AUDIT_ONLY;
+	verdict->flags |= PVCALLS_VERDICT_AUDIT_ONLY;
 	verdict->enforced = enforced >= 0 ? PVCALLS_ALLOW : PVCALLS_DEFER;
 }
 
@@ -355,7 +374,7 @@ static void filter_check(void *instance, const struct pvcalls_call *call,
 	if (verdict->kind == PVCALLS_DENY)
 		return;
 	verdict->kind = PVCALLS_DEFER;
-	verdict->flags = 0;
+	verdict->flags &= PVCALLS_VERDICT_CONNECTS_ONLY;
 }
 
 /* The nearest miss so far. */

@@ -232,7 +232,42 @@ static void test_all_addresses(void **state)
 	bench_use(&bench, "chain:\n- plugin: filter\n  rules:\n"
 			  "  - {id: lan, on: bind, at: {net: 10.9.0.0/16}, verdict: deny}\n"
 			  "  - {id: any, on: [bind, listen], verdict: allow}\n");
-	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_DENY, "filter", "lan");
+	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_ALLOW, "filter", "any");
+	assert_true(bench.decision.only_connects);
+	bench_expect(&bench, "bind 192.0.2.10:0", VERDICT_ALLOW, "filter", "any");
+	assert_false(bench.decision.only_connects);
+	bench_expect(&bench, "bind 10.9.0.1:0", VERDICT_DENY, "filter", "lan");
+	bench_close(&bench);
+}
+
+/* Port 0 of all addresses is free before a connect, and opens no address that a rule denies. */
+static void test_port_zero_beside_a_deny(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench, "default: allow\nchain:\n- plugin: filter\n  rules:\n"
+			  "  - {id: lan, on: bind, at: {net: 10.9.0.1}, verdict: deny}\n");
+	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_ALLOW, "default", "default");
+	assert_true(bench.decision.only_connects);
+	assert_int_equal(bench_ask(&bench, "listen 0.0.0.0:40000"), VERDICT_ALLOW);
+	bench.call.flags = PVCALLS_CALL_BOUND_WITHOUT_RULE;
+	policy_decide(bench.policy, &bench.call, &bench.decision);
+	assert_int_equal(bench.decision.verdict, VERDICT_DENY);
+	bench_use(&bench,
+		  "default: allow\nchain:\n- plugin: filter\n  rules:\n"
+		  "  - {id: lan, on: bind, at: {net: 10.9.0.1, ports: 8080}, verdict: deny}\n");
+	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_ALLOW, "default", "default");
+	assert_false(bench.decision.only_connects);
+	bench_use(
+		&bench,
+		"default: allow\nchain:\n- plugin: filter\n  rules:\n"
+		"  - {id: lan, on: bind, at: {net: 10.9.0.1}, verdict: deny}\n"
+		"- plugin: rewrite\n  rewrites:\n"
+		"  - {id: r, on: bind, to: {ports: 0}, set: {address: 192.0.2.10, port: 8080}}\n");
+	bench_expect(&bench, "bind 0.0.0.0:0", VERDICT_ALLOW, "default", "default");
+	assert_false(bench.decision.only_connects);
 	bench_close(&bench);
 }
 
@@ -259,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_audit_of_one_rule),
 		cmocka_unit_test(test_audit_of_all),
 		cmocka_unit_test(test_all_addresses),
+		cmocka_unit_test(test_port_zero_beside_a_deny),
 		cmocka_unit_test(test_default_allow),
 	};
 
