@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "policy/plugin_host/meter_table.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "policy/plugin_host/allowances.h"
+#include "policy/plugin_host/counters.h"
 
 #define METER_CHAINS     METERS_MAX /* a power of two */
 #define METER_HAND_STEPS 64u        /* meters looked at for one that can be replaced */
@@ -218,21 +218,22 @@ void meter_table_commit(struct meter_table *table, const struct meter_table *pre
 
 size_t meter_table_write(const struct meter_table *table, char *text, size_t size)
 {
+	struct counters sums = {0};
+	char name[METER_KEY_MAX + sizeof(".over_bytes")];
 	const struct meter_entry *entry;
-	size_t used = 0;
-	int length;
+	size_t used;
 	uint32_t i;
 
 	for (i = 0; i < table->count; i++) {
 		entry = &table->list[i];
 		if (!entry->meter->over)
 			continue;
-		length = snprintf(text + used, size - used, "%s.over_bytes %" PRIu64 "\n",
-				  entry->name, entry->meter->over);
-		if (length < 0 || (size_t)length >= size - used)
-			break;
-		used += (size_t)length;
+		snprintf(name, sizeof(name), "%.*s.over_bytes", (int)strcspn(entry->name, "/"),
+			 entry->name);
+		counters_add(&sums, NULL, name, entry->meter->over);
 	}
+	used = counters_write(&sums, text, size);
+	counters_free(&sums);
 	return used;
 }
 

@@ -51,8 +51,9 @@ void meter_table_keep(struct meter_table *table, struct allowances *allowances);
 /* Notes what they stand at. */
 void meter_table_note(const struct meter_table *table);
 /*
- * Writes "NAME.over_bytes N\n" for each meter that bytes have passed over, while they are only
- * counted. Returns bytes written, less than size.
+ * Writes "NAME.over_bytes N\n" for meters that bytes have passed over, while they are only counted.
+ * NAME is a key up to a "/", if it has one: those that a limit has for addresses are told together.
+ * Returns bytes written, less than size.
  */
 size_t meter_table_write(const struct meter_table *table, char *text, size_t size);
 void meter_table_free(struct meter_table *table);

@@ -5,11 +5,14 @@
 
 #include <jansson.h>
 
-#define REPORT_SUMS_MAX 1024u
+#define REPORT_SUMS_MAX 4096u
+#define REPORT_NEW_MAX  512u /* names of one report that none before it had */
 
 /* Adds the "key value" lines of an engine's report to object: numbers as numbers. */
 void engine_report_add(json_t *object, const char *text);
-/* Adds the numbers of an engine's report to the sums in object, of REPORT_SUMS_MAX names at most.
+/*
+ * Adds the numbers of an engine's report to the sums in object, of REPORT_SUMS_MAX names at most,
+ * of which one report can't take all.
  */
 void engine_report_sum(json_t *object, const char *text);
 /*

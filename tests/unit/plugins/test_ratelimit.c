@@ -349,6 +349,35 @@ static void test_audit(void **state)
 	bench_close(&bench);
 }
 
+/* What passes over a limit that is per destination is told of the limit, not of each destination.
+ */
+static void test_audit_per_destination(void **state)
+{
+	struct meter *meter;
+	struct bench bench;
+	char metrics[1024];
+	char call[32];
+	int i;
+
+	(void)state;
+	bench_open(&bench, PLUGIN_DIR);
+	bench_use(&bench,
+		  "mode: audit\nchain:\n- plugin: ratelimit\n  limits:\n"
+		  "  - {id: each, per: destination, direction: out, bandwidth: 1kB/s}\n" ALLOW_ALL);
+	for (i = 1; i <= 3; i++) {
+		snprintf(call, sizeof(call), "connect 8.8.8.%d:1", i);
+		bench_ask(&bench, call);
+		meter = policy_meter(bench.policy, bench.decision.meter_out);
+		meter_allows(meter, 65536 + 100, 0);
+		meter_take(meter, 65536 + 100);
+		meter_unref(meter);
+	}
+	metrics[policy_metrics(bench.policy, metrics, sizeof(metrics) - 1)] = '\0';
+	assert_non_null(strstr(metrics, "ratelimit.each.over_bytes 300\n"));
+	assert_null(strchr(metrics, '/'));
+	bench_close(&bench);
+}
+
 static void test_errors(void **state)
 {
 	struct bench bench;
@@ -397,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_restart_with_nonsense),
 		cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_audit_per_destination),
 		cmocka_unit_test(test_errors),
 	};
 

@@ -47,6 +47,23 @@ static void sums_are_of_numbers(void **state)
 	json_decref(object);
 }
 
+static void one_report_leaves_room_for_others(void **state)
+{
+	json_t *object = json_object();
+	char text[16 * 2 * REPORT_NEW_MAX] = "";
+	size_t used = 0;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2 * REPORT_NEW_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "name%u 1\n", i);
+	engine_report_sum(object, text);
+	assert_int_equal(json_object_size(object), REPORT_NEW_MAX);
+	engine_report_sum(object, "ratelimit.faults 3\n");
+	assert_int_equal(json_integer_value(json_object_get(object, "ratelimit.faults")), 3);
+	json_decref(object);
+}
+
 static void sockets_become_an_array(void **state)
 {
 	json_t *array = engine_report_sockets("socket 1 state stream peer 1.2.3.4:5\n"
@@ -68,6 +85,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reports_become_objects),
 		cmocka_unit_test(sums_are_of_numbers),
+		cmocka_unit_test(one_report_leaves_room_for_others),
 		cmocka_unit_test(sockets_become_an_array),
 	};
 
