@@ -20,6 +20,12 @@
 #include "guest_calls.h"
 #include "ipc/engine_message.h"
 
+/* Waits longer than any test. */
+#define SLOW_CONNECTS \
+	OPEN_POLICY   \
+	"chain:\n"    \
+	"  - {plugin: random-verdict, seed: 1, on: [connect], verdicts: [delay], delay: 30s}\n"
+
 #define LISTENER 1
 #define MANY     300u
 
@@ -460,6 +466,42 @@ static void test_detaching_ends_parked_calls(void **state)
 	assert_int_equal(guest->engine->calls.table.parked, 0);
 }
 
+/* Calls that hold their sockets end before all sockets do, parked as they are. */
+static void test_detaching_ends_parked_connects(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct wire_request request;
+	struct audit_record record;
+	uint32_t count = 2 * COMMAND_SLOTS;
+	uint32_t cancelled = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		assert_int_equal(ask_socket(guest, 100 + i), 0);
+	engine_guest_policy(guest, SLOW_CONNECTS);
+	for (i = 0; i < count; i++) {
+		request = connect_request(100 + i, 80, 8);
+		guest_push(guest, &request);
+		if (guest->req_prod - guest->rsp_cons == COMMAND_SLOTS)
+			assert_null(next_answer(guest));
+	}
+	assert_null(next_answer(guest));
+	assert_true(guest->engine->calls.table.parked >= count - COMMAND_SLOTS);
+	engine_guest_store(guest);
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	while (drain_take(guest->drain, &record)) {
+		if (record.op == PVCALLS_OP_RELEASE)
+			continue;
+		assert_int_equal(record.op, PVCALLS_OP_CONNECT);
+		assert_int_equal(record.cancelled, 1);
+		assert_int_equal(record.result, -ECONNABORTED);
+		cancelled++;
+	}
+	drain_committed(guest->drain);
+	assert_int_equal(cancelled, count);
+	engine_invariants_check_detached(guest->engine);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -481,6 +523,7 @@ int main(void)
 		TEST(test_outcomes_wait_for_their_commit),
 		TEST(test_no_more_than_there_are_numbers),
 		TEST(test_detaching_ends_parked_calls),
+		TEST(test_detaching_ends_parked_connects),
 	};
 
 	return cmocka_run_group_tests_name("parking", tests, NULL, NULL);
