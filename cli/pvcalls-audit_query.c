@@ -298,16 +298,23 @@ static void query_tell_cut(struct query_scan *scan, const struct arguments *argu
 		query_write_number(count > shown ? count : shown, numbers[1]));
 }
 
-/*
- * Says that there is no record, where a person sits before it: on standard error, or on standard
- * output if only that is the terminal. Programs have the exit status.
- */
+/* Where a person sees what is said; NULL: nobody does. What a program reads stays its alone. */
+static FILE *query_person(const struct output *output)
+{
+	bool errors = isatty(STDERR_FILENO) != 0;
+	bool rows = isatty(fileno(output->file)) != 0;
+	if (!output_is_for_people(output))
+		return errors && rows ? stderr : NULL;
+	if (errors)
+		return stderr;
+	return rows ? output->file : NULL;
+}
+
+/* Says that there is no record, where a person sits before it. Programs have the exit status. */
 static void query_tell_none(const struct arguments *arguments, bool unreadable)
 {
-	const struct output *output = &arguments->output;
-	FILE *to = isatty(STDERR_FILENO) != 0 ? stderr : output->file;
-	if (output->rows > 0 || arguments->query.count == 0 || !output_is_for_people(output) ||
-	    isatty(fileno(to)) == 0)
+	FILE *to = query_person(&arguments->output);
+	if (arguments->output.rows > 0 || arguments->query.count == 0 || !to)
 		return;
 	fprintf(to, "pvcalls-audit: no record%s %s%s\n", unreadable ? " that may be read" : "",
 		arguments->query.filter.count > 0 || arguments->bounded ? "matches" : "is there",

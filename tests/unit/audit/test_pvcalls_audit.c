@@ -238,7 +238,10 @@ static void test_a_cut_is_told(void **state)
 	assert_non_null(strstr(output, "\npvcalls-audit: the last 20 of 60 records"));
 }
 
-/* What appears on a terminal that is standard output or error, the other one being /dev/null. */
+#define BOTH (-1)
+
+/* What appears on a terminal that is standard output or error, the other one being /dev/null, or
+ * both. */
 static const char *on_terminal(int stream, const char *format, const char *option,
 			       const char *value)
 {
@@ -249,8 +252,8 @@ static const char *on_terminal(int stream, const char *format, const char *optio
 	pid_t child = fork();
 	if (child == 0) {
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-		dup2(stream == STDOUT_FILENO ? terminal : null, STDOUT_FILENO);
-		dup2(stream == STDERR_FILENO ? terminal : null, STDERR_FILENO);
+		dup2(stream != STDERR_FILENO ? terminal : null, STDOUT_FILENO);
+		dup2(stream != STDOUT_FILENO ? terminal : null, STDERR_FILENO);
 		execl(PVCALLS_AUDIT, PVCALLS_AUDIT, "--trail", folder.path, "-o", format, option,
 		      value, NULL);
 		_exit(98);
@@ -286,6 +289,14 @@ static void test_nothing_found_is_told_on_a_terminal(void **state)
 		assert_string_equal(on_terminal(streams[i], "table", "--until", "2026-01-01"),
 				    "pvcalls-audit: no record matches\r\n");
 	}
+	/* Nobody but a person reads there, whatever the format is. */
+	assert_string_equal(on_terminal(BOTH, "table", "--guest", "nobody"),
+			    "pvcalls-audit: no record matches\r\n");
+	assert_string_equal(on_terminal(BOTH, "csv", "--guest", "nobody"),
+			    "pvcalls-audit: no record matches\r\n");
+	assert_string_equal(on_terminal(BOTH, "json", "--guest", "nobody"),
+			    "pvcalls-audit: no record matches\r\n[]\r\n");
+	assert_null(strstr(on_terminal(BOTH, "jsonl", "--serial", "5"), "no record"));
 	/* No terminal: the exit status is all. */
 	assert_int_equal(run("--guest nobody"), 1);
 	assert_string_equal(output, "");
