@@ -29,6 +29,10 @@ struct writer_queue {
 	bool entered;    /* id is valid in the store that is open now */
 	bool wrapped_up; /* leftovers are in the open transaction */
 
+	/* In the transaction that is being made. */
+	uint32_t taken;   /* records */
+	uint64_t next_ns; /* time of the next record; UINT64_MAX: no more are taken */
+
 	/* Its end, and what the supervisor was told. */
 	bool finishing; /* its engine has ended */
 	bool finished;  /* and everything is committed */

@@ -2,10 +2,11 @@
 /*
  * From the queues into the store.
  *
- * Theory of operation. A transaction takes a share of each queue and all events that wait; when it
- * is committed, slots are freed and answers sent, and only then. An error anywhere closes the
- * store and sets every queue back to its last commit; opening it again reads the places from the
- * database, so that it does not matter whether the failed commit has reached the disk after all.
+ * Theory of operation. A transaction takes a share of each queue, by the records' times, and all
+ * events that wait; when it is committed, slots are freed and answers sent, and only then. An error
+ * anywhere closes the store and sets every queue back to its last commit; opening it again reads
+ * the places from the database, so that it does not matter whether the failed commit has reached
+ * the disk after all.
  */
 #include "audit/auditd/writer_store.h"
 
@@ -160,26 +161,82 @@ static int writer_store_leftovers(struct writer *writer, struct writer_queue *qu
 	return error;
 }
 
-static int writer_store_queue(struct writer *writer, struct writer_queue *queue, uint32_t most,
-			      uint32_t *rows, struct fault *fault)
+static int writer_store_begin_queue(struct writer *writer, struct writer_queue *queue,
+				    struct fault *fault)
 {
-	struct audit_record record;
-	uint32_t taken = 0;
 	int error = writer_store_enter_queue(writer, queue, fault);
-	if (error < 0 || queue->finished)
-		return error;
-	while (error == 0 && taken < most && drain_take(queue->drain, &record)) {
-		error = store_call(writer->store, queue->id, &record, true, fault);
-		taken++;
-	}
-	*rows += taken;
-	if (error < 0)
-		return error;
-	if (taken > 0)
+	queue->taken = 0;
+	queue->next_ns = error == 0 && !queue->finished ? drain_next_ns(queue->drain) : UINT64_MAX;
+	return error;
+}
+
+static int writer_store_end_queue(struct writer *writer, struct writer_queue *queue, uint32_t *rows,
+				  struct fault *fault)
+{
+	if (queue->finished)
+		return 0;
+	if (queue->taken > 0)
 		return store_place(writer->store, queue->id, drain_place(queue->drain), false,
 				   fault);
 	/* Leftovers are looked for when all that was done is committed and its slots are free. */
 	return queue->finishing ? writer_store_leftovers(writer, queue, rows, fault) : 0;
+}
+
+/* The queue whose next record is the oldest, or NULL; *until_ns: that of the one after it. */
+static struct writer_queue *writer_store_oldest(const struct writer *writer, uint64_t *until_ns)
+{
+	struct writer_queue *oldest = NULL;
+	*until_ns = UINT64_MAX;
+	for (struct writer_queue *queue = writer->queues; queue; queue = queue->next) {
+		if (queue->next_ns == UINT64_MAX)
+			continue;
+		if (oldest && queue->next_ns >= oldest->next_ns) {
+			if (queue->next_ns < *until_ns)
+				*until_ns = queue->next_ns;
+			continue;
+		}
+		if (oldest)
+			*until_ns = oldest->next_ns;
+		oldest = queue;
+	}
+	return oldest;
+}
+
+/* Stores the next record of a queue, and looks at the one after it, unless no other's can be older.
+ */
+static int writer_store_record(struct writer *writer, struct writer_queue *queue, uint32_t most,
+			       bool alone, struct fault *fault)
+{
+	struct audit_record record;
+	int error;
+	if (queue->taken == most || !drain_take(queue->drain, &record)) {
+		queue->next_ns = UINT64_MAX;
+		return 0;
+	}
+	queue->taken++;
+	error = store_call(writer->store, queue->id, &record, true, fault);
+	if (!alone)
+		queue->next_ns = drain_next_ns(queue->drain);
+	return error;
+}
+
+/* Of each queue at most so many, in the order of their times: engines are served one by one, but
+ * what they tell happened side by side. */
+static int writer_store_records(struct writer *writer, uint32_t most, uint32_t *rows,
+				struct fault *fault)
+{
+	uint64_t until_ns = 0;
+	struct writer_queue *queue = NULL;
+	int error = 0;
+	while (error == 0 && (queue = writer_store_oldest(writer, &until_ns))) {
+		uint32_t before = queue->taken;
+		do
+			error = writer_store_record(writer, queue, most, until_ns == UINT64_MAX,
+						    fault);
+		while (error == 0 && queue->next_ns <= until_ns && queue->next_ns != UINT64_MAX);
+		*rows += queue->taken - before;
+	}
+	return error;
 }
 
 static uint32_t writer_store_share(const struct writer *writer)
@@ -232,7 +289,11 @@ static int writer_store_transaction(struct writer *writer, uint32_t *rows, struc
 	uint32_t most = writer_store_share(writer);
 	int error = writer_store_enter_link(writer, fault);
 	for (struct writer_queue *queue = writer->queues; error == 0 && queue; queue = queue->next)
-		error = writer_store_queue(writer, queue, most, rows, fault);
+		error = writer_store_begin_queue(writer, queue, fault);
+	if (error == 0)
+		error = writer_store_records(writer, most, rows, fault);
+	for (struct writer_queue *queue = writer->queues; error == 0 && queue; queue = queue->next)
+		error = writer_store_end_queue(writer, queue, rows, fault);
 	if (error == 0 && writer->link_entered)
 		error = writer_store_events(writer, rows, fault);
 	if (error == 0)

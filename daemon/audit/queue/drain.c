@@ -223,6 +223,17 @@ static void drain_copy_once(struct drain *drain, uint32_t slot, struct audit_rec
 	__asm__ volatile("" : : : "memory");
 }
 
+uint64_t drain_next_ns(struct drain *drain)
+{
+	if (drain_ready(drain) == 0)
+		return UINT64_MAX;
+	uint32_t slot = drain_read_slot(drain, drain->taken);
+	if (slot == DRAIN_NO_SLOT)
+		return 0; /* whoever takes it learns what is wrong */
+	return drain_bounded(
+		__atomic_load_n(&drain->memory->record[slot].wall_ns, __ATOMIC_RELAXED));
+}
+
 bool drain_take(struct drain *drain, struct audit_record *record)
 {
 	if (drain_ready(drain) == 0)

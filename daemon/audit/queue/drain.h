@@ -43,6 +43,11 @@ void drain_resume(struct drain *drain, uint64_t place);
 uint64_t drain_place(const struct drain *drain);
 /* Records that are done and not yet taken, at most AUDIT_QUEUE_SLOTS. */
 uint32_t drain_ready(struct drain *drain);
+/*
+ * The time that the next done record says it has, at most INT64_MAX; UINT64_MAX: there is none. It
+ * is read again when it is taken, and may then be another.
+ */
+uint64_t drain_next_ns(struct drain *drain);
 /* Copies the next done record, in range and with its strings ended. False if there is none. */
 bool drain_take(struct drain *drain, struct audit_record *record);
 /* What was taken is on disk: frees the slots and wakes an engine that waits for it. */

@@ -97,6 +97,29 @@ static void test_stores_what_engines_hand_over(void **state)
 	scene_close(&scene);
 }
 
+/* What two engines did side by side while the writer was away. */
+static void test_rows_of_several_engines_are_in_order(void **state)
+{
+	(void)state;
+	struct scene scene;
+	struct engine other;
+	scene_open(&scene, NULL);
+	engine_start(&other, &scene.daemon, "web-2", 8);
+	daemon_kill(&scene.daemon);
+	produce(&scene.engine, 1000);
+	produce(&other, 1500);
+	daemon_start(&scene.daemon, &scene.folder, NULL);
+	assert_true(engine_settle(&scene.engine, &scene.daemon, 10000));
+	assert_true(engine_settle(&other, &scene.daemon, 10000));
+	assert_int_equal(trail_sum(&scene.folder, "SELECT count(*) FROM call_log"), 2500);
+	assert_int_equal(trail_sum(&scene.folder,
+				   "SELECT count(*) FROM call_log AS a JOIN call_log AS b"
+				   " ON b.seq = a.seq + 1 WHERE b.time < a.time"),
+			 0);
+	engine_end(&other);
+	scene_close(&scene);
+}
+
 /* Produces for a while with the writer at work, then kills it in the middle. */
 static void produce_and_kill(struct scene *scene, uint64_t ns)
 {
@@ -553,6 +576,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stores_what_engines_hand_over),
+		cmocka_unit_test(test_rows_of_several_engines_are_in_order),
 		cmocka_unit_test(test_a_killed_writer_loses_and_doubles_nothing),
 		cmocka_unit_test(test_a_commit_without_its_frees_is_not_repeated),
 		cmocka_unit_test(test_an_engine_that_dies_leaves_what_it_decided),
