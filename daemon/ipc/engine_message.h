@@ -40,7 +40,8 @@ enum engine_message_kind {
 	ENGINE_MESSAGE_FAILED,   /* START, TRANSPORT or ATTACH failed; value: errno; text: why */
 	ENGINE_MESSAGE_FULL,     /* all slots of the command ring wait; text: for what */
 	ENGINE_MESSAGE_BROKEN,   /* the guest broke the protocol and was cut off; text: how */
-	ENGINE_MESSAGE_DETACHED, /* value: 1 if peers are still to get what the guest had written */
+	ENGINE_MESSAGE_DETACHED, /* value: 1 if peers are still to get what the guest had written,
+				    or the trail what became of its sockets */
 	ENGINE_MESSAGE_PONG,
 	ENGINE_MESSAGE_POLICY_TAKEN, /* value: 0 or errno (the old policy stays); text: faults */
 	ENGINE_MESSAGE_REPORT, /* answer to STATUS: text of "key value" lines; value: 1 if more

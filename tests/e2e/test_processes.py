@@ -395,6 +395,45 @@ def test_full_queue_stops_the_guest_and_loses_nothing(daemon):
     check_serials(rows)
 
 
+def test_what_ends_on_a_full_trail_is_recorded(daemon):
+    """While the writer stands still and the queue is full: a kill is answered at once, a guest may go, and no row is lost."""
+    from frontend import RELEASE, SLOTS, Frontend
+
+    guest = Frontend(daemon.runtime_dir, "busy").attach(feature_cancel=1)
+    sockets = [guest.new_socket() for _ in range(6)]
+    number = min(row["socket"] for row in daemon.ctl_json("sockets", "busy"))
+    pid = daemon.writer_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        quiet = time.monotonic()
+        while time.monotonic() - quiet < 0.5:
+            while guest.req_prod - guest.rsp_cons < SLOTS:
+                guest.place(RELEASE, 0xDEAD)
+            guest.show()
+            quiet = time.monotonic() if guest.take() else quiet
+        begun = time.time_ns()
+        assert daemon.ctl("kill", "busy", str(number)).returncode == 0
+        killed = time.time_ns()
+        guest.close()
+        wait_for(lambda: daemon.guest("busy") is None, "the guest is gone")
+        gone = time.time_ns()
+        # Longer than an engine gets that has nothing left to do.
+        time.sleep(1.5)
+        assert daemon.processes("pvcalls-engine"), "the engine waits for the trail"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    daemon.settle()
+    wait_for(lambda: not daemon.processes("pvcalls-engine"), "the engine has ended")
+    rows = [row for row in daemon.calls("busy", "release") if row["socket"]]
+    assert [row["close_reason"] for row in rows] == ["operator"] + ["guest_gone"] * (len(sockets) - 1)
+    assert rows[0]["socket"] == number and begun - 10**7 <= rows[0]["time_ns"] <= killed + 10**7
+    assert all(killed - 10**7 <= row["time_ns"] <= gone + 10**7 for row in rows[1:])
+    times = [row["time_ns"] for row in daemon.calls("busy")]
+    assert times == sorted(times)
+    assert not daemon.events("engine_crashed")
+    check_serials(daemon.calls("busy"))
+
+
 def test_many_guests(daemon):
     """Forty guests come and go; the supervisor is as large as before, the slots are free again."""
     port = free_port()

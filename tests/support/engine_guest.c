@@ -43,7 +43,6 @@ static void open_trail(struct engine_guest *guest)
 	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
 	guest->engine->queue_event = event;
-	guest->engine->calls.queue_event = event;
 	if (audit_queue_open(&guest->engine->calls.queue, memfd, event, event) < 0 ||
 	    drain_open(&guest->drain, &identity, memfd, dup(event)) < 0)
 		abort();

@@ -166,6 +166,7 @@ static void invariants_of_connections(const struct connections *connections, uin
 void engine_invariants_check(struct engine *engine, uint32_t other_slots)
 {
 	struct survey survey = {.calls = &engine->calls};
+	uint32_t kept = audit_queue_kept(engine->calls.queue);
 	uint32_t slots;
 
 	/* Starved, it counts what it collects itself, to know that there is room again. */
@@ -175,7 +176,8 @@ void engine_invariants_check(struct engine *engine, uint32_t other_slots)
 	socket_table_each(engine->calls.sockets, invariants_of_socket, &survey);
 	invariants_of_connections(&engine->connections, survey.connected, INVARIANTS_PORTS);
 	ASSERT(!engine->calls.closing.count);
-	if (!engine->calls.starved)
+	/* What was kept may have got slots just now. */
+	if (!engine->calls.starved && !kept)
 		ASSERT(audit_queue_used(engine->calls.queue) == slots + other_slots);
 }
 

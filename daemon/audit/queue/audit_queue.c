@@ -9,6 +9,11 @@
  * read by no one but it. All that is read of the writer is how far it has come, once each time, and
  * a place where it can't be counts for none. The two sides agree on who wakes whom as in Dekker's
  * algorithm: each publishes its own step, then a full fence, then looks at the other's.
+ *
+ * Records that have no slot (audit_queue_take_kept()) are a list here, oldest first. As long as
+ * there is one, slots that are done are held back in a line behind those that were done before
+ * them, so that what is handed over is always in the order in which it happened. Held slots are
+ * done as others are: who finds the engine dead stores them.
  */
 #include "audit/queue/audit_queue.h"
 
@@ -24,6 +29,15 @@
 #include "base/assert.h"
 #include "base/fd.h"
 
+#define QUEUE_KEPT_SLOT AUDIT_QUEUE_SLOTS /* number of the kept record that is being written */
+
+/* A record that waits for a slot. */
+struct queue_kept {
+	struct queue_kept *next;
+	uint64_t held; /* slots that were held back before it */
+	struct audit_record record;
+};
+
 struct audit_queue {
 	struct queue_memory *memory;
 	int writer_eventfd;
@@ -33,8 +47,16 @@ struct audit_queue {
 	uint64_t reaped;  /* places whose slots came back */
 	uint32_t free_count;
 	uint32_t free[AUDIT_QUEUE_SLOTS];
-	uint32_t order[AUDIT_QUEUE_SLOTS]; /* what we wrote to the ring; never read from there */
-	uint8_t state[AUDIT_QUEUE_SLOTS];  /* enum audit_slot_state; likewise */
+	uint32_t order[AUDIT_QUEUE_SLOTS];    /* what we wrote to the ring; never read from there */
+	uint8_t state[AUDIT_QUEUE_SLOTS + 1]; /* enum audit_slot_state; likewise */
+
+	struct queue_kept *kept_first; /* done */
+	struct queue_kept *kept_last;
+	struct queue_kept *kept_open; /* being written; NULL: none */
+	uint32_t kept_count;
+	uint64_t held_first; /* slots that were held back and handed over, ever; ... */
+	uint64_t held_end;   /* ... and those that were held back */
+	uint32_t held[AUDIT_QUEUE_SLOTS];
 };
 
 static int queue_fill_memory(int memfd, const struct audit_identity *identity)
@@ -110,34 +132,117 @@ void audit_queue_close(struct audit_queue *queue)
 {
 	if (!queue)
 		return;
+	while (queue->kept_first) {
+		struct queue_kept *kept = queue->kept_first;
+		queue->kept_first = kept->next;
+		free(kept);
+	}
+	free(queue->kept_open);
 	queue_memory_unmap(queue->memory);
 	free(queue);
 }
 
 struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot)
 {
-	ASSERT(slot < AUDIT_QUEUE_SLOTS);
-	return &queue->memory->record[slot];
+	ASSERT(slot < AUDIT_QUEUE_SLOTS || (slot == QUEUE_KEPT_SLOT && queue->kept_open));
+	return slot == QUEUE_KEPT_SLOT ? &queue->kept_open->record : &queue->memory->record[slot];
 }
 
 static void queue_set_state(struct audit_queue *queue, uint32_t slot, enum audit_slot_state from,
 			    enum audit_slot_state state)
 {
-	ASSERT(slot < AUDIT_QUEUE_SLOTS && queue->state[slot] == from);
+	struct audit_record *record = audit_queue_record(queue, slot);
+	ASSERT(queue->state[slot] == from);
 	queue->state[slot] = (uint8_t)state;
 	/* Release: whoever sees the state sees what was written to the slot before it. */
-	__atomic_store_n(&queue->memory->record[slot].state, (uint32_t)state, __ATOMIC_RELEASE);
+	__atomic_store_n(&record->state, (uint32_t)state, __ATOMIC_RELEASE);
 }
 
-struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot)
+static struct audit_record *queue_take_slot(struct audit_queue *queue, uint32_t *slot)
 {
-	if (queue->free_count == 0)
-		return NULL;
+	ASSERT(queue->free_count > 0);
 	*slot = queue->free[--queue->free_count];
 	struct audit_record *record = audit_queue_record(queue, *slot);
 	memset(record, 0, sizeof(*record));
 	queue_set_state(queue, *slot, AUDIT_SLOT_FREE, AUDIT_SLOT_TAKEN);
 	return record;
+}
+
+bool audit_queue_has_room(const struct audit_queue *queue)
+{
+	return queue->free_count > 0 && !queue->kept_first;
+}
+
+struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot)
+{
+	return audit_queue_has_room(queue) ? queue_take_slot(queue, slot) : NULL;
+}
+
+struct audit_record *audit_queue_take_kept(struct audit_queue *queue, uint32_t *slot)
+{
+	ASSERT(!queue->kept_open);
+	if (audit_queue_has_room(queue))
+		return queue_take_slot(queue, slot);
+	queue->kept_open = calloc(1, sizeof(*queue->kept_open));
+	if (!queue->kept_open)
+		return NULL;
+	*slot = QUEUE_KEPT_SLOT;
+	queue_set_state(queue, *slot, AUDIT_SLOT_FREE, AUDIT_SLOT_TAKEN);
+	return &queue->kept_open->record;
+}
+
+/* The record that is being written is done, and the last of those that wait. */
+static void queue_keep(struct audit_queue *queue)
+{
+	struct queue_kept *kept = queue->kept_open;
+	queue->state[QUEUE_KEPT_SLOT] = AUDIT_SLOT_FREE;
+	queue->kept_open = NULL;
+	kept->held = queue->held_end;
+	if (queue->kept_first)
+		queue->kept_last->next = kept;
+	else
+		queue->kept_first = kept;
+	queue->kept_last = kept;
+	queue->kept_count++;
+}
+
+/* The next place of the ring is this slot's, which is done. */
+static void queue_hand_over(struct audit_queue *queue, uint32_t slot)
+{
+	ASSERT(queue->state[slot] == AUDIT_SLOT_DONE);
+	queue->order[queue->done & QUEUE_MASK] = slot;
+	queue->memory->ring[queue->done & QUEUE_MASK] = slot;
+	queue->done++;
+	__atomic_store_n(&queue->memory->done, queue->done, __ATOMIC_RELEASE);
+}
+
+static void queue_hand_over_kept(struct audit_queue *queue)
+{
+	struct queue_kept *kept = queue->kept_first;
+	uint32_t slot = 0;
+	struct audit_record *record = queue_take_slot(queue, &slot);
+	/* Done when all of it is there, and not before. */
+	kept->record.state = AUDIT_SLOT_TAKEN;
+	*record = kept->record;
+	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_DONE);
+	queue_hand_over(queue, slot);
+	queue->kept_first = kept->next;
+	queue->kept_count--;
+	free(kept);
+}
+
+/* Hands over what is kept, as far as there are slots, and what was held back behind it. */
+static void queue_go_on(struct audit_queue *queue)
+{
+	while (queue->kept_first || queue->held_first != queue->held_end) {
+		if (queue->held_first != queue->held_end &&
+		    (!queue->kept_first || queue->kept_first->held > queue->held_first))
+			queue_hand_over(queue, queue->held[queue->held_first++ & QUEUE_MASK]);
+		else if (queue->free_count > 0)
+			queue_hand_over_kept(queue);
+		else
+			return;
+	}
 }
 
 static void queue_give_back(struct audit_queue *queue, uint32_t slot)
@@ -148,8 +253,10 @@ static void queue_give_back(struct audit_queue *queue, uint32_t slot)
 
 void audit_queue_untake(struct audit_queue *queue, uint32_t slot)
 {
+	ASSERT(slot != QUEUE_KEPT_SLOT);
 	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_FREE);
 	queue_give_back(queue, slot);
+	queue_go_on(queue);
 }
 
 void audit_queue_asked(struct audit_queue *queue, uint32_t slot)
@@ -159,7 +266,7 @@ void audit_queue_asked(struct audit_queue *queue, uint32_t slot)
 
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot)
 {
-	bool asked = slot < AUDIT_QUEUE_SLOTS && queue->state[slot] == AUDIT_SLOT_ASKED;
+	bool asked = slot <= QUEUE_KEPT_SLOT && queue->state[slot] == AUDIT_SLOT_ASKED;
 
 	queue_set_state(queue, slot, asked ? AUDIT_SLOT_ASKED : AUDIT_SLOT_TAKEN,
 			AUDIT_SLOT_DECIDED);
@@ -176,10 +283,12 @@ void audit_queue_undecided(struct audit_queue *queue, uint32_t slot)
 void audit_queue_done(struct audit_queue *queue, uint32_t slot)
 {
 	queue_set_state(queue, slot, AUDIT_SLOT_DECIDED, AUDIT_SLOT_DONE);
-	queue->order[queue->done & QUEUE_MASK] = slot;
-	queue->memory->ring[queue->done & QUEUE_MASK] = slot;
-	queue->done++;
-	__atomic_store_n(&queue->memory->done, queue->done, __ATOMIC_RELEASE);
+	if (slot == QUEUE_KEPT_SLOT)
+		queue_keep(queue);
+	else if (queue->kept_first)
+		queue->held[queue->held_end++ & QUEUE_MASK] = slot;
+	else
+		queue_hand_over(queue, slot);
 }
 
 /* How far the writer has come: never behind what was reaped, nor beyond what was handed over. */
@@ -227,6 +336,7 @@ uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner,
 			stored(owner, slot);
 		queue_give_back(queue, slot);
 	}
+	queue_go_on(queue);
 	return count;
 }
 
@@ -245,6 +355,11 @@ void audit_queue_await(struct audit_queue *queue)
 uint32_t audit_queue_used(const struct audit_queue *queue)
 {
 	return AUDIT_QUEUE_SLOTS - queue->free_count;
+}
+
+uint32_t audit_queue_kept(const struct audit_queue *queue)
+{
+	return queue->kept_count;
 }
 
 struct hook_mark *audit_queue_hook(struct audit_queue *queue)

@@ -7,7 +7,8 @@
  * hours), so slots are a pool, not a line. Beside it lies one ring of slot numbers with two places:
  * `done`, up to which the engine has handed slots over, and `stored`, up to which the writer has
  * committed them; slots before `stored` are free again. A full queue makes audit_queue_take()
- * return NULL; then the guest's ring is left unread. Nothing is ever dropped.
+ * return NULL; then the guest's ring is left unread. What happens without the guest, as when the
+ * operator kills a socket, is kept in the engine's own memory meanwhile. Nothing is ever dropped.
  *
  * The writer stores its place in the same transaction as the rows, so a writer that was killed
  * between commit and free stores nothing twice. The writer trusts nothing in this memory: each
@@ -53,6 +54,15 @@ void audit_queue_close(struct audit_queue *queue);
 
 /* A zeroed slot in state TAKEN, and its number; NULL if there is none (see audit_queue_await). */
 struct audit_record *audit_queue_take(struct audit_queue *queue, uint32_t *slot);
+/* Whether audit_queue_take() has one. */
+bool audit_queue_has_room(const struct audit_queue *queue);
+/*
+ * As audit_queue_take(), for what has happened and can't wait. If there is no slot, the record is
+ * kept in our own memory when it is done, until audit_queue_reap() finds one for it. What is done
+ * after it is handed over after it, and audit_queue_take() has nothing so long. Only one is written
+ * at a time, and it is not given back. NULL: there is no memory.
+ */
+struct audit_record *audit_queue_take_kept(struct audit_queue *queue, uint32_t *slot);
 /* The record in a slot that was taken. Valid until it is done. */
 struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot);
 /* Gives back a slot that is TAKEN: its call was never decided. */
@@ -87,6 +97,8 @@ uint32_t audit_queue_reap(struct audit_queue *queue, void (*stored)(void *owner,
 void audit_queue_await(struct audit_queue *queue);
 /* Slots neither free nor yet reaped: for status. */
 uint32_t audit_queue_used(const struct audit_queue *queue);
+/* Records that are done and wait in our own memory for a slot. */
+uint32_t audit_queue_kept(const struct audit_queue *queue);
 /* Where the engine notes which plugin is running, for those who find it dead. */
 struct hook_mark *audit_queue_hook(struct audit_queue *queue);
 /*

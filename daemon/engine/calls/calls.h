@@ -55,7 +55,6 @@ struct calls {
 	struct recovery_log *recovery_log;
 	struct policy *policy; /* owned; replaced between two turns */
 	struct audit_queue *queue;
-	int queue_event; /* eventfd by which the writer of the trail wakes the engine; borrowed */
 	struct socket_table *sockets;
 	struct lingering *lingering;
 

@@ -2,9 +2,7 @@
 #include "engine/calls/close_socket.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 
 #include "base/assert.h"
 #include "engine/calls/call_decision.h"
@@ -68,20 +66,20 @@ bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t rea
 
 	if (left)
 		disposal_leave_name(calls, socket);
-	/* The peer sees the end at once, however slow the trail is; and the loop, which was not
-	 * told, must not ask for events of it. */
+	/* The peer sees the end at once; and the loop, which was not told, must not ask for events
+	 * of it. */
 	deferred_close_now(&calls->closing);
 	return left;
 }
 
-/* Returns 0, or -ENOBUFS if the trail has no slot for it. */
+/* Returns 0 or -ENOMEM. */
 static int closed_socket_record(struct calls *calls, const struct closed_socket *closed)
 {
 	struct pending_call pending = {.calls = calls, .close_reason = closed->reason};
 
 	serve_reap(calls);
-	if (!audit_queue_take(calls->queue, &pending.call.slot))
-		return -ENOBUFS;
+	if (!audit_queue_take_kept(calls->queue, &pending.call.slot))
+		return -ENOMEM;
 	pending.call.op = PVCALLS_OP_RELEASE;
 	call_record_number(&pending);
 	pending.view.socket = closed->number;
@@ -97,41 +95,24 @@ static int closed_socket_record(struct calls *calls, const struct closed_socket 
 	return 0;
 }
 
-/* Waits until the writer has given slots back, at most until deadline_ns. */
-static void closed_sockets_await_slots(struct calls *calls, uint64_t deadline_ns)
-{
-	struct pollfd event = {.fd = calls->queue_event, .events = POLLIN};
-	uint64_t now = clock_monotonic_ns();
-	eventfd_t rings;
-
-	audit_queue_await(calls->queue);
-	audit_queue_flush(calls->queue, true);
-	if (now >= deadline_ns)
-		return;
-	/* What has rung is taken, or the next wait would end at once. Nothing is missed by that:
-	 * slots are collected after it, by the caller and in each turn of the engine. */
-	if (poll(&event, 1, (int)((deadline_ns - now) / NS_PER_MS) + 1) > 0)
-		(void)eventfd_read(calls->queue_event, &rings);
-}
-
 void closed_sockets_record(struct calls *calls, const struct closed_socket *closed, size_t count)
 {
-	uint64_t deadline = clock_monotonic_ns() + CLOSE_SOCKET_RECORD_NS;
+	uint32_t kept = audit_queue_kept(calls->queue);
+	uint32_t lost = 0;
 	size_t i;
 
 	ASSERT(closed || !count);
-	for (i = 0; i < count; i++) {
-		while (closed_socket_record(calls, &closed[i]) < 0) {
-			if (clock_monotonic_ns() >= deadline) {
-				log_error(calls->log,
-					  "%zu sockets were closed without a release record: the "
-					  "writer of the trail takes no rows",
-					  count - i);
-				return;
-			}
-			closed_sockets_await_slots(calls, deadline);
-		}
-	}
+	for (i = 0; i < count; i++)
+		lost += closed_socket_record(calls, &closed[i]) < 0;
+	if (lost)
+		log_error(calls->log, "%u sockets were closed without a release record: no memory",
+			  lost);
+	if (audit_queue_kept(calls->queue) > kept)
+		log_warning(calls->log,
+			    "the writer of the trail takes no rows: those of %u sockets that were "
+			    "closed wait in memory",
+			    audit_queue_kept(calls->queue));
+	serve_kept(calls);
 	audit_queue_flush(calls->queue, true);
 }
 
@@ -139,7 +120,7 @@ void closed_sockets_record(struct calls *calls, const struct closed_socket *clos
 struct closing {
 	struct calls *calls;
 	uint32_t reason;
-	struct closed_socket *closed; /* NULL: there was no memory to remember them */
+	struct closed_socket *closed; /* NULL: there was no memory to remember them till the end */
 	size_t count;
 };
 
@@ -159,23 +140,20 @@ static void closing_visit(void *owner, struct guest_socket *socket)
 	disposal_free_socket(closing->calls, socket, false);
 	if (closing->closed)
 		closing->closed[closing->count++] = closed;
+	else
+		closed_sockets_record(closing->calls, &closed, 1);
 }
 
 void close_all_sockets(struct calls *calls, uint32_t reason)
 {
 	struct closing closing = {.calls = calls, .reason = reason};
-	uint32_t sockets;
 
 	serve_cancel_all(calls, reason);
-	sockets = socket_table_count(calls->sockets);
-	closing.closed = calloc(sockets + 1, sizeof(*closing.closed));
-	/* Descriptors first: the peers see the end at once, however slow the trail is. */
+	closing.closed = calloc(socket_table_count(calls->sockets) + 1, sizeof(*closing.closed));
+	/* Descriptors first: the peers see the end at once, whatever plugins do with the rest. */
 	socket_table_each(calls->sockets, closing_visit, &closing);
 	deferred_close_now(&calls->closing);
 	ASSERT(!socket_table_count(calls->sockets));
-	if (!closing.closed)
-		log_error(calls->log, "%u sockets were closed without a release record: no memory",
-			  sockets);
 	closed_sockets_record(calls, closing.closed, closing.count);
 	free(closing.closed);
 }

@@ -9,12 +9,8 @@
 
 #include <pvcalls/plugin.h>
 
-#include "base/clock.h"
-
 struct calls;
 struct guest_socket;
-
-#define CLOSE_SOCKET_RECORD_NS (800 * NS_PER_MS) /* longest wait for slots of the trail's queue */
 
 /* What the record of such a socket's release will say. */
 struct closed_socket {
@@ -41,8 +37,8 @@ bool close_socket(struct calls *calls, struct guest_socket *socket, uint32_t rea
 /* Closes all sockets of the guest so, and records that. Nothing is left to be served. */
 void close_all_sockets(struct calls *calls, uint32_t reason);
 /*
- * Records closed sockets, waiting for the trail's queue if it is full. One is lost only if the
- * writer takes nothing for CLOSE_SOCKET_RECORD_NS, and that is logged.
+ * Records closed sockets, now, without waiting: what the trail's queue has no slot for is kept
+ * until it has (serve_kept()).
  */
 void closed_sockets_record(struct calls *calls, const struct closed_socket *closed, size_t count);
 

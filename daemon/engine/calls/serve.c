@@ -443,14 +443,27 @@ uint32_t serve_reap(struct calls *calls)
 	return audit_queue_reap(calls->queue, serve_stored, calls);
 }
 
+bool serve_kept(struct calls *calls)
+{
+	if (!audit_queue_kept(calls->queue))
+		return false;
+	serve_reap(calls);
+	audit_queue_flush(calls->queue, true);
+	if (!audit_queue_kept(calls->queue))
+		return false;
+	audit_queue_await(calls->queue);
+	return true;
+}
+
 void serve_commits(struct calls *calls)
 {
+	serve_kept(calls);
 	if (!calls->starved && !calls->sync)
 		return;
 	serve_reap(calls);
 	/* Slots may be free without that: those of calls that were cancelled, or that the record of
 	 * a killed socket has collected. */
-	if (calls->starved && audit_queue_used(calls->queue) < AUDIT_QUEUE_SLOTS) {
+	if (calls->starved && audit_queue_has_room(calls->queue)) {
 		calls->starved = false;
 		calls->ring_due = true;
 		serve_all_accepts(calls);

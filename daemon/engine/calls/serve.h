@@ -3,6 +3,7 @@
 #ifndef ENGINE_CALLS_SERVE_H
 #define ENGINE_CALLS_SERVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct calls;
@@ -31,6 +32,11 @@ void serve_ring(struct calls *calls);
 uint32_t serve_reap(struct calls *calls);
 /* As serve_reap(), where somebody waits for slots; then starved calls go on, too. */
 void serve_commits(struct calls *calls);
+/*
+ * Hands over records that the trail's queue had no slot for, as far as it has now. Returns whether
+ * there are some left; then the writer wakes the engine when it has given slots back.
+ */
+bool serve_kept(struct calls *calls);
 /* Goes on with ACCEPTs of listeners that were left in the last turn while peers waited. */
 void serve_left_accepts(struct calls *calls);
 /* Goes on with releases that wait, of connections whose bytes moved in this turn. */

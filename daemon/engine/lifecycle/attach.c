@@ -76,3 +76,9 @@ void engine_detach(struct engine *engine, uint32_t reason)
 	calls->ring_masked = false;
 	calls->responses_due = false;
 }
+
+bool engine_lingers(const struct engine *engine)
+{
+	return lingering_bytes(engine->calls.lingering) > 0 ||
+	       audit_queue_kept(engine->calls.queue) > 0;
+}

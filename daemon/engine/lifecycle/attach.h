@@ -3,6 +3,7 @@
 #ifndef ENGINE_LIFECYCLE_ATTACH_H
 #define ENGINE_LIFECYCLE_ATTACH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fault.h"
@@ -18,5 +19,7 @@ int engine_attach(struct engine *engine, const struct engine_attach_args *args,
  * and unmaps the command ring. Does nothing when not attached.
  */
 void engine_detach(struct engine *engine, uint32_t reason);
+/* Whether a detached engine must live on: for peers' bytes, or for records of closed sockets. */
+bool engine_lingers(const struct engine *engine);
 
 #endif

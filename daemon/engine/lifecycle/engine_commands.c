@@ -64,8 +64,8 @@ static void engine_commands_take(struct engine *engine, const struct engine_mess
 		break;
 	case ENGINE_MESSAGE_DETACH:
 		engine_detach(engine, message->value);
-		supervisor_link_send(engine, ENGINE_MESSAGE_DETACHED,
-				     lingering_bytes(engine->calls.lingering) > 0, 0, NULL);
+		supervisor_link_send(engine, ENGINE_MESSAGE_DETACHED, engine_lingers(engine), 0,
+				     NULL);
 		break;
 	case ENGINE_MESSAGE_PING:
 		supervisor_link_send(engine, ENGINE_MESSAGE_PONG, message->value, message->number,

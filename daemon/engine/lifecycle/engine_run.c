@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "engine/lifecycle/engine_run.h"
 
+#include "engine/calls/serve.h"
 #include "engine/lifecycle/attach.h"
 #include "engine/lifecycle/engine.h"
 #include "engine/lifecycle/supervisor_link.h"
@@ -31,17 +32,16 @@ bool engine_turn(struct engine *engine)
 }
 
 /*
- * The guest is gone, but peers are still to get what it had written to sockets that it released. A
- * supervisor that dies meanwhile ends us by a signal, see engine_start.c.
+ * The guest is gone, but peers are still to get what it had written to sockets that it released,
+ * and the trail the records of its sockets' end. A supervisor that dies meanwhile ends us by a
+ * signal, see engine_start.c.
  */
 static void engine_run_lingering(struct engine *engine)
 {
 	loop_remove(engine->loop, &engine->transport_source);
-	loop_remove(engine->loop, &engine->queue_source);
 	loop_remove(engine->loop, &engine->host_source);
-	while (lingering_bytes(engine->calls.lingering) > 0 &&
-	       loop_turn(engine->loop, LOOP_FOREVER) >= 0)
-		;
+	while (engine_lingers(engine) && loop_turn(engine->loop, LOOP_FOREVER) >= 0)
+		serve_kept(&engine->calls);
 }
 
 int engine_run(struct engine *engine)

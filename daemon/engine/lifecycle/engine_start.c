@@ -65,7 +65,6 @@ static int engine_start_queue(struct engine *engine, const int *fds, size_t coun
 	if (count != 4 && count != 5)
 		return fault_set(fault, EPROTO, "START brought %zu descriptors, not 4 or 5", count);
 	engine->queue_event = fds[2];
-	engine->calls.queue_event = fds[2];
 	error = audit_queue_open(&engine->calls.queue, fds[0], fds[1], fds[2]);
 	if (!error)
 		error = loop_add(engine->loop, &engine->queue_source, engine->queue_event, EPOLLIN,

@@ -145,7 +145,9 @@ static void status_report_sums(struct report *report)
 	status_report_add(report, "parked %u\n", engine->calls.table.parked);
 	slots_watch_describe(&engine->calls, waiting, sizeof(waiting));
 	status_report_add(report, "waiting %s\n", waiting);
-	status_report_add(report, "audit_waiting %u\n", audit_queue_used(engine->calls.queue));
+	status_report_add(report, "audit_waiting %u\n",
+			  audit_queue_used(engine->calls.queue) +
+				  audit_queue_kept(engine->calls.queue));
 	status_report_add(report, "linger_bytes %zu\n", lingering_bytes(engine->calls.lingering));
 }
 

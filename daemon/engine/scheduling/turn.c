@@ -77,8 +77,10 @@ bool turn_work(struct turn *turn)
 
 	connections->turn++;
 	connections->peers_told = false;
-	if (!calls->attached)
+	if (!calls->attached) {
+		serve_kept(calls);
 		return false;
+	}
 	busy = turn_take_events(turn);
 	serve_commits(calls);
 	serve_left_accepts(calls);

@@ -325,8 +325,7 @@ void random_kill(struct random_run *run)
 		socket_table_find(calls->sockets, random_below(run, RANDOM_NAMES));
 	struct closed_socket closed;
 
-	/* A writer that is stalled would be waited for. */
-	if (!socket || socket->state == SOCKET_KILLED || run->stalled)
+	if (!socket || socket->state == SOCKET_KILLED)
 		return;
 	random_rings_of_gone(run, socket->id);
 	if (!close_socket(calls, socket, AUDIT_CLOSE_OPERATOR, &closed))

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sockets that the operator kills. */
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/eventfd.h>
 
 #include <cmocka.h>
+
+#include "base/clock.h"
 
 #include "engine/calls/close_socket.h"
 #include "engine/calls/serve.h"
@@ -48,32 +48,6 @@ static bool kill_named(struct engine_guest *guest, uint64_t id, struct closed_so
 	return close_socket(calls_of_guest(guest), socket, AUDIT_CLOSE_OPERATOR, closed);
 }
 
-/* The trail's queue, whose slots the writer gives back when the engine has begun to wait for them.
- */
-struct full_trail {
-	struct engine_guest *guest;
-	uint32_t waits;
-	uint32_t wakings; /* waits that end at once, since the eventfd was rung before */
-};
-
-static struct full_trail *full_trail;
-
-int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
-int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
-
-int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
-{
-	bool rung = __real_poll(fds, count, 0) > 0;
-
-	if (!full_trail || fds->fd != calls_of_guest(full_trail->guest)->queue_event)
-		return __real_poll(fds, count, timeout);
-	full_trail->waits++;
-	full_trail->wakings += rung;
-	if (!rung || full_trail->waits == 10)
-		assert_true(engine_guest_store(full_trail->guest) > 0);
-	return __real_poll(fds, count, timeout);
-}
-
 /* Uses all slots of the trail's queue up with records that the writer has not stored. */
 static void fill_trail(struct engine_guest *guest)
 {
@@ -84,26 +58,6 @@ static void fill_trail(struct engine_guest *guest)
 		audit_queue_decided(queue, slot);
 		audit_queue_done(queue, slot);
 	}
-}
-
-/* Once for the writer's ring of an earlier commit, which nobody has looked at yet, then truly. */
-static void test_waiting_for_the_trail_is_a_sleep(void **state)
-{
-	struct engine_guest *guest = *state;
-	struct full_trail trail = {.guest = guest};
-	struct closed_socket closed;
-
-	assert_int_equal(ask_socket(guest, 1), 0);
-	assert_true(kill_named(guest, 1, &closed));
-	fill_trail(guest);
-	assert_int_equal(eventfd_write(calls_of_guest(guest)->queue_event, 1), 0);
-	full_trail = &trail;
-	closed_sockets_record(calls_of_guest(guest), &closed, 1);
-	full_trail = NULL;
-	assert_int_equal(trail.waits, 2);
-	assert_int_equal(trail.wakings, 1);
-	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
-			 AUDIT_CLOSE_OPERATOR);
 }
 
 /* A killed socket's record collects all that was stored; what stood still meanwhile goes on. */
@@ -216,9 +170,9 @@ static void test_a_killed_socket_ends_with_its_guest(void **state)
 static void kill_on_full_trail(struct engine_guest *guest, bool sync)
 {
 	struct calls *calls = calls_of_guest(guest);
-	struct full_trail trail = {.guest = guest};
 	struct closed_socket closed;
 	struct wire_response response;
+	uint64_t killed_ns;
 
 	assert_int_equal(ask_socket(guest, 1), 0);
 	assert_int_equal(ask_bind(guest, 1, INADDR_LOOPBACK, 0), 0);
@@ -226,19 +180,26 @@ static void kill_on_full_trail(struct engine_guest *guest, bool sync)
 	assert_int_equal(ask_accept(guest, 1, 2, RING), NO_ANSWER);
 	calls->sync = sync;
 	fill_trail(guest);
-	full_trail = &trail;
 	assert_true(kill_named(guest, 1, &closed));
 	closed_sockets_record(calls, &closed, 1);
-	full_trail = NULL;
-	engine_guest_store(guest);
+	killed_ns = clock_wall_ns();
+	assert_int_equal(audit_queue_kept(calls->queue), 1);
 	engine_guest_turn(guest);
-	assert_true(guest_collect(guest, &response));
+	assert_int_equal(guest_collect(guest, &response), !sync);
+	engine_guest_store(guest);
+	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->cancelled, 1);
+	guest->record_count = 0;
+	engine_guest_turn(guest);
+	if (sync)
+		assert_true(guest_collect(guest, &response));
 	assert_int_equal(response.cmd, WIRE_ACCEPT);
 	assert_int_equal(response.ret, -ECANCELED);
 	assert_false(guest_collect(guest, &response));
-	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->cancelled, 1);
+	assert_int_equal(audit_queue_kept(calls->queue), 0);
+	assert_int_equal(releases(guest), 1);
 	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
 			 AUDIT_CLOSE_OPERATOR);
+	assert_true(last_record(guest, PVCALLS_OP_RELEASE)->wall_ns <= killed_ns);
 }
 
 static void test_a_kill_answers_accepts_on_a_full_trail(void **state)
@@ -249,6 +210,63 @@ static void test_a_kill_answers_accepts_on_a_full_trail(void **state)
 static void test_a_kill_answers_accepts_on_a_full_trail_sync(void **state)
 {
 	kill_on_full_trail(*state, true);
+}
+
+/* What a call that waited becomes after that is told after that, however long the trail takes. */
+static void test_what_follows_a_kill_is_recorded_after_it(void **state)
+{
+	struct engine_guest *guest = *state;
+	struct calls *calls = calls_of_guest(guest);
+	const struct audit_record *record;
+	struct closed_socket closed;
+	struct wire_response response;
+	int peer;
+
+	assert_int_equal(ask_socket(guest, 1), 0);
+	assert_int_equal(ask_socket(guest, 2), 0);
+	assert_int_equal(ask_bind(guest, 2, INADDR_LOOPBACK, 0), 0);
+	assert_int_equal(ask_listen(guest, 2), 0);
+	assert_int_equal(ask_poll(guest, 2), NO_ANSWER);
+	fill_trail(guest);
+	assert_true(kill_named(guest, 1, &closed));
+	closed_sockets_record(calls, &closed, 1);
+	peer = host_connect(socket_table_find(calls->sockets, 2)->local.port, 1);
+	engine_guest_turn(guest);
+	assert_true(guest_collect(guest, &response));
+	assert_int_equal(response.cmd, WIRE_POLL);
+	assert_int_equal(engine_guest_store(guest), AUDIT_QUEUE_SLOTS - 1);
+	guest->record_count = 0;
+	engine_guest_turn(guest);
+	assert_int_equal(engine_guest_store(guest), 2);
+	record = guest->records;
+	assert_int_equal(record[0].op, PVCALLS_OP_RELEASE);
+	assert_int_equal(record[1].op, PVCALLS_OP_POLL);
+	assert_true(record[0].wall_ns <= record[1].wall_ns);
+	close(peer);
+}
+
+/* More sockets than slots, and a writer that takes nothing: the engine lives on for their records.
+ */
+static void test_a_guest_that_goes_while_the_trail_is_full(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint64_t name;
+
+	for (name = 1; name <= 5; name++)
+		assert_int_equal(ask_socket(guest, name), 0);
+	fill_trail(guest);
+	engine_detach(guest->engine, AUDIT_CLOSE_GUEST_GONE);
+	assert_int_equal(audit_queue_kept(calls_of_guest(guest)->queue), 5);
+	assert_true(engine_lingers(guest->engine));
+	engine_guest_turn(guest);
+	assert_true(engine_lingers(guest->engine));
+	engine_guest_store(guest);
+	guest->record_count = 0;
+	engine_guest_turn(guest);
+	assert_false(engine_lingers(guest->engine));
+	assert_int_equal(releases(guest), 5);
+	assert_int_equal(last_record(guest, PVCALLS_OP_RELEASE)->close_reason,
+			 AUDIT_CLOSE_GUEST_GONE);
 }
 
 /* A name that is only promised is the ACCEPT's, which is answered and recorded. */
@@ -287,7 +305,8 @@ int main(void)
 		TEST(test_a_killed_socket_ends_with_its_guest),
 		TEST(test_a_kill_answers_accepts_on_a_full_trail),
 		TEST(test_a_kill_answers_accepts_on_a_full_trail_sync),
-		TEST(test_waiting_for_the_trail_is_a_sleep),
+		TEST(test_what_follows_a_kill_is_recorded_after_it),
+		TEST(test_a_guest_that_goes_while_the_trail_is_full),
 		TEST(test_starved_calls_go_on_after_a_kill),
 	};
 
