@@ -11,14 +11,17 @@
 
 /*
  * A slot of the queue goes round: FREE, TAKEN, ASKED, DECIDED, DONE, FREE. What nobody need be
- * asked about is DECIDED at once. Back it goes from TAKEN to FREE (the call waits on), and from
- * DECIDED to ASKED (it is decided anew).
+ * asked about is DECIDED at once; what waits before anybody can be asked is WAITING. Back it goes
+ * from TAKEN to FREE (the call waits on), and from DECIDED to ASKED (it is decided anew).
  */
 enum audit_slot_state {
 	/* The engine may take it. */
 	AUDIT_SLOT_FREE,
 	/* Being filled. Nothing was executed: dropped if the engine dies. */
 	AUDIT_SLOT_TAKEN,
+	/* What is asked for is in it, and waits for what the policy is to be asked about. Stored as
+	 * outcome "unknown", verdict none, if the engine dies. */
+	AUDIT_SLOT_WAITING,
 	/* What is asked is in it, and the policy has the word. Stored as outcome "unknown" if the
 	 * engine dies, with the plugin in which it died as who decided. */
 	AUDIT_SLOT_ASKED,

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who runs with which rights, and who suffers when one of them dies."""
+import contextlib
 import os
 import random
 import re
 import signal
+import struct
 import subprocess
 import time
 
 import pytest
 
+from frontend import ACCEPT, BIND, LISTEN, RELEASE, SLOTS, Frontend, sockaddr
 from harness import (GUEST_PRELUDE, PYTHON, check, descriptors, free_port, has_sanitizer, is_alive, output_of, peers, proc_status,
                      rss_kib, running, tagged, wait_for)
 from test_audit import check_serials, no_gaps
@@ -144,6 +147,29 @@ def test_killed_engine_costs_its_guest_only(daemon):
     assert len(daemon.events("engine_crashed", "victim")) == 5
     assert daemon.process.poll() is None
     no_gaps(daemon.audit())
+
+
+def test_what_waits_when_an_engine_dies_is_recorded(daemon):
+    """An ACCEPT in flight has a row, dated by the engine's end; no call of the guest's is missing."""
+    port = free_port()
+    with contextlib.closing(Frontend(daemon.runtime_dir, "server")) as front:
+        front.attach()
+        listener = front.new_socket()
+        assert front.call(BIND, listener, sockaddr("127.0.0.1", port)) == 0
+        assert front.call(LISTEN, listener, struct.pack("<I", 8)) == 0
+        for _ in range(3):
+            front.place(ACCEPT, listener, struct.pack("<QII", front.new_id(), front.make_ring(), front.new_port()))
+        front.show()
+        front.new_socket()  # answered after the ACCEPTs were taken
+        since = time.time_ns()
+        os.kill(daemon.engine_pid("server"), signal.SIGKILL)
+        wait_for(lambda: daemon.guest("server") is None, "the guest is gone")
+    daemon.settle()
+    rows = daemon.calls("server", "accept")
+    assert [(row["verdict"], row["outcome"], row["peer_address"], row["local_port"]) for row in rows] == [
+        ("none", "unknown", None, port)] * 3
+    assert all(since <= row["time_ns"] <= time.time_ns() and row["errno"] is None for row in rows)
+    check_serials(daemon.calls("server"))
 
 
 def test_nothing_hangs_when_an_engine_dies(daemon):
@@ -359,8 +385,6 @@ def test_writer_that_hangs(daemon):
 
 def test_full_queue_stops_the_guest_and_loses_nothing(daemon):
     """While the writer stands still, a guest is served until its queue is full and then waits."""
-    from frontend import RELEASE, Frontend
-
     guest = Frontend(daemon.runtime_dir, "busy").attach()
     assert guest.call(RELEASE, 1) == 0
     pid = daemon.writer_pid()
@@ -397,8 +421,6 @@ def test_full_queue_stops_the_guest_and_loses_nothing(daemon):
 
 def test_what_ends_on_a_full_trail_is_recorded(daemon):
     """While the writer stands still and the queue is full: a kill is answered at once, a guest may go, and no row is lost."""
-    from frontend import RELEASE, SLOTS, Frontend
-
     guest = Frontend(daemon.runtime_dir, "busy").attach(feature_cancel=1)
     sockets = [guest.new_socket() for _ in range(6)]
     number = min(row["socket"] for row in daemon.ctl_json("sockets", "busy"))

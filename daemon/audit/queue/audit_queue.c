@@ -259,17 +259,33 @@ void audit_queue_untake(struct audit_queue *queue, uint32_t slot)
 	queue_go_on(queue);
 }
 
+void audit_queue_waits(struct audit_queue *queue, uint32_t slot)
+{
+	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_WAITING);
+}
+
+bool audit_queue_is_waiting(const struct audit_queue *queue, uint32_t slot)
+{
+	ASSERT(slot <= QUEUE_KEPT_SLOT);
+	return queue->state[slot] == AUDIT_SLOT_WAITING;
+}
+
 void audit_queue_asked(struct audit_queue *queue, uint32_t slot)
 {
-	queue_set_state(queue, slot, AUDIT_SLOT_TAKEN, AUDIT_SLOT_ASKED);
+	bool waited = audit_queue_is_waiting(queue, slot);
+
+	queue_set_state(queue, slot, waited ? AUDIT_SLOT_WAITING : AUDIT_SLOT_TAKEN,
+			AUDIT_SLOT_ASKED);
 }
 
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot)
 {
-	bool asked = slot <= QUEUE_KEPT_SLOT && queue->state[slot] == AUDIT_SLOT_ASKED;
+	enum audit_slot_state from = AUDIT_SLOT_TAKEN;
 
-	queue_set_state(queue, slot, asked ? AUDIT_SLOT_ASKED : AUDIT_SLOT_TAKEN,
-			AUDIT_SLOT_DECIDED);
+	ASSERT(slot <= QUEUE_KEPT_SLOT);
+	if (queue->state[slot] == AUDIT_SLOT_WAITING || queue->state[slot] == AUDIT_SLOT_ASKED)
+		from = (enum audit_slot_state)queue->state[slot];
+	queue_set_state(queue, slot, from, AUDIT_SLOT_DECIDED);
 }
 
 void audit_queue_undecided(struct audit_queue *queue, uint32_t slot)

@@ -68,11 +68,15 @@ struct audit_record *audit_queue_record(struct audit_queue *queue, uint32_t slot
 /* Gives back a slot that is TAKEN: its call was never decided. */
 void audit_queue_untake(struct audit_queue *queue, uint32_t slot);
 /*
- * What is asked, without the decision, is in the slot, which was TAKEN: from here on it will be
- * stored, whatever happens to the engine.
+ * What is waited for, without what the policy will be asked, is in the slot, which was TAKEN: from
+ * here on it will be stored, whatever happens to the engine.
  */
+void audit_queue_waits(struct audit_queue *queue, uint32_t slot);
+/* Whether that was said of the slot last. */
+bool audit_queue_is_waiting(const struct audit_queue *queue, uint32_t slot);
+/* Likewise when what is asked, without the decision, is in the slot, which was TAKEN or WAITING. */
 void audit_queue_asked(struct audit_queue *queue, uint32_t slot);
-/* The decision is in the slot, which was TAKEN or ASKED: it will be stored as well. */
+/* The decision is in the slot, which was TAKEN, WAITING or ASKED: it will be stored as well. */
 void audit_queue_decided(struct audit_queue *queue, uint32_t slot);
 /*
  * The decision of a slot that is DECIDED no longer holds (a wait has changed it): takes the slot

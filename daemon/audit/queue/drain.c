@@ -11,6 +11,7 @@
 
 #include "audit/queue/queue_memory.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "call/call.h"
 
@@ -290,12 +291,33 @@ static void drain_fill_undecided(const struct drain *drain, struct audit_record 
 			 "the engine ended before it was decided");
 }
 
+/* Nobody knows of what it waited for; that it ended is seen now. */
+static void drain_fill_waiting(struct audit_record *record)
+{
+	uint64_t asked_ns = record->wall_ns;
+
+	memset(&record->requested, 0, sizeof(record->requested));
+	memset(&record->effective, 0, sizeof(record->effective));
+	memset(&record->peer, 0, sizeof(record->peer));
+	record->socket = 0;
+	record->verdict = VERDICT_NONE;
+	record->rewritten = 0;
+	record->decision_ns = 0;
+	record->wall_ns = clock_wall_ns();
+	record->total_ns = record->wall_ns > asked_ns ? record->wall_ns - asked_ns : 0;
+	snprintf(record->decider, sizeof(record->decider), "protocol");
+	record->rule[0] = '\0';
+	snprintf(record->reason, sizeof(record->reason), "the engine ended while it waited");
+}
+
 bool drain_leftover(struct drain *drain, uint32_t *cursor, struct audit_record *record)
 {
 	for (; *cursor < AUDIT_QUEUE_SLOTS; (*cursor)++) {
 		drain_copy_once(drain, *cursor, record);
-		if (record->state < AUDIT_SLOT_ASKED || record->state > AUDIT_SLOT_DONE)
+		if (record->state < AUDIT_SLOT_WAITING || record->state > AUDIT_SLOT_DONE)
 			continue;
+		if (record->state == AUDIT_SLOT_WAITING)
+			drain_fill_waiting(record);
 		if (record->state == AUDIT_SLOT_ASKED)
 			drain_fill_undecided(drain, record);
 		if (!drain_make_sound(record))

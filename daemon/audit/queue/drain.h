@@ -56,9 +56,10 @@ void drain_committed(struct drain *drain);
 void drain_undo(struct drain *drain);
 
 /*
- * After the engine's end, when drain_ready() is 0: copies the next record that was asked about
- * (state AUDIT_SLOT_ASKED; then it says in which plugin the engine ended), decided or done but not
- * handed over, from slot *cursor (0 at first) on. False: none.
+ * After the engine's end, when drain_ready() is 0: copies the next record that waited (state
+ * AUDIT_SLOT_WAITING; then it is dated now), was asked about (AUDIT_SLOT_ASKED; then it says in
+ * which plugin the engine ended), decided or done but not handed over, from slot *cursor (0 at
+ * first) on. False: none.
  */
 bool drain_leftover(struct drain *drain, uint32_t *cursor, struct audit_record *record);
 

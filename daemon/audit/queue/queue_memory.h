@@ -11,7 +11,7 @@
 #include "call/hook_mark.h"
 
 #define QUEUE_MAGIC   0x7571612d6c637670ull /* "pvcl-aqu" */
-#define QUEUE_VERSION 2u
+#define QUEUE_VERSION 3u
 #define QUEUE_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW) /* of the memfd, while it is in use */
 #define QUEUE_LINE    64 /* bytes of a cache line: each side writes lines of its own */
 

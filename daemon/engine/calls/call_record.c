@@ -66,6 +66,16 @@ static void call_record_question(const struct pending_call *pending, struct audi
 	snprintf(record->policy, sizeof(record->policy), "%s", policy_name(policy));
 }
 
+void call_record_waiting(struct pending_call *pending)
+{
+	struct calls *calls = pending->calls;
+
+	if (audit_queue_is_waiting(calls->queue, pending->call.slot))
+		return;
+	call_record_question(pending, audit_queue_record(calls->queue, pending->call.slot));
+	audit_queue_waits(calls->queue, pending->call.slot);
+}
+
 void call_record_asked(struct pending_call *pending)
 {
 	struct calls *calls = pending->calls;

@@ -26,6 +26,8 @@ void call_record_stamp(struct pending_call *pending);
  */
 void call_record_number(struct pending_call *pending);
 
+/* Writes into the slot, once, that the call waits for what it will be decided about. */
+void call_record_waiting(struct pending_call *pending);
 /* Writes what is asked into the slot: from now on it is kept that it was, and of which plugin. */
 void call_record_asked(struct pending_call *pending);
 /*

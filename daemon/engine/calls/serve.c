@@ -102,8 +102,10 @@ static int serve_decide(struct pending_call *pending, const struct call_steps *s
 
 	for (;;) {
 		result = steps->await ? steps->await(pending) : 0;
-		if (result == CALL_WAITS)
+		if (result == CALL_WAITS) {
+			call_record_waiting(pending);
 			return result;
+		}
 		if (result) {
 			call_refuse(pending, "there is nothing to wait for any more");
 			return result;

@@ -247,6 +247,40 @@ static uint32_t refused_peers(struct engine_guest *guest)
 	return refused;
 }
 
+/* What an engine leaves that dies while ACCEPTs wait: each is a row, and none of them a peer's. */
+static void test_accepts_that_wait_outlive_their_engine(void **state)
+{
+	struct engine_guest *guest = *state;
+	uint16_t port = listening(guest, 1);
+	struct audit_record record;
+	uint64_t began_ns = clock_wall_ns() - WALL_CLOCK_AGE_NS;
+	uint64_t dies_ns;
+	uint32_t cursor = 0;
+	uint32_t waited = 0;
+	int fd;
+
+	engine_guest_policy(guest, REFUSING_ALL);
+	assert_int_equal(ask_accept(guest, 1, 2, RING(0)), NO_ANSWER);
+	assert_int_equal(ask_accept(guest, 1, 3, RING(1)), NO_ANSWER);
+	fd = host_connect(port, 1);
+	engine_guest_turn(guest);
+	engine_guest_store(guest);
+	assert_int_equal(last_record(guest, PVCALLS_OP_ACCEPT)->verdict, VERDICT_DENY);
+	dies_ns = clock_wall_ns();
+	while (drain_leftover(guest->drain, &cursor, &record)) {
+		assert_int_equal(record.op, PVCALLS_OP_ACCEPT);
+		assert_int_equal(record.verdict, VERDICT_NONE);
+		assert_int_equal(record.peer.family, 0);
+		assert_int_equal(record.local.port, port);
+		assert_string_equal(record.reason, "the engine ended while it waited");
+		assert_true(record.wall_ns >= dies_ns);
+		assert_in_range(record.wall_ns - record.total_ns, began_ns, dies_ns);
+		waited++;
+	}
+	assert_int_equal(waited, 2);
+	close(fd);
+}
+
 /* The request that waits on is one for which nobody has come, whoever came before. */
 static void test_a_refused_peer_is_forgotten(void **state)
 {
@@ -504,6 +538,7 @@ int main(void)
 		TEST(test_accepts_in_flight),
 		TEST(test_accept_that_waited_is_decided_at_the_time_of_its_peer),
 		TEST(test_accepts_are_dated_by_what_came_of_them),
+		TEST(test_accepts_that_wait_outlive_their_engine),
 		TEST(test_accepted_sockets_are_tuned),
 		TEST(test_a_refused_peer_holds_nobody_up),
 		TEST(test_a_refused_peer_is_forgotten),
