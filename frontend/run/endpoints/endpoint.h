@@ -25,9 +25,9 @@ enum endpoint_state {
 	ENDPOINT_BOUND,      /* bind() succeeded */
 	ENDPOINT_STARTING,   /* listen() waits for its answer */
 	ENDPOINT_LISTENING,  /* connections are accepted ahead */
-	ENDPOINT_CONNECTING, /* the program's end can't be written to, if it does not block */
+	ENDPOINT_CONNECTING, /* the program's end can't be written to */
 	ENDPOINT_CONNECTED,  /* the pump joins our end with the data ring */
-	ENDPOINT_FAILED,     /* connect() failed unwaited for, or the listener was shut */
+	ENDPOINT_FAILED,     /* connect() failed unwaited for, or it or the listener was shut */
 	ENDPOINT_ENDED,      /* both directions of a stream have; as FAILED, our end is closed */
 	ENDPOINT_GONE,       /* released; freed at the end of the loop's turn */
 };
@@ -63,7 +63,7 @@ struct endpoint {
 	uint32_t filler;  /* bytes in our end that the program did not write */
 	uint32_t options; /* remembered */
 	struct remembered_option *option;
-	bool blocking;     /* CONNECTING: the buffer was not filled */
+	bool blocking;     /* CONNECTING: by a connect() that waits, if it still does */
 	bool untold;       /* CONNECTED: no connect() has returned 0 yet */
 	bool queued;       /* in the pump's queue */
 	bool can_read;     /* our end may have bytes */

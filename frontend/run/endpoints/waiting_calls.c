@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 
 #include "base/assert.h"
 
@@ -33,7 +32,7 @@ static void waiting_calls_drop_dead(struct endpoint *endpoint)
 }
 
 int waiting_calls_add(struct endpoint *endpoint, const struct trapped_call *call,
-		      uint64_t timeout_ms)
+		      uint64_t timeout_ms, int late)
 {
 	struct waiting_call *waiting = malloc(sizeof(*waiting));
 	struct waiting_call **at = &endpoint->waiting;
@@ -41,7 +40,7 @@ int waiting_calls_add(struct endpoint *endpoint, const struct trapped_call *call
 	if (!waiting)
 		return -ENOMEM;
 	waiting_calls_drop_dead(endpoint);
-	*waiting = (struct waiting_call){.call = *call};
+	*waiting = (struct waiting_call){.call = *call, .late = late};
 	if (timeout_ms) {
 		waiting->deadline_ms = event_source_now_ms() + timeout_ms;
 		endpoint->table->deadlines++;
@@ -50,6 +49,12 @@ int waiting_calls_add(struct endpoint *endpoint, const struct trapped_call *call
 		at = &(*at)->next;
 	*at = waiting;
 	return 0;
+}
+
+bool waiting_calls_are_there(struct endpoint *endpoint)
+{
+	waiting_calls_drop_dead(endpoint);
+	return endpoint->waiting;
 }
 
 void waiting_calls_drop_first(struct endpoint *endpoint)
@@ -77,12 +82,6 @@ bool waiting_calls_answer_all(struct endpoint *endpoint, int result)
 	return arrived;
 }
 
-/* What a call whose time is over returns: SO_SNDTIMEO of connect, SO_RCVTIMEO of accept. */
-static int waiting_calls_late_result(const struct waiting_call *waiting)
-{
-	return waiting->call.number == SYS_connect ? -EINPROGRESS : -EAGAIN;
-}
-
 static void waiting_calls_expire_on(struct endpoint *endpoint, uint64_t now)
 {
 	struct waiting_call **at = &endpoint->waiting;
@@ -95,8 +94,7 @@ static void waiting_calls_expire_on(struct endpoint *endpoint, uint64_t now)
 			continue;
 		}
 		waiting_calls_pop(endpoint, at);
-		trap_answer(&endpoint->table->trap, waiting->call.id,
-			    waiting_calls_late_result(waiting));
+		trap_answer(&endpoint->table->trap, waiting->call.id, waiting->late);
 		free(waiting);
 	}
 }

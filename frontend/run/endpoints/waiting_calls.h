@@ -11,11 +11,17 @@ struct waiting_call {
 	struct waiting_call *next;
 	struct trapped_call call;
 	uint64_t deadline_ms; /* 0: none */
+	int late;             /* what it is answered then */
 };
 
-/* Lets the call wait, for timeout_ms at most; 0: for ever. 0 or -ENOMEM. */
+/*
+ * Lets the call wait, for timeout_ms at most (0: for ever); late is what it is answered then. 0 or
+ * -ENOMEM.
+ */
 int waiting_calls_add(struct endpoint *endpoint, const struct trapped_call *call,
-		      uint64_t timeout_ms);
+		      uint64_t timeout_ms, int late);
+/* Whether a call waits that was not interrupted. */
+bool waiting_calls_are_there(struct endpoint *endpoint);
 /* Forgets the call that waits longest, which the caller answers; there must be one. */
 void waiting_calls_drop_first(struct endpoint *endpoint);
 /* Answers everything that waits. Returns whether at least one answer arrived. */

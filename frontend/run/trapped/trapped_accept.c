@@ -209,7 +209,7 @@ void trapped_accept(struct endpoint *endpoint, const struct trapped_call *call, 
 		error = -EAGAIN;
 	else
 		error = waiting_calls_add(endpoint, call,
-					  trapped_answer_timeout(theirs, SO_RCVTIMEO));
+					  trapped_answer_timeout(theirs, SO_RCVTIMEO), -EAGAIN);
 	if (error)
 		trap_answer(&endpoint->table->trap, call->id, error);
 }

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
+#include "base/assert.h"
 #include "run/endpoints/endpoint_table.h"
 
 void trapped_answer(struct endpoint *endpoint, const struct trapped_call *call, int result)
@@ -48,6 +50,41 @@ int trapped_answer_write_address(struct trap *trap, const struct trapped_call *c
 	if (trap_write(call, call->args[pointer], address, room < full ? room : full))
 		return -EFAULT;
 	return trap_write(call, call->args[pointer + 1], &full, sizeof(full));
+}
+
+/* What the kernel keeps of an end, its next one has as well. */
+static void trapped_answer_copy_timeouts(int from, int to)
+{
+	static const int options[] = {SO_RCVTIMEO, SO_SNDTIMEO};
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct timeval time;
+		socklen_t size = sizeof(time);
+
+		if (getsockopt(from, SOL_SOCKET, options[i], &time, &size) == 0)
+			(void)setsockopt(to, SOL_SOCKET, options[i], &time, size);
+	}
+}
+
+int trapped_answer_renew(struct endpoint *endpoint, const struct trapped_call *call, int theirs,
+			 int *fresh)
+{
+	int number = (int)call->args[0];
+	int error;
+
+	ASSERT(endpoint->state == ENDPOINT_FAILED);
+	error = endpoint_renew(endpoint, trapped_answer_nonblocking(theirs), fresh);
+	if (error)
+		return error;
+	endpoint->state = ENDPOINT_NEW;
+	trapped_answer_copy_timeouts(theirs, *fresh);
+	error = trap_replace_fd(&endpoint->table->trap, call->id, *fresh, number,
+				trap_close_on_exec(call, number));
+	if (error >= 0)
+		return 0;
+	close(*fresh);
+	return error;
 }
 
 uint64_t trapped_answer_timeout(int fd, int option)

@@ -23,6 +23,12 @@ int trapped_answer_write_address(struct trap *trap, const struct trapped_call *c
 				 const struct sockaddr_in *address);
 /* Milliseconds of SO_RCVTIMEO or SO_SNDTIMEO of an end; 0: none. */
 uint64_t trapped_answer_timeout(int fd, int option);
+/*
+ * The pair of what has failed is dead: a new one takes its place, with the program's end in *fresh
+ * (the caller's to close). 0 or -errno.
+ */
+int trapped_answer_renew(struct endpoint *endpoint, const struct trapped_call *call, int theirs,
+			 int *fresh);
 /* Whether calls on an end do not wait (O_NONBLOCK). */
 bool trapped_answer_nonblocking(int fd);
 

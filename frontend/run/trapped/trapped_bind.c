@@ -61,7 +61,7 @@ void trapped_bind(struct endpoint *endpoint, const struct trapped_call *call, in
 			endpoint->state = ENDPOINT_BINDING;
 	}
 	if (!error)
-		error = waiting_calls_add(endpoint, call, 0);
+		error = waiting_calls_add(endpoint, call, 0, 0);
 	if (error)
 		trapped_answer(endpoint, call, error);
 }

@@ -2,12 +2,14 @@
 /*
  * connect().
  *
- * Theory of operation. A fresh pair can be written to, a connecting socket must not. So before a
- * connect() that does not block is answered, the program's end gets the smallest send buffer there
- * is and is filled up; when CONNECT is answered, that is drained again on our side, which
- * gives waiters of all kinds (poll, epoll, edge-triggered too) their event, and the buffer grows
- * back. If CONNECT failed, our end is closed with it unread: EPOLLERR and EPOLLHUP.
- * A connect() that blocks just waits for its answer; nothing is filled for it.
+ * Theory of operation. A fresh pair can be written to, a connecting socket must not. So while
+ * CONNECT is under way the program's end has the smallest send buffer there is and is filled up;
+ * when CONNECT is answered, that is drained again on our side, which gives waiters of all kinds
+ * (poll, epoll, edge-triggered too) their event, and the buffer grows back. If CONNECT failed, our
+ * end is closed with it unread: EPOLLERR and EPOLLHUP; unless a connect() that blocks hears of it,
+ * whose socket is as new then. It is filled for that one, too: when a signal or SO_SNDTIMEO has
+ * ended its wait, of which the first tells nobody, its program looks at the socket as if it had not
+ * blocked.
  */
 #include "run/trapped/trapped_connect.h"
 
@@ -65,25 +67,41 @@ static void trapped_connect_succeed(struct endpoint *endpoint)
 		endpoint->peer = peer;
 	endpoint_settle(endpoint);
 	endpoint->state = ENDPOINT_CONNECTED;
-	if (!endpoint->blocking)
-		trapped_connect_drain(endpoint);
+	trapped_connect_drain(endpoint);
 	byte_pump_start(endpoint);
 	endpoint->untold = !waiting_calls_answer_all(endpoint, 0);
+	endpoint->lost_call = -1; /* the next connect() is told by untold */
+}
+
+/* The attempt is over and its end hangs up; who waits is told why, else whoever asks. */
+static void trapped_connect_give_up(struct endpoint *endpoint, int result)
+{
+	if (endpoint->remote)
+		pvcalls_front_release(endpoint->remote);
+	endpoint->remote = NULL;
+	endpoint_fail(endpoint, -result);
+	if (waiting_calls_answer_all(endpoint, result))
+		endpoint->error = 0;
+	endpoint->lost_call = -1; /* the next connect() is told by error */
 }
 
 static void trapped_connect_fail(struct endpoint *endpoint, int result)
 {
-	pvcalls_front_release(endpoint->remote);
-	endpoint->remote = NULL;
-	if (endpoint->blocking) {
+	if (endpoint->blocking && waiting_calls_are_there(endpoint)) {
+		pvcalls_front_release(endpoint->remote);
+		endpoint->remote = NULL;
 		endpoint_settle(endpoint);
 		endpoint->state = ENDPOINT_NEW;
-		waiting_calls_answer_all(endpoint, result);
-		return;
+		trapped_connect_drain(endpoint);
+		if (waiting_calls_answer_all(endpoint, result))
+			return;
 	}
-	endpoint_fail(endpoint, -result);
-	if (waiting_calls_answer_all(endpoint, result))
-		endpoint->error = 0;
+	trapped_connect_give_up(endpoint, result);
+}
+
+void trapped_connect_stop(struct endpoint *endpoint)
+{
+	trapped_connect_give_up(endpoint, -ECONNRESET);
 }
 
 static void trapped_connect_done(struct pvcalls_front_socket *socket, int result, void *context)
@@ -125,6 +143,14 @@ static int trapped_connect_start(struct endpoint *endpoint, const struct sockadd
 	return 0;
 }
 
+/* Waits as long as SO_SNDTIMEO says; late is what it is answered then. */
+static void trapped_connect_wait(struct endpoint *endpoint, const struct trapped_call *call,
+				 int theirs, int late)
+{
+	if (waiting_calls_add(endpoint, call, trapped_answer_timeout(theirs, SO_SNDTIMEO), late))
+		trapped_answer(endpoint, call, -ENOBUFS);
+}
+
 static void trapped_connect_begin(struct endpoint *endpoint, const struct trapped_call *call,
 				  int theirs, const struct sockaddr_in *address)
 {
@@ -134,13 +160,13 @@ static void trapped_connect_begin(struct endpoint *endpoint, const struct trappe
 	error = trapped_connect_start(endpoint, address);
 	if (error) {
 		trapped_answer(endpoint, call, error);
-	} else if (endpoint->blocking) {
-		if (waiting_calls_add(endpoint, call, trapped_answer_timeout(theirs, SO_SNDTIMEO)))
-			trapped_answer(endpoint, call, -ENOBUFS);
-	} else {
-		trapped_connect_fill(endpoint, theirs);
-		trapped_answer(endpoint, call, -EINPROGRESS);
+		return;
 	}
+	trapped_connect_fill(endpoint, theirs);
+	if (endpoint->blocking)
+		trapped_connect_wait(endpoint, call, theirs, -EINPROGRESS);
+	else
+		trapped_answer(endpoint, call, -EINPROGRESS);
 }
 
 /* The pair of the failed attempt is dead: a new one takes its place. */
@@ -155,18 +181,12 @@ static void trapped_connect_begin_again(struct endpoint *endpoint, const struct 
 		endpoint->error = 0;
 		return;
 	}
-	error = endpoint_renew(endpoint, trapped_answer_nonblocking(theirs), &fresh);
+	error = trapped_answer_renew(endpoint, call, theirs, &fresh);
 	if (error) {
 		trapped_answer(endpoint, call, error);
 		return;
 	}
-	endpoint->state = ENDPOINT_NEW;
-	error = trap_replace_fd(&endpoint->table->trap, call->id, fresh, (int)call->args[0],
-				trap_close_on_exec(call, (int)call->args[0]));
-	if (error < 0)
-		trapped_answer(endpoint, call, error);
-	else
-		trapped_connect_begin(endpoint, call, fresh, address);
+	trapped_connect_begin(endpoint, call, fresh, address);
 	close(fresh);
 }
 
@@ -175,8 +195,8 @@ static void trapped_connect_again(struct endpoint *endpoint, const struct trappe
 {
 	if (trapped_answer_nonblocking(theirs))
 		trapped_answer(endpoint, call, -EALREADY);
-	else if (waiting_calls_add(endpoint, call, trapped_answer_timeout(theirs, SO_SNDTIMEO)))
-		trapped_answer(endpoint, call, -ENOBUFS);
+	else
+		trapped_connect_wait(endpoint, call, theirs, -EALREADY);
 }
 
 void trapped_connect(struct endpoint *endpoint, const struct trapped_call *call, int theirs)

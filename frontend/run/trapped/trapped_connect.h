@@ -6,5 +6,7 @@
 
 /* connect(): a handler, see trapped_answer.h. */
 void trapped_connect(struct endpoint *endpoint, const struct trapped_call *call, int theirs);
+/* shutdown() of a socket that is connecting: the attempt ends with ECONNRESET. */
+void trapped_connect_stop(struct endpoint *endpoint);
 
 #endif

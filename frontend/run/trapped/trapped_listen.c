@@ -85,7 +85,7 @@ void trapped_listen(struct endpoint *endpoint, const struct trapped_call *call, 
 			endpoint->state = ENDPOINT_STARTING;
 	}
 	if (!error)
-		error = waiting_calls_add(endpoint, call, 0);
+		error = waiting_calls_add(endpoint, call, 0, 0);
 	if (error)
 		trapped_answer(endpoint, call, error);
 }

@@ -50,7 +50,7 @@ void trapped_getsockname(struct endpoint *endpoint, const struct trapped_call *c
 	(void)theirs;
 	if (!trapped_names_ask_local(endpoint))
 		trapped_names_tell(&endpoint->table->trap, call, &endpoint->local);
-	else if (waiting_calls_add(endpoint, call, 0))
+	else if (waiting_calls_add(endpoint, call, 0, 0))
 		trap_answer(&endpoint->table->trap, call->id, -ENOBUFS);
 }
 

@@ -181,7 +181,7 @@ void trapped_setsockopt(struct endpoint *endpoint, const struct trapped_call *ca
 		result = trapped_options_remember(endpoint, call);
 	} else if (option < OPTION_COUNT && socket_options[option].treatment == OPTION_KERNEL) {
 		/* While it is filled, the buffer's size must not change. */
-		bool filled = endpoint->state == ENDPOINT_CONNECTING && !endpoint->blocking;
+		bool filled = endpoint->state == ENDPOINT_CONNECTING;
 
 		if (level == SOL_SOCKET && name == SO_SNDBUF)
 			result = trapped_options_remember(endpoint, call);

@@ -7,6 +7,7 @@
 
 #include "run/endpoints/reset_mark.h"
 #include "run/trapped/trapped_accept.h"
+#include "run/trapped/trapped_connect.h"
 
 void trapped_socket(struct endpoint_table *table, const struct trapped_call *call)
 {
@@ -57,13 +58,21 @@ static void trapped_shutdown_stream(struct endpoint *endpoint, const struct trap
 
 void trapped_shutdown(struct endpoint *endpoint, const struct trapped_call *call, int theirs)
 {
-	if (endpoint->state == ENDPOINT_CONNECTED) {
+	struct trap *trap = &endpoint->table->trap;
+	unsigned int how = (unsigned int)call->args[1];
+
+	if (how > SHUT_RDWR) {
+		trap_answer(trap, call->id, -EINVAL);
+	} else if (endpoint->state == ENDPOINT_CONNECTED) {
 		trapped_shutdown_stream(endpoint, call, theirs);
 	} else if (endpoint->state == ENDPOINT_LISTENING) {
-		if ((int)call->args[1] != SHUT_WR)
+		if (how != SHUT_WR)
 			trapped_accept_stop(endpoint, -EINVAL);
-		trap_answer(&endpoint->table->trap, call->id, 0);
+		trap_answer(trap, call->id, 0);
+	} else if (endpoint->state == ENDPOINT_CONNECTING) {
+		trapped_connect_stop(endpoint);
+		trap_answer(trap, call->id, 0);
 	} else {
-		trap_answer(&endpoint->table->trap, call->id, -ENOTCONN);
+		trap_answer(trap, call->id, -ENOTCONN);
 	}
 }

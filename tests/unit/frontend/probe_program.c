@@ -143,17 +143,81 @@ static void probe_connect_timeout(void)
 
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)) == 0);
 	FAILS(probe_connect_to(fd, FAKE_HANG), EINPROGRESS);
+	CHECK(probe_polled(fd, POLLOUT, 0) == 0);
+	FAILS(probe_connect_to(fd, FAKE_HANG), EALREADY);
 }
-static void probe_interrupted(void)
+
+/* A connect() that blocks and was interrupted goes on, and is no connection before it is one. */
+static void probe_interrupted_at(uint16_t port)
 {
 	int fd = probe_tcp(0);
 
 	probe_alarm_soon(0);
-	FAILS(probe_connect_to(fd, FAKE_HANG), EINTR);
+	FAILS(probe_connect_to(fd, port), EINTR);
+	CHECK(probe_polled(fd, POLLOUT | POLLIN, 0) == 0);
+	FAILS(send(fd, "x", 1, MSG_DONTWAIT), EAGAIN);
+	CHECK(probe_pending_error(fd) == 0);
+	probe_let_go();
+	if (port == FAKE_HELD) {
+		CHECK(probe_polled(fd, POLLOUT, 5000) == POLLOUT);
+		CHECK(probe_pending_error(fd) == 0);
+		CHECK(probe_connect_to(fd, port) == 0);
+		FAILS(probe_connect_to(fd, port), EISCONN);
+		probe_exchange(fd, 300000);
+	} else {
+		CHECK(probe_polled(fd, POLLOUT, 5000) & POLLERR);
+		CHECK(probe_pending_error(fd) == ECONNREFUSED);
+		CHECK(probe_connect_to(fd, FAKE_ECHO) == 0); /* on the same number */
+		probe_exchange(fd, 100);
+	}
 	close(fd);
+}
+
+static void probe_interrupted(void)
+{
+	int fd;
+
+	probe_interrupted_at(FAKE_HELD);
+	probe_interrupted_at(FAKE_HELD_REFUSE);
 	fd = probe_tcp(0);
 	probe_alarm_soon(SA_RESTART); /* the call goes on where it was */
 	CHECK(probe_connect_to(fd, FAKE_SLOW) == 0);
+	probe_exchange(fd, 100);
+}
+
+static void *probe_shut_soon(void *fd)
+{
+	usleep(50000);
+	CHECK(shutdown(*(int *)fd, SHUT_RDWR) == 0);
+	return NULL;
+}
+
+/* shutdown() in whichever direction ends an attempt, whoever waits for it; another may follow. */
+static void probe_shut_connecting(void)
+{
+	pthread_t thread;
+	int fd;
+	int how;
+
+	for (how = SHUT_RD; how <= SHUT_RDWR; how++) {
+		fd = probe_tcp(SOCK_NONBLOCK);
+		FAILS(probe_connect_to(fd, FAKE_HANG), EINPROGRESS);
+		FAILS(shutdown(fd, 3), EINVAL);
+		CHECK(shutdown(fd, how) == 0);
+		CHECK((probe_polled(fd, POLLOUT, 5000) & (POLLERR | POLLHUP)) ==
+		      (POLLERR | POLLHUP));
+		CHECK(probe_pending_error(fd) == ECONNRESET);
+		FAILS(shutdown(fd, how), ENOTCONN);
+		FAILS(probe_connect_to(fd, FAKE_ECHO), EINPROGRESS);
+		CHECK(probe_polled(fd, POLLOUT, 5000) == POLLOUT);
+		close(fd);
+	}
+	fd = probe_tcp(0);
+	CHECK(pthread_create(&thread, NULL, probe_shut_soon, &fd) == 0);
+	FAILS(probe_connect_to(fd, FAKE_HANG), ECONNRESET);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(probe_pending_error(fd) == 0);
+	CHECK(probe_connect_to(fd, FAKE_ECHO) == 0);
 	probe_exchange(fd, 100);
 }
 
@@ -472,6 +536,7 @@ static const struct {
 	{"epoll-refused", probe_epoll_refused},
 	{"connect-timeout", probe_connect_timeout},
 	{"interrupted", probe_interrupted},
+	{"shut-connecting", probe_shut_connecting},
 	{"end", probe_end},
 	{"reset", probe_reset},
 	{"download", probe_download},

@@ -106,6 +106,7 @@ PROBE(test_epoll_edge, "epoll-edge")
 PROBE(test_epoll_refused, "epoll-refused")
 PROBE(test_connect_timeout, "connect-timeout")
 PROBE(test_interrupted, "interrupted")
+PROBE(test_shut_connecting, "shut-connecting")
 PROBE(test_end, "end")
 PROBE(test_reset, "reset")
 PROBE(test_download, "download")
@@ -270,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_epoll_refused),
 		cmocka_unit_test(test_connect_timeout),
 		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_shut_connecting),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_ended),
