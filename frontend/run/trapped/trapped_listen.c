@@ -2,6 +2,7 @@
 #include "run/trapped/trapped_listen.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "run/endpoints/endpoint_table.h"
@@ -56,6 +57,32 @@ static void trapped_listen_bound(struct pvcalls_front_socket *socket, int result
 	waiting_calls_answer_all(endpoint, result);
 }
 
+/* After shutdown() of a listener, or a connect() that failed: its address is bound to again. */
+static int trapped_listen_renew(struct endpoint *endpoint, const struct trapped_call *call,
+				int theirs)
+{
+	int fresh;
+	int error = trapped_answer_renew(endpoint, call, theirs, &fresh);
+
+	if (!error)
+		close(fresh);
+	return error;
+}
+
+static int trapped_listen_begin(struct endpoint *endpoint, uint32_t backlog)
+{
+	int error = -EINVAL;
+
+	endpoint->backlog = backlog;
+	if (endpoint->state == ENDPOINT_BOUND)
+		error = trapped_listen_start(endpoint);
+	else if (endpoint->state == ENDPOINT_NEW)
+		error = trapped_bind_start(endpoint, &endpoint->local, trapped_listen_bound);
+	if (!error)
+		endpoint->state = ENDPOINT_STARTING;
+	return error;
+}
+
 static uint32_t trapped_listen_backlog(int backlog)
 {
 	if (backlog < 1)
@@ -65,25 +92,19 @@ static uint32_t trapped_listen_backlog(int backlog)
 
 void trapped_listen(struct endpoint *endpoint, const struct trapped_call *call, int theirs)
 {
-	const struct sockaddr_in any = {.sin_family = AF_INET};
-	int error = -EINVAL;
+	uint32_t backlog = trapped_listen_backlog((int)call->args[1]);
+	int error = 0;
 
-	(void)theirs;
 	if (endpoint->state == ENDPOINT_LISTENING) {
-		endpoint->backlog = trapped_listen_backlog((int)call->args[1]);
+		endpoint->backlog = backlog;
 		trapped_answer(endpoint, call, 0);
 		return;
 	}
-	if (endpoint->state == ENDPOINT_STARTING) { /* a restarted call */
-		error = 0;
-	} else if (endpoint->state == ENDPOINT_BOUND || endpoint->state == ENDPOINT_NEW) {
-		endpoint->backlog = trapped_listen_backlog((int)call->args[1]);
-		error = endpoint->state == ENDPOINT_BOUND
-				? trapped_listen_start(endpoint)
-				: trapped_bind_start(endpoint, &any, trapped_listen_bound);
-		if (!error)
-			endpoint->state = ENDPOINT_STARTING;
-	}
+	if (endpoint->state == ENDPOINT_FAILED)
+		error = trapped_listen_renew(endpoint, call, theirs);
+	/* A restarted call finds it starting. */
+	if (!error && endpoint->state != ENDPOINT_STARTING)
+		error = trapped_listen_begin(endpoint, backlog);
 	if (!error)
 		error = waiting_calls_add(endpoint, call, 0, 0);
 	if (error)

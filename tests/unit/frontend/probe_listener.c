@@ -124,8 +124,14 @@ void probe_accept_interrupted(void)
 	FAILS(accept(fd, NULL, NULL), EINTR);
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)) == 0);
 	FAILS(accept(fd, NULL, NULL), EAGAIN);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	FAILS(accept(fd, NULL, NULL), EAGAIN);
 	CHECK(shutdown(fd, SHUT_RD) == 0);
 	FAILS(accept(fd, NULL, NULL), EINVAL);
+	FAILS(shutdown(fd, SHUT_RD), ENOTCONN);
+	CHECK(listen(fd, 16) == 0); /* where it was, and with the same time-out */
+	CHECK(probe_polled(fd, POLLIN, 0) == 0);
+	FAILS(accept(fd, NULL, NULL), EAGAIN);
 }
 
 void probe_bind_failures(void)
