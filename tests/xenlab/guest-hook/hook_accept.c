@@ -50,6 +50,12 @@ static void accepting_cleanup(struct work_struct *work)
 	accepting_free(container_of(work, struct accepting, cleanup));
 }
 
+/*
+ * The listener lives as long as what is accepted for it, which holds it. If nobody has given that
+ * up, another CPU may take and free it as soon as it is answered and the lock is free: so whoever
+ * waits is woken under the lock, and nothing is touched behind it. Given up, it is ours alone. No
+ * reference is taken here, which could be the last one when it is dropped, in the interrupt.
+ */
 static void accept_done(struct session_call *call)
 {
 	struct accepting *accepting = container_of(call, struct accepting, call);
@@ -57,16 +63,14 @@ static void accept_done(struct session_call *call)
 	unsigned long flags;
 	bool abandoned;
 
-	sock_hold(accepting->listener);
 	spin_lock_irqsave(&listener->accept_lock, flags);
 	accepting->answered = true;
 	abandoned = accepting->abandoned;
+	if (!abandoned)
+		socket_wake(&listener->sk, EPOLLIN | EPOLLRDNORM);
 	spin_unlock_irqrestore(&listener->accept_lock, flags);
 	if (abandoned)
 		accepting_drop(accepting);
-	else
-		socket_wake(&listener->sk, EPOLLIN | EPOLLRDNORM);
-	sock_put(&listener->sk);
 }
 
 static struct accepting *accepting_new(struct hook_socket *listener)
@@ -156,20 +160,22 @@ void accept_abandon(struct hook_socket *listener)
 {
 	struct accepting *accepting;
 	bool answered = false;
+	bool forgotten = false;
 
+	/* Until the lock is free accept_done() can't give it back, and its place in memory is not
+	 * another call's. */
 	spin_lock_irq(&listener->accept_lock);
 	accepting = listener->accepting;
 	listener->accepting = NULL;
 	if (accepting) {
 		answered = accepting->answered;
 		accepting->abandoned = true;
+		forgotten = !answered && session_forget(&accepting->call);
 	}
 	spin_unlock_irq(&listener->accept_lock);
-	if (!accepting)
-		return;
 	if (answered)
 		accepting_drop(accepting);
-	else if (session_forget(&accepting->call))
+	else if (forgotten)
 		accepting_free(accepting);
 }
 
