@@ -19,7 +19,20 @@
 
 #define POLICIES_CHANGES_MORE 96u /* bytes for words, and for how many are not named */
 
-/* Directories that exist; one that was asked for by name must. */
+/* Whether policies in force were read in this directory. */
+static bool policies_are_of(const struct policies *policies, const char *directory)
+{
+	size_t length = strlen(directory);
+	size_t i;
+
+	for (i = 0; i < policies->set.count; i++)
+		if (strncmp(policies->set.sources[i].path, directory, length) == 0 &&
+		    policies->set.sources[i].path[length] == '/')
+			return true;
+	return false;
+}
+
+/* Directories that exist; one that was asked for by name, or whose policies are in force, must. */
 static int policies_choose_directories(const struct policies *policies, const char **chosen,
 				       size_t *count, struct fault *fault)
 {
@@ -27,17 +40,19 @@ static int policies_choose_directories(const struct policies *policies, const ch
 	for (size_t i = 0; i < policies->directory_count; i++) {
 		const char *path = policies->directories[i];
 		struct stat status;
+		int error = stat(path, &status) == 0 ? 0 : errno;
 
-		if (stat(path, &status) == 0) {
-			chosen[(*count)++] = path;
+		if (error == ENOENT && !policies->directories_given &&
+		    !policies_are_of(policies, path))
 			continue;
-		}
-		if (errno == ENOENT && !policies->directories_given)
-			continue;
-		return fault_set(fault, errno,
-				 "policy directory %s: %s; create it or name another "
-				 "with --policy-dir",
-				 path, strerror(errno));
+		if (!error && !S_ISDIR(status.st_mode))
+			error = ENOTDIR;
+		if (error)
+			return fault_set(fault, error,
+					 "policy directory %s: %s; create it or name another "
+					 "with --policy-dir",
+					 path, strerror(error));
+		chosen[(*count)++] = path;
 	}
 	return 0;
 }

@@ -158,14 +158,23 @@ static void missing_directories(void **state)
 	world->policies.directories_given = false;
 	assert_int_equal(load(world), 0);
 	assert_int_equal(world->policies.set.count, 0);
+	assert_false(world->policies.stale);
+	assert_int_equal(symlink("plugins/none", world->files), 0);
+	assert_int_equal(load(world), 0);
+	assert_int_equal(unlink(world->files), 0);
+	assert_int_equal(symlink("/dev/null", world->files), 0);
+	assert_int_equal(load(world), -ENOTDIR);
+	assert_non_null(strstr(world->fault.text, "with --policy-dir"));
+	assert_int_equal(unlink(world->files), 0);
 }
 
-/* A directory that is gone is a refused reload like any other. */
+/* A directory that is gone is a refused reload like any other, also where none was named. */
 static void a_directory_that_goes_makes_them_stale(void **state)
 {
 	struct world *world = *state;
 	char moved[64];
 
+	world->policies.directories_given = false;
 	put(world, GOOD, "first");
 	assert_int_equal(load(world), 0);
 	snprintf(moved, sizeof(moved), "%s/moved", world->top);
