@@ -280,6 +280,7 @@ void policy_observe(struct policy *policy, const struct pvcalls_call *view,
 		.reason = decision->reason,
 		.rewriter = decision->rewriter,
 		.rewrite_rule = decision->rewrite_rule,
+		.unenforced = decision->verdict == VERDICT_WOULD_DENY,
 	};
 	struct instance *instance;
 	uint64_t took_ns;

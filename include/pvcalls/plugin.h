@@ -139,6 +139,7 @@ struct pvcalls_outcome {
 	const char *reason;
 	const char *rewriter; /* if rewritten: the plugin whose address is the effective one ... */
 	const char *rewrite_rule; /* ... and its rule; else empty */
+	uint32_t unenforced; /* 1: what decided had denied it, and `mode: audit` let it through */
 };
 
 /* A value of a plugin's configuration: a tree as in the policy file, with positions for errors. */

@@ -74,7 +74,7 @@ static const char *log_verdict(const struct pvcalls_outcome *outcome)
 {
 	switch (outcome->verdict) {
 	case PVCALLS_ALLOW:
-		return "allowed";
+		return outcome->unenforced ? "let through, would be denied" : "allowed";
 	case PVCALLS_DENY:
 		return "denied";
 	default:
@@ -92,7 +92,7 @@ static void log_observe(void *instance, const struct pvcalls_call *call,
 
 	if (!(log->ops & 1u << call->op))
 		return;
-	if (log->denied_only && outcome->verdict != PVCALLS_DENY)
+	if (log->denied_only && outcome->verdict != PVCALLS_DENY && !outcome->unenforced)
 		return;
 	log_write_endpoint(requested,
 			   call->op == PVCALLS_OP_LISTEN ? &call->local : &call->requested);

@@ -182,6 +182,14 @@ static void test_log(void **state)
 	       sizeof(out));
 	assert_null(strstr(out, "connect"));
 	assert_non_null(strstr(out, "listen"));
+	logged(&bench,
+	       "mode: audit\nchain:\n- {plugin: log, calls: denied}\n- plugin: filter\n"
+	       "  rules: [{id: no, on: connect, verdict: deny}]\n",
+	       calls, out, sizeof(out));
+	assert_non_null(
+		strstr(out, "connect 8.8.8.8:443 let through, would be denied by filter no"));
+	assert_non_null(strstr(out, "connect 127.0.0.1:22 denied by floor loopback"));
+	assert_null(strstr(out, "allowed"));
 	bench_refuse(&bench, "chain: [{plugin: log, calls: some}]\n",
 		     "p.yaml:4:30: wrong calls; expected all, denied or a list of operations");
 	bench_close(&bench);
