@@ -608,7 +608,7 @@ def test_several_files_all_or_none(make_daemon):
 def test_reload_under_load(make_daemon):
     """C5: two guests that never stop, reloads good and bad in turn: no call is lost, none is judged
     by a policy that its record does not name, no connection is cut."""
-    rounds = 42
+    rounds = 24
     with servers(1) as (port,):
         texts = {
             "allow": make_policy("allow"),
