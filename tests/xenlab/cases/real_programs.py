@@ -126,7 +126,10 @@ def priority(lab, kind):
     own = os.getpriority(os.PRIO_PROCESS, 0)
 
     def added_now():
-        return os.getpriority(os.PRIO_PROCESS, lab.daemon.engine_pid(guest.name)) - own
+        try:
+            return os.getpriority(os.PRIO_PROCESS, lab.daemon.engine_pid(guest.name)) - own
+        except ProcessLookupError:
+            return None  # that of the program before has just ended
 
     for added, arguments in ((-3, ("push", FAR, PORTS["sink"], 1 << 40)), (1, ("fetch", FAR, PORTS["flood"]))):
         job = guest.popen_client([*PEERS, *arguments], 60)
