@@ -73,6 +73,21 @@ static struct local_guest *local_guest_of(struct device *device)
 	return (struct local_guest *)device;
 }
 
+/*
+ * Ends the connection. What the guest has sent is read first: a socket that is closed with
+ * something unread resets its peer (unix_release_sock()), which then gets ECONNRESET instead of our
+ * last message, that says why. After shutdown() it sends no more.
+ */
+static void local_guest_hang_up(struct local_guest *guest)
+{
+	char byte;
+
+	shutdown(guest->fd, SHUT_RDWR);
+	while (recv(guest->fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		;
+	fd_close(&guest->fd);
+}
+
 static void local_guest_forget(struct local_guest *guest)
 {
 	struct local_host *host = local_host_of(&guest->device);
@@ -86,7 +101,7 @@ static void local_guest_forget(struct local_guest *guest)
 	host->guest_count--;
 	loop_remove(host->loop, &guest->source);
 	loop_disarm(host->loop, &guest->farewell);
-	fd_close(&guest->fd);
+	local_guest_hang_up(guest);
 	for (i = 0; i < DESCRIPTORS; i++)
 		fd_close(&guest->descriptors[i]);
 	free(guest);

@@ -440,6 +440,31 @@ static void test_nodes(void **state)
 	close(guest_memory);
 }
 
+/* A guest hears why it is dropped, though what it has said last is not read any more. */
+static void test_a_dropped_guest_hears_why(void **state)
+{
+	struct world *world = *state;
+	struct local_message message = {.kind = 0};
+	int guest_memory = memory(1 << 20, SEALS);
+	int fd = knock(world);
+
+	say(fd, LOCAL_HELLO, LOCAL_VERSION, "welcome", &guest_memory, 1);
+	turns(world);
+	assert_true(recv(fd, &message, sizeof(message), 0) > 0);
+	assert_int_equal(message.kind, LOCAL_WELCOME);
+	say(fd, LOCAL_NODES, 0, "state=4\n", NULL, 0);
+	say(fd, LOCAL_NODES, 0, "state=5\n", NULL, 0);
+	world->host->ops->drop(world->device, "for a reason");
+	turns(world);
+	assert_int_equal(world->removed, 1);
+	assert_true(recv(fd, &message, sizeof(message), 0) > 0);
+	assert_int_equal(message.kind, LOCAL_REFUSED);
+	assert_string_equal(message.text, "for a reason");
+	assert_int_equal(recv(fd, &message, sizeof(message), 0), 0);
+	close(fd);
+	close(guest_memory);
+}
+
 #define ENDS(name)  cmocka_unit_test_setup_teardown(name, open_ends, close_ends)
 #define WORLD(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
@@ -455,6 +480,7 @@ int main(void)
 		ENDS(test_maps),
 		WORLD(test_hellos),
 		WORLD(test_nodes),
+		WORLD(test_a_dropped_guest_hears_why),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
