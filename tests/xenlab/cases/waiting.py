@@ -3,7 +3,7 @@
 import socket
 
 from client_programs import attempts, popen_attempts, told
-from daemon import FIRST, SLOWNESS
+from daemon import FIRST, OWN, SLOWNESS
 from network import DARK, DOM0, FAR, PORTS
 from registry import case
 from tools import check, wait_for
@@ -75,6 +75,29 @@ for one in waiting:
 tell(status, greeted, 40 - len(poller.poll(0)))
 """, seconds=90)
     assert (status, greeted, waiting) == ("200", 5, 40), (status, greeted, waiting)
+
+
+@case(kinds=BOTH, seconds=120)
+def delayed(lab, kind):
+    """A limit makes 40 connects to one address wait; another address is reached, and a port opened, before they are through."""
+    guest = lab.guest(f"slow-{kind}", kind).start()
+    with socket.create_server((DOM0, OWN)):
+        reached, listening, done = attempts(guest, f"""
+waiting = [socket.socket() for _ in range(40)]
+for one in waiting:
+    one.setblocking(False)
+    assert one.connect_ex(("{FAR}", {PORTS["echo"]})) == errno.EINPROGRESS
+with socket.socket() as other:
+    reached = attempt(other.connect, ("{DOM0}", {OWN}))
+with socket.socket() as server:
+    server.bind(("0.0.0.0", {OWN + 1}))
+    listening = attempt(server.listen)
+poller = select.poll()
+for one in waiting:
+    poller.register(one, select.POLLOUT)
+tell(reached, listening, len(poller.poll(0)))
+""", seconds=60)
+    assert (reached, listening) == ("ok", "ok") and done < 40, (reached, listening, done)
 
 
 @case(kinds=BOTH, seconds=120)

@@ -13,6 +13,8 @@ BUILD = "/opt/pvcalls"
 SERVE = 8080  # where guests serve
 FIRST = 8100  # and where they have many listeners
 MANY = f"{FIRST}-{FIRST + 49}"
+OWN = 8200  # where nothing rewrites the address that they bind to
+LOW = 99    # likewise; below 1024
 OPEN_UUID = "6f2d2f3a-5c1e-4a7b-9c1d-0a83b7c4e001"
 
 
@@ -36,6 +38,7 @@ WEB_RULES = [
     {"id": "out", "on": "connect", "to": {"net": FAR, "ports": ["1024-65535"]}, "verdict": "allow"},
     {"id": "dark", "on": "connect", "to": {"net": DARK}, "verdict": "allow"},
     {"id": "serve", "on": ["bind", "listen"], "at": {"ports": [SERVE, MANY]}, "verdict": "allow"},
+    {"id": "own", "on": ["bind", "listen"], "at": {"ports": [LOW, f"{OWN}-{OWN + 9}"]}, "verdict": "allow"},
     {"id": "clients", "on": "accept", "from": {"net": NET}, "verdict": "allow"},
 ]
 PUBLISH = {"plugin": "rewrite", "rewrites": [{"id": "publish", "on": "bind", "to": {"ports": [SERVE, MANY]}, "set": {"address": DOM0}}]}
@@ -43,10 +46,16 @@ LOG = {"plugin": "log", "calls": "denied"}
 
 POLICIES = {
     # what most cases run under: out to the other machine, a server on one port, two ports denied by name
-    "web.yaml": make_policy("web", ["web-*", "tool-*"], default="deny", floor=None, chain=[LOG, PUBLISH, *filter_rules(*WEB_RULES)]),
+    "web.yaml": make_policy("web", ["web-*", "tool-*"], default="deny", floor={"allow": [{"on": "bind", "to": {"net": DOM0, "ports": LOW}}]},
+                            chain=[LOG, PUBLISH, *filter_rules(*WEB_RULES)]),
     # a second policy beside it: the other machine's echo and nothing else
     "echo.yaml": make_policy("echo", "echo-*", default="deny", floor=None, chain=filter_rules(
         {"id": "echo", "on": "connect", "to": {"net": FAR, "ports": [7003]}, "verdict": "allow"})),
+    # two connects a second to each address; the others wait
+    "slow.yaml": make_policy("slow", "slow-*", default="deny", floor={"allow": [{"on": "connect", "to": {"net": DOM0, "ports": OWN}}]}, chain=[
+        {"plugin": "ratelimit", "limits": [{"id": "each", "on": "connect", "per": "destination", "rate": "2/s", "burst": 1, "over": "delay"}]},
+        *filter_rules({"id": "out", "on": "connect", "to": {"net": NET}, "verdict": "allow"},
+                      {"id": "own", "on": ["bind", "listen"], "at": {"ports": OWN + 1}, "verdict": "allow"})]),
     # everything that the floor lets through, for one guest, whatever its name
     "open.yaml": json.dumps({"version": 1, "name": "open", "match": {"uuid": OPEN_UUID}, "default": "allow"}),
 }

@@ -5,7 +5,7 @@ import os
 
 CASES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cases")
 # The order they run in: what a guest needs at all comes first, what Dom0 does not survive comes last.
-FILES = ["boot", "real_programs", "sockets", "waiting", "per_guest_policy", "life", "rogue", "xenstored"]
+FILES = ["boot", "real_programs", "sockets", "binds", "waiting", "per_guest_policy", "life", "rogue", "xenstored"]
 SECONDS = 60
 
 
