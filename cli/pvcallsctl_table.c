@@ -175,6 +175,11 @@ static void table_print_metrics(const json_t *status)
 		table_print_line(heading, line);
 		heading = "";
 	}
+	if (table_number(status, "metrics_left_out")) {
+		printf("%-12s%lld names had no room: count under fewer\n", heading,
+		       table_number(status, "metrics_left_out"));
+		heading = "";
+	}
 	if (table_number(status, "engines_silent"))
 		printf("%-12s%lld engines did not answer within 1 s and are not in them\n", heading,
 		       table_number(status, "engines_silent"));

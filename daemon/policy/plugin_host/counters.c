@@ -25,6 +25,8 @@ void counters_add(struct counters *counters, const char *plugin, const char *nam
 		number = name_table_add(&counters->names, plugin, name);
 	if (number != NAME_NONE)
 		counters->values[number] += add;
+	else
+		counters->left_out++;
 }
 
 void counters_inherit(struct counters *counters, const struct counters *previous)
@@ -33,21 +35,33 @@ void counters_inherit(struct counters *counters, const struct counters *previous
 
 	for (i = 0; i < previous->names.count; i++)
 		counters_add(counters, NULL, previous->names.list[i], previous->values[i]);
+	counters->left_out += previous->left_out;
+}
+
+/* Adds a line behind *used bytes, if there is room. */
+static bool counters_write_line(char *text, size_t size, size_t *used, const char *name,
+				uint64_t value)
+{
+	int length = snprintf(text + *used, size - *used, "%s %" PRIu64 "\n", name, value);
+
+	if (length < 0 || (size_t)length >= size - *used)
+		return false;
+	*used += (size_t)length;
+	return true;
 }
 
 size_t counters_write(const struct counters *counters, char *text, size_t size)
 {
+	bool room = true;
 	size_t used = 0;
 	uint32_t i;
-	int length;
 
-	for (i = 0; i < counters->names.count; i++) {
-		length = snprintf(text + used, size - used, "%s %" PRIu64 "\n",
-				  counters->names.list[i], counters->values[i]);
-		if (length < 0 || (size_t)length >= size - used)
-			break;
-		used += (size_t)length;
-	}
+	if (counters->left_out)
+		room = counters_write_line(text, size, &used, COUNTERS_LEFT_OUT,
+					   counters->left_out);
+	for (i = 0; room && i < counters->names.count; i++)
+		room = counters_write_line(text, size, &used, counters->names.list[i],
+					   counters->values[i]);
 	return used;
 }
 

@@ -133,7 +133,7 @@ static json_t *command_describe_daemon(const struct commands *commands)
 	uint64_t uptime_s = (clock_monotonic_ns() - commands->started_ns) / NS_PER_S;
 
 	return json_pack(
-		"{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:{}, s:i}",
+		"{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:{}, s:i, s:i}",
 		"version", commands->version, "pid", (int)getpid(), "uptime_s",
 		(json_int_t)uptime_s, "transport", commands->transport, "state_dir",
 		commands->state_dir, "plugin_dir", commands->plugin_dir, "durability",
@@ -141,19 +141,27 @@ static json_t *command_describe_daemon(const struct commands *commands)
 		(int)guests->engines->count, "guests_refused", (json_int_t)guests->refused,
 		"states_ignored", (json_int_t)guests->ignored, "policies",
 		command_describe_policies(commands->policies), "writer",
-		command_describe_auditd(commands->auditd), "metrics", "engines_silent", 0);
+		command_describe_auditd(commands->auditd), "metrics", "metrics_left_out", 0,
+		"engines_silent", 0);
+}
+
+static void command_count(json_t *status, const char *key, uint32_t more)
+{
+	json_int_t number = json_integer_value(json_object_get(status, key));
+
+	json_object_set_new(status, key, json_integer(number + more));
 }
 
 /* Adds what one engine's plugins have counted to the sums of all. */
 static void command_add_metrics(json_t *status, json_t *about, int error, const char *text)
 {
-	json_int_t silent = json_integer_value(json_object_get(status, "engines_silent"));
+	json_t *metrics = json_object_get(status, "metrics");
 
 	(void)about;
 	if (!error)
-		engine_report_sum(json_object_get(status, "metrics"), text);
+		command_count(status, "metrics_left_out", engine_report_sum(metrics, text));
 	else if (error != -EPIPE) /* it is ending */
-		json_object_set_new(status, "engines_silent", json_integer(silent + 1));
+		command_count(status, "engines_silent", 1);
 }
 
 static void command_status(struct commands *commands, struct control_client *client)

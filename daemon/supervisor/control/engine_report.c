@@ -61,25 +61,29 @@ void engine_report_add(json_t *object, const char *text)
 		json_object_set_new(object, key, engine_report_value(value));
 }
 
-void engine_report_sum(json_t *object, const char *text)
+uint32_t engine_report_sum(json_t *object, const char *text)
 {
 	char key[REPORT_KEY_MAX];
 	char value[REPORT_VALUE_MAX];
 	const json_t *sum;
 	size_t room = json_object_size(object) + REPORT_NEW_MAX;
+	uint32_t left_out = 0;
 	uint64_t number;
 
 	if (room > REPORT_SUMS_MAX)
 		room = REPORT_SUMS_MAX;
-
 	while (engine_report_next_line(&text, key, sizeof(key), value, sizeof(value))) {
 		sum = json_object_get(object, key);
-		if (decimal_read(value, INT64_MAX, &number) ||
-		    (!sum && json_object_size(object) >= room))
+		if (decimal_read(value, INT64_MAX, &number))
 			continue;
+		if (!sum && json_object_size(object) >= room) {
+			left_out++;
+			continue;
+		}
 		number += (uint64_t)json_integer_value(sum);
 		json_object_set_new(object, key, json_integer((json_int_t)(number & INT64_MAX)));
 	}
+	return left_out;
 }
 
 /* Adds the "key value key value" pairs of one line. */

@@ -4,6 +4,7 @@
 #define SUPERVISOR_CONTROL_ENGINE_REPORT_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #define REPORT_SUMS_MAX 4096u
 #define REPORT_NEW_MAX  512u /* names of one report that none before it had */
@@ -12,9 +13,9 @@
 void engine_report_add(json_t *object, const char *text);
 /*
  * Adds the numbers of an engine's report to the sums in object, of REPORT_SUMS_MAX names at most,
- * of which one report can't take all.
+ * of which one report can't take all. Returns how many names had no room.
  */
-void engine_report_sum(json_t *object, const char *text);
+uint32_t engine_report_sum(json_t *object, const char *text);
 /*
  * The sockets of a report, each a line of "key value" pairs. Returns an array that is the caller's,
  * or NULL if there is no memory.

@@ -57,9 +57,9 @@ static void one_report_leaves_room_for_others(void **state)
 	(void)state;
 	for (i = 0; i < 2 * REPORT_NEW_MAX; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "name%u 1\n", i);
-	engine_report_sum(object, text);
+	assert_int_equal(engine_report_sum(object, text), REPORT_NEW_MAX);
 	assert_int_equal(json_object_size(object), REPORT_NEW_MAX);
-	engine_report_sum(object, "ratelimit.faults 3\n");
+	assert_int_equal(engine_report_sum(object, "ratelimit.faults 3\n"), 0);
 	assert_int_equal(json_integer_value(json_object_get(object, "ratelimit.faults")), 3);
 	json_decref(object);
 }
