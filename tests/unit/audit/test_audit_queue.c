@@ -15,61 +15,10 @@
 
 #include <cmocka.h>
 
-#include "audit/queue/drain.h"
-#include "audit/queue/queue_memory.h"
 #include "call/call.h"
 #include "call/hook_mark.h"
+#include "queue_ends.h"
 #include "trail_harness.h"
-
-/* Both ends, and the memory between them as a captured engine sees it. */
-struct ends {
-	struct audit_queue *queue;
-	struct drain *drain;
-	struct queue_memory *memory;
-	int writer_eventfd;
-	int engine_eventfd;
-	int memfd;
-};
-
-static int setup(void **state)
-{
-	static struct ends ends;
-	struct audit_identity identity = identity_of("web-1", 7);
-	ends.writer_eventfd = eventfd(0, EFD_NONBLOCK);
-	ends.engine_eventfd = eventfd(0, EFD_NONBLOCK);
-	ends.memfd = audit_queue_create(&identity);
-	assert_true(ends.memfd >= 0);
-	assert_int_equal(
-		audit_queue_open(&ends.queue, ends.memfd, ends.writer_eventfd, ends.engine_eventfd),
-		0);
-	assert_int_equal(
-		drain_open(&ends.drain, &identity, dup(ends.memfd), dup(ends.engine_eventfd)), 0);
-	assert_int_equal(queue_memory_map(&ends.memory, ends.memfd), 0);
-	*state = &ends;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct ends *ends = *state;
-	drain_close(ends->drain);
-	audit_queue_close(ends->queue);
-	queue_memory_unmap(ends->memory);
-	close(ends->memfd);
-	close(ends->writer_eventfd);
-	close(ends->engine_eventfd);
-	return 0;
-}
-
-static void produce(struct ends *ends, uint64_t serial)
-{
-	uint32_t slot = 0;
-	struct audit_record *record = audit_queue_take(ends->queue, &slot);
-	assert_non_null(record);
-	record_fill(record, serial);
-	audit_queue_decided(ends->queue, slot);
-	audit_queue_done(ends->queue, slot);
-}
 
 /* How often an eventfd was written to since the last look. */
 static uint64_t wakes(int fd)
@@ -93,7 +42,7 @@ static void test_serves_one_engine(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_queue *second = NULL;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	assert_int_equal(
 		audit_queue_open(&second, ends->memfd, ends->writer_eventfd, ends->engine_eventfd),
 		-EPROTO);
@@ -104,7 +53,7 @@ static void test_passes_records_in_order(void **state)
 	struct ends *ends = *state;
 	struct audit_record record;
 	for (uint64_t i = 1; i <= 100; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	for (uint64_t i = 1; i <= 100; i++) {
 		assert_true(drain_take(ends->drain, &record));
 		assert_int_equal(record.serial, i);
@@ -120,7 +69,7 @@ static void test_slots_come_back_after_commit_only(void **state)
 	struct audit_record record;
 	uint32_t slot = 0;
 	for (uint32_t i = 0; i < AUDIT_QUEUE_SLOTS; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	assert_null(audit_queue_take(ends->queue, &slot));
 	while (drain_take(ends->drain, &record))
 		;
@@ -145,7 +94,7 @@ static void test_reap_names_each_slot(void **state)
 	struct audit_record record;
 	uint32_t seen = 0;
 	for (uint64_t i = 0; i < 10; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	for (int i = 0; i < 4; i++)
 		assert_true(drain_take(ends->drain, &record));
 	drain_committed(ends->drain);
@@ -172,9 +121,9 @@ static void test_a_sleeping_writer_is_woken_once(void **state)
 	assert_true(drain_sleep(ends->drain, false));
 	audit_queue_flush(ends->queue, true);
 	assert_int_equal(wakes(ends->writer_eventfd), 0);
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	audit_queue_flush(ends->queue, false);
-	produce(ends, 2);
+	ends_produce(ends, 2);
 	audit_queue_flush(ends->queue, false);
 	assert_int_equal(wakes(ends->writer_eventfd), 1);
 	assert_false(drain_sleep(ends->drain, false));
@@ -185,11 +134,11 @@ static void test_a_lazy_writer_is_woken_for_many_or_now(void **state)
 	struct ends *ends = *state;
 	assert_true(drain_sleep(ends->drain, true));
 	for (uint32_t i = 1; i < AUDIT_QUEUE_WAKE_AT; i++) {
-		produce(ends, i);
+		ends_produce(ends, i);
 		audit_queue_flush(ends->queue, false);
 	}
 	assert_int_equal(wakes(ends->writer_eventfd), 0);
-	produce(ends, AUDIT_QUEUE_WAKE_AT);
+	ends_produce(ends, AUDIT_QUEUE_WAKE_AT);
 	audit_queue_flush(ends->queue, false);
 	assert_int_equal(wakes(ends->writer_eventfd), 1);
 
@@ -198,7 +147,7 @@ static void test_a_lazy_writer_is_woken_for_many_or_now(void **state)
 		;
 	drain_committed(ends->drain);
 	assert_true(drain_sleep(ends->drain, true));
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	audit_queue_flush(ends->queue, true);
 	assert_int_equal(wakes(ends->writer_eventfd), 1);
 }
@@ -207,7 +156,7 @@ static void test_an_awaiting_engine_is_woken_at_the_commit(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_record record;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	audit_queue_await(ends->queue);
 	assert_int_equal(wakes(ends->engine_eventfd), 0);
 	assert_true(drain_take(ends->drain, &record));
@@ -224,7 +173,7 @@ static void test_resume_frees_what_was_committed(void **state)
 	struct ends *ends = *state;
 	struct audit_record record;
 	for (uint64_t i = 1; i <= 10; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	/* A writer committed 6 rows, freed none, and was killed: its successor knows only the
 	 * place. */
 	drain_resume(ends->drain, 6);
@@ -238,7 +187,7 @@ static void test_undo_takes_again(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_record record;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	assert_true(drain_take(ends->drain, &record));
 	drain_undo(ends->drain);
 	assert_int_equal(drain_place(ends->drain), 0);
@@ -252,7 +201,7 @@ static void test_leftovers_are_decided_and_done(void **state)
 	struct audit_record record;
 	uint32_t slot = 0;
 	uint32_t cursor = 0;
-	produce(ends, 1); /* taken and committed: no leftover */
+	ends_produce(ends, 1); /* taken and committed: no leftover */
 	assert_true(drain_take(ends->drain, &record));
 	drain_committed(ends->drain);
 	audit_queue_reap(ends->queue, NULL, NULL);
@@ -353,8 +302,8 @@ static void test_a_count_out_of_range_breaks_the_ring(void **state)
 	struct audit_record record;
 	static const uint64_t lies[] = {AUDIT_QUEUE_SLOTS + 1, UINT64_MAX, UINT64_MAX / 2};
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		teardown(state);
-		setup(state);
+		ends_close(state);
+		ends_open(state);
 		ends = *state;
 		ends->memory->done = lies[i];
 		assert_false(drain_take(ends->drain, &record));
@@ -363,10 +312,10 @@ static void test_a_count_out_of_range_breaks_the_ring(void **state)
 		assert_true(drain_sleep(ends->drain, false));
 	}
 	/* Backwards is a lie too. */
-	teardown(state);
-	setup(state);
+	ends_close(state);
+	ends_open(state);
 	ends = *state;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	assert_true(drain_take(ends->drain, &record));
 	ends->memory->done = 0;
 	assert_false(drain_take(ends->drain, &record));
@@ -377,7 +326,7 @@ static void test_a_slot_out_of_range_breaks_the_ring(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_record record;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	ends->memory->ring[0] = AUDIT_QUEUE_SLOTS;
 	assert_false(drain_take(ends->drain, &record));
 	assert_non_null(drain_damage(ends->drain));
@@ -445,7 +394,7 @@ static void test_a_wild_mark(void **state)
 static void test_a_place_the_memory_denies_breaks_the_ring(void **state)
 {
 	struct ends *ends = *state;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	ends->memory->stored = 5;
 	drain_resume(ends->drain, 3);
 	assert_non_null(drain_damage(ends->drain));
@@ -455,7 +404,7 @@ static void test_wild_records_are_brought_into_range(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_record record;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	memset(&ends->memory->record[ends->memory->ring[0]], 0xff, sizeof(struct audit_record));
 	assert_true(drain_take(ends->drain, &record));
 	assert_non_null(drain_damage(ends->drain));
@@ -480,7 +429,7 @@ static void test_results_out_of_range_are_errors(void **state)
 	struct audit_record record;
 	static const int32_t lies[] = {1, INT32_MAX, INT32_MIN, -4096};
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		produce(ends, i);
+		ends_produce(ends, i);
 		ends->memory->record[ends->memory->ring[i]].result = lies[i];
 		assert_true(drain_take(ends->drain, &record));
 		assert_int_equal(record.result, -EIO);
@@ -491,7 +440,7 @@ static void test_a_slot_not_done_is_damage(void **state)
 {
 	struct ends *ends = *state;
 	struct audit_record record;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	ends->memory->record[ends->memory->ring[0]].state = AUDIT_SLOT_TAKEN;
 	assert_true(drain_take(ends->drain, &record));
 	assert_non_null(drain_damage(ends->drain));
@@ -500,7 +449,7 @@ static void test_a_slot_not_done_is_damage(void **state)
 static void test_an_engine_survives_wild_counts(void **state)
 {
 	struct ends *ends = *state;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	ends->memory->stored = 77;
 	assert_int_equal(audit_queue_reap(ends->queue, NULL, NULL), 0);
 	/* Nor does it keep waking itself for nothing. */
@@ -527,8 +476,8 @@ static void test_an_engine_believes_no_slot_number(void **state)
 	uint32_t seen = 0;
 	uint32_t first = 0;
 	uint32_t second = 0;
-	produce(ends, 1);
-	produce(ends, 2);
+	ends_produce(ends, 1);
+	ends_produce(ends, 2);
 	first = ends->memory->ring[0];
 	second = ends->memory->ring[1];
 	ends->memory->ring[0] = second;
@@ -551,7 +500,7 @@ static void test_a_wild_number_frees_nothing_at_a_resume(void **state)
 	struct audit_record record;
 	uint32_t slot = 0;
 	uint32_t cursor = 0;
-	produce(ends, 1);
+	ends_produce(ends, 1);
 	audit_queue_take(ends->queue, &slot)->serial = 2;
 	audit_queue_decided(ends->queue, slot);
 	ends->memory->ring[0] = slot + AUDIT_QUEUE_SLOTS;
@@ -563,7 +512,7 @@ static void test_a_wild_number_frees_nothing_at_a_resume(void **state)
 	assert_int_equal(record.serial, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, ends_open, ends_close)
 
 int main(void)
 {

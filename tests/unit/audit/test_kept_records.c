@@ -4,54 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "audit/queue/drain.h"
+#include "queue_ends.h"
 #include "trail_harness.h"
 
-struct ends {
-	struct audit_queue *queue;
-	struct drain *drain;
-	int memfd;
-	int eventfd; /* of both */
-};
-
-static int setup(void **state)
-{
-	static struct ends ends;
-	struct audit_identity identity = identity_of("web-1", 7);
-	ends.eventfd = eventfd(0, EFD_NONBLOCK);
-	ends.memfd = audit_queue_create(&identity);
-	assert_int_equal(audit_queue_open(&ends.queue, ends.memfd, ends.eventfd, ends.eventfd), 0);
-	assert_int_equal(drain_open(&ends.drain, &identity, dup(ends.memfd), dup(ends.eventfd)), 0);
-	*state = &ends;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct ends *ends = *state;
-	drain_close(ends->drain);
-	audit_queue_close(ends->queue);
-	close(ends->memfd);
-	close(ends->eventfd);
-	return 0;
-}
-
-static void produce(struct ends *ends, uint64_t serial)
-{
-	uint32_t slot = 0;
-	struct audit_record *record = audit_queue_take(ends->queue, &slot);
-	assert_non_null(record);
-	record_fill(record, serial);
-	audit_queue_decided(ends->queue, slot);
-	audit_queue_done(ends->queue, slot);
-}
-
-/* A record that finds no slot, as produce() otherwise. */
+/* A record that finds no slot, as ends_produce() otherwise. */
 static void produce_kept(struct ends *ends, uint64_t serial)
 {
 	uint32_t slot = 0;
@@ -87,7 +46,7 @@ static void test_what_has_no_slot_is_kept(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		assert_non_null(audit_queue_take(ends->queue, &calls[i]));
 	for (uint32_t i = 3; i < AUDIT_QUEUE_SLOTS; i++)
-		produce(ends, i - 2);
+		ends_produce(ends, i - 2);
 	const uint32_t full = AUDIT_QUEUE_SLOTS - 3;
 	produce_kept(ends, full + 1);
 	produce_kept(ends, full + 2);
@@ -121,7 +80,7 @@ static void test_what_is_kept_takes_a_slot_that_is_given_back(void **state)
 	uint32_t call = 0;
 	assert_non_null(audit_queue_take(ends->queue, &call));
 	for (uint32_t i = 1; i < AUDIT_QUEUE_SLOTS; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	produce_kept(ends, AUDIT_QUEUE_SLOTS);
 	audit_queue_untake(ends->queue, call);
 	assert_int_equal(audit_queue_kept(ends->queue), 0);
@@ -137,7 +96,7 @@ static void test_what_is_held_back_outlives_the_engine(void **state)
 	uint32_t cursor = 0;
 	assert_non_null(audit_queue_take(ends->queue, &call));
 	for (uint32_t i = 1; i < AUDIT_QUEUE_SLOTS; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	produce_kept(ends, AUDIT_QUEUE_SLOTS);
 	audit_queue_record(ends->queue, call)->serial = AUDIT_QUEUE_SLOTS + 1;
 	audit_queue_decided(ends->queue, call);
@@ -155,13 +114,13 @@ static void test_what_is_kept_is_freed(void **state)
 	struct ends *ends = *state;
 	uint32_t slot = 0;
 	for (uint32_t i = 1; i <= AUDIT_QUEUE_SLOTS; i++)
-		produce(ends, i);
+		ends_produce(ends, i);
 	produce_kept(ends, 1);
 	produce_kept(ends, 2);
 	assert_non_null(audit_queue_take_kept(ends->queue, &slot));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, ends_open, ends_close)
 
 int main(void)
 {
