@@ -90,7 +90,7 @@ for one in waiting:
 with socket.socket() as other:
     reached = attempt(other.connect, ("{DOM0}", {OWN}))
 with socket.socket() as server:
-    server.bind(("0.0.0.0", {OWN + 1}))
+    server.bind(("{DOM0}", {OWN + 1}))
     listening = attempt(server.listen)
 poller = select.poll()
 for one in waiting:
