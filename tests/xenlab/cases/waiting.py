@@ -79,11 +79,11 @@ tell(status, greeted, 40 - len(poller.poll(0)))
 
 @case(kinds=BOTH, seconds=120)
 def delayed(lab, kind):
-    """A limit makes 40 connects to one address wait; another address is reached, and a port opened, before they are through."""
+    """A limit makes 56 connects to one address wait; another address is reached, and a port opened, long before slots are free."""
     guest = lab.guest(f"slow-{kind}", kind).start()
     with socket.create_server((DOM0, OWN)):
         reached, listening, done = attempts(guest, f"""
-waiting = [socket.socket() for _ in range(40)]
+waiting = [socket.socket() for _ in range(56)]
 for one in waiting:
     one.setblocking(False)
     assert one.connect_ex(("{FAR}", {PORTS["echo"]})) == errno.EINPROGRESS
@@ -97,7 +97,8 @@ for one in waiting:
     poller.register(one, select.POLLOUT)
 tell(reached, listening, len(poller.poll(0)))
 """, seconds=60)
-    assert (reached, listening) == ("ok", "ok") and done < 40, (reached, listening, done)
+    # With all of the ring's 32 slots held, 24 would have to be through before.
+    assert (reached, listening) == ("ok", "ok") and done < 20, (reached, listening, done)
 
 
 @case(kinds=BOTH, seconds=120)
